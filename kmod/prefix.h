@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Longest-prefix match for addresses of both families: one hash table of
+ * prefixes and the set of prefix lengths in use, longest tried first.  Hosts
+ * are the usual case, and then a look-up is one hash look-up, however many
+ * peers there are.
+ *
+ * IPv4 lives in the IPv4-mapped range of IPv6 (a /24 is a /120 there).  A
+ * prefix shorter than that range's /96 is one of IPv6 alone: ::/0 covers no IPv4.
+ *
+ * Look-ups: under rcu_read_lock(), any context.  Changes: the caller
+ * serialises them (veil_net.lock), process context.  A removed node may be
+ * freed after a grace period.
+ */
+#ifndef _VEIL_PREFIX_H
+#define _VEIL_PREFIX_H
+
+#include <linux/in6.h>
+#include <linux/rhashtable.h>
+
+#define VEIL_PREFIX_BITS	128
+
+struct veil_prefix {
+	struct in6_addr addr;	/* host bits zero */
+	u32 length;		/* 0 to VEIL_PREFIX_BITS; no padding: a hash key */
+};
+
+/* Embedded in what a prefix stands for. */
+struct veil_prefix_node {
+	struct rhash_head hash;
+	struct veil_prefix prefix;
+};
+
+struct veil_prefix_table {
+	struct rhashtable hash;
+	DECLARE_BITMAP(lengths, VEIL_PREFIX_BITS + 1);	/* inverted: bit 0 is /128 */
+	unsigned int used[VEIL_PREFIX_BITS + 1];	/* nodes of each length */
+};
+
+int veil_prefix_init(struct veil_prefix_table *table);
+/* Calls release for every node that is left. */
+void veil_prefix_destroy(struct veil_prefix_table *table,
+			 void (*release)(struct veil_prefix_node *node));
+
+/* Puts node->prefix into the table; clears its host bits. -EEXIST, -ENOMEM. */
+int veil_prefix_insert(struct veil_prefix_table *table,
+		       struct veil_prefix_node *node);
+void veil_prefix_remove(struct veil_prefix_table *table,
+			struct veil_prefix_node *node);
+
+/* The node of the longest prefix that covers addr, or NULL. */
+struct veil_prefix_node *
+veil_prefix_lookup(struct veil_prefix_table *table,
+		   const struct in6_addr *addr);
+/* The node of exactly this prefix, or NULL. */
+struct veil_prefix_node *
+veil_prefix_find(struct veil_prefix_table *table,
+		 const struct veil_prefix *prefix);
+
+#endif /* _VEIL_PREFIX_H */
