@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Addresses: both families as IPv6 ones, IPv4 mapped (::ffff:a.b.c.d), and
+ * whether one is this host's own.
+ */
+#ifndef _VEIL_ADDR_H
+#define _VEIL_ADDR_H
+
+#include <linux/inetdevice.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+#include <net/addrconf.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
+#include <net/route.h>
+
+struct veil_addr_pair {
+	struct in6_addr source;
+	struct in6_addr destination;
+};
+
+static inline bool veil_addr_is_v4(const struct in6_addr *addr)
+{
+	return ipv6_addr_v4mapped(addr);
+}
+
+static inline __be32 veil_addr_v4(const struct in6_addr *addr)
+{
+	return addr->s6_addr32[3];
+}
+
+/* Addresses of the packet at skb's network header. */
+static inline void veil_addr_of(const struct sk_buff *skb,
+				struct veil_addr_pair *addrs)
+{
+	if (skb->protocol == htons(ETH_P_IP)) {
+		ipv6_addr_set_v4mapped(ip_hdr(skb)->saddr, &addrs->source);
+		ipv6_addr_set_v4mapped(ip_hdr(skb)->daddr, &addrs->destination);
+	} else {
+		addrs->source = ipv6_hdr(skb)->saddr;
+		addrs->destination = ipv6_hdr(skb)->daddr;
+	}
+}
+
+/* The same, and where the packet's L4 header is: only for packets whose
+ * headers were checked and pulled by the hook.
+ */
+static inline const void *veil_addr_parse(const struct sk_buff *skb,
+					  struct veil_addr_pair *addrs)
+{
+	veil_addr_of(skb, addrs);
+	if (skb->protocol == htons(ETH_P_IP))
+		return (const u8 *)ip_hdr(skb) + ip_hdrlen(skb);
+	return ipv6_hdr(skb) + 1;
+}
+
+/* Under rcu_read_lock(). */
+static inline bool veil_addr_is_local(struct net *net,
+				      const struct in6_addr *addr)
+{
+	if (veil_addr_is_v4(addr))
+		return inet_addr_type(net, veil_addr_v4(addr)) == RTN_LOCAL;
+	return ipv6_chk_addr(net, addr, NULL, 0);
+}
+
+#endif /* _VEIL_ADDR_H */

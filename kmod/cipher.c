@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The AEADs of the data path: allocation, and the measurement that ranks them.
+ *
+ * AES-NI without wide VAES code can lose against ChaCha20, and without AES
+ * instructions AES is table-based, which leaks its key through the cache: then
+ * it is offered only when an administrator pins it.  So both are timed at load,
+ * as lib/raid6 does with its routines.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/ktime.h>
+#include <linux/preempt.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#ifdef CONFIG_X86
+#include <asm/cpufeature.h>
+#endif
+
+#include "cipher.h"
+
+#define VEIL_BENCH_LEN		1408
+#define VEIL_BENCH_ROUNDS	64
+
+static const char *const veil_cipher_names[] = {
+	[VEIL_AEAD_AES_256_GCM]		= "gcm(aes)",
+	[VEIL_AEAD_CHACHA20_POLY1305]	= "rfc7539(chacha20,poly1305)",
+};
+
+static u8 veil_ranked[VEIL_AEAD_MAX];
+static unsigned int veil_ranked_count;
+
+struct crypto_aead *veil_cipher_alloc(enum veil_aead_id aead,
+				      const u8 key[VEIL_KEY_LEN])
+{
+	struct crypto_aead *tfm;
+	int err;
+
+	tfm = crypto_alloc_aead(veil_cipher_names[aead], 0, 0);
+	if (IS_ERR(tfm))
+		return tfm;
+	err = crypto_aead_setkey(tfm, key, VEIL_KEY_LEN);
+	if (!err)
+		err = crypto_aead_setauthsize(tfm, VEIL_TAG_LEN);
+	if (err) {
+		crypto_free_aead(tfm);
+		return ERR_PTR(err);
+	}
+	return tfm;
+}
+
+/* Best time of many, in ns: noise only ever adds. */
+static int veil_cipher_time(struct crypto_aead *tfm, u64 *best)
+{
+	unsigned int size = VEIL_BENCH_LEN + VEIL_TAG_LEN;
+	u8 nonce[VEIL_NONCE_LEN] = {};
+	struct aead_request *request;
+	struct scatterlist sg;
+	DECLARE_CRYPTO_WAIT(wait);
+	int err = -ENOMEM;
+	void *buffer;
+	int i;
+
+	buffer = kzalloc(size, GFP_KERNEL);
+	request = aead_request_alloc(tfm, GFP_KERNEL);
+	if (!buffer || !request)
+		goto out;
+
+	sg_init_one(&sg, buffer, size);
+	aead_request_set_callback(request, CRYPTO_TFM_REQ_MAY_SLEEP,
+				  crypto_req_done, &wait);
+	aead_request_set_ad(request, 0);
+	aead_request_set_crypt(request, &sg, &sg, VEIL_BENCH_LEN, nonce);
+	*best = U64_MAX;
+	for (i = 0; i < VEIL_BENCH_ROUNDS; i++) {
+		u64 start = ktime_get_ns();
+
+		err = crypto_wait_req(crypto_aead_encrypt(request), &wait);
+		if (err)
+			break;
+		*best = min(*best, ktime_get_ns() - start);
+	}
+out:
+	aead_request_free(request);
+	kfree(buffer);
+	return err;
+}
+
+/* Whether the AES below tfm looks tables up with key-dependent indexes. */
+static bool veil_cipher_table_based(struct crypto_aead *tfm)
+{
+	const char *name = crypto_tfm_alg_driver_name(crypto_aead_tfm(tfm));
+
+	if (strstr(name, "aes-generic"))
+		return true;
+#ifdef CONFIG_X86
+	if (strstr(name, "aes-lib"))
+		return !boot_cpu_has(X86_FEATURE_AES);
+#endif
+	return false;
+}
+
+static int veil_cipher_measure(enum veil_aead_id aead, u64 *time, bool *offer)
+{
+	static const u8 zero[VEIL_KEY_LEN];
+	struct crypto_aead *tfm = veil_cipher_alloc(aead, zero);
+	int err;
+
+	if (IS_ERR(tfm)) {
+		pr_err("this kernel has no \"%s\": it needs CONFIG_CRYPTO_GCM, CONFIG_CRYPTO_AES and CONFIG_CRYPTO_CHACHA20POLY1305, built in or as modules that modprobe finds\n",
+		       veil_cipher_names[aead]);
+		return -EOPNOTSUPP;
+	}
+	*offer = aead != VEIL_AEAD_AES_256_GCM || !veil_cipher_table_based(tfm);
+	err = veil_cipher_time(tfm, time);
+	pr_debug("%s: %llu ns for %u bytes\n",
+		 crypto_tfm_alg_driver_name(crypto_aead_tfm(tfm)), *time,
+		 VEIL_BENCH_LEN);
+	crypto_free_aead(tfm);
+	return err;
+}
+
+int veil_cipher_init(void)
+{
+	u64 gcm_time, chacha_time;
+	bool gcm, chacha;
+	int err;
+
+	/* Loads the machine's own AES, if it has one, before gcm(aes) is first
+	 * put together: the crypto API keeps what it finds then.
+	 */
+	crypto_has_alg("aes", 0, 0);
+
+	err = veil_cipher_measure(VEIL_AEAD_AES_256_GCM, &gcm_time, &gcm);
+	if (err)
+		return err;
+	err = veil_cipher_measure(VEIL_AEAD_CHACHA20_POLY1305, &chacha_time,
+				  &chacha);
+	if (err)
+		return err;
+
+	veil_ranked_count = 0;
+	if (gcm && gcm_time <= chacha_time)
+		veil_ranked[veil_ranked_count++] = VEIL_AEAD_AES_256_GCM;
+	veil_ranked[veil_ranked_count++] = VEIL_AEAD_CHACHA20_POLY1305;
+	if (gcm && gcm_time > chacha_time)
+		veil_ranked[veil_ranked_count++] = VEIL_AEAD_AES_256_GCM;
+	return 0;
+}
+
+unsigned int veil_cipher_ranked(u8 aeads[VEIL_AEAD_MAX])
+{
+	memset(aeads, 0, VEIL_AEAD_MAX);
+	memcpy(aeads, veil_ranked, veil_ranked_count);
+	return veil_ranked_count;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Differences between kernels, 6.1 to 7.3; the only place for them.  Kbuild
+ * probes the headers for what each has (VEIL_HAVE_*): distributions backport,
+ * so version numbers lie.
+ */
+#ifndef _VEIL_COMPAT_H
+#define _VEIL_COMPAT_H
+
+#include <linux/crypto.h>
+#include <linux/net.h>
+#include <linux/netdevice.h>
+#include <linux/timer.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
+#ifdef VEIL_HAVE_NET_GSO_H
+#include <net/gso.h>
+#endif
+#ifdef VEIL_HAVE_IPV6_STUB
+#include <net/ipv6_stubs.h>
+#endif
+
+#ifndef timer_container_of
+#define timer_container_of(var, callback_timer, timer_fieldname) \
+	from_timer(var, callback_timer, timer_fieldname)
+#endif
+
+/* Completion of a crypto request: before 6.3 with the request. */
+#ifdef VEIL_HAVE_CRYPTO_COMPLETION_DATA
+typedef void veil_completion_data_t;
+static inline void *veil_completion_context(veil_completion_data_t *data)
+{
+	return data;
+}
+#else
+typedef struct crypto_async_request veil_completion_data_t;
+static inline void *veil_completion_context(veil_completion_data_t *data)
+{
+	return data->data;
+}
+#endif
+
+#ifdef VEIL_HAVE_SOCKADDR_UNSIZED
+#define veil_kernel_bind(sock, addr, len) \
+	kernel_bind(sock, (struct sockaddr_unsized *)(addr), len)
+#else
+#define veil_kernel_bind(sock, addr, len) \
+	kernel_bind(sock, (struct sockaddr *)(addr), len)
+#endif
+
+static inline int
+veil_ip6_fragment(struct net *net, struct sock *sk, struct sk_buff *skb,
+		  int (*output)(struct net *, struct sock *, struct sk_buff *))
+{
+#ifdef VEIL_HAVE_IPV6_STUB
+	return ipv6_stub->ipv6_fragment(net, sk, skb, output);
+#else
+	return ip6_fragment(net, sk, skb, output);
+#endif
+}
+
+#endif /* _VEIL_COMPAT_H */

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What both halves of a handshake share: mac1, NAT detection, from the final
+ * Noise state to a session in its slot.
+ */
+#include <crypto/algapi.h>
+
+#include "exchange.h"
+#include "keys.h"
+#include "timers.h"
+#include "tx.h"
+
+bool veil_exchange_mac1_ok(struct veil_net *vn, const void *msg, size_t len)
+{
+	const struct veil_macs *macs = msg + len;
+	u8 mac1[VEIL_MAC_LEN];
+
+	if (veil_mac1(mac1, vn->identity.public, msg, len))
+		return false;
+	return !crypto_memneq(mac1, macs->mac1, sizeof(mac1));
+}
+
+bool veil_exchange_no_nat(const u8 source[VEIL_ADDR_LEN],
+			  const u8 destination[VEIL_ADDR_LEN],
+			  const struct veil_addr_pair *addrs)
+{
+	return !memcmp(source, &addrs->source, VEIL_ADDR_LEN) &&
+	       !memcmp(destination, &addrs->destination, VEIL_ADDR_LEN);
+}
+
+int veil_exchange_keys(struct veil_session *session, struct veil_noise *noise,
+		       const struct veil_response_header *header)
+{
+	u8 initiator[VEIL_KEY_LEN], responder[VEIL_KEY_LEN];
+	struct veil_noise_keys keys;
+	int err;
+
+	err = veil_noise_split(noise, &keys);
+	if (!err)
+		err = veil_data_key(initiator, keys.initiator, session->aead,
+				    header, keys.h);
+	if (!err)
+		err = veil_data_key(responder, keys.responder, session->aead,
+				    header, keys.h);
+	if (!err && session->initiator)
+		err = veil_session_set_keys(session, initiator, responder);
+	else if (!err)
+		err = veil_session_set_keys(session, responder, initiator);
+
+	memzero_explicit(&keys, sizeof(keys));
+	memzero_explicit(initiator, sizeof(initiator));
+	memzero_explicit(responder, sizeof(responder));
+	return err;
+}
+
+void veil_exchange_install(struct veil_peer *peer, struct veil_session *session)
+{
+	bool initiator = session->initiator;
+	bool first;
+
+	spin_lock_bh(&peer->lock);
+	first = !rcu_access_pointer(peer->current_session);
+	veil_session_install(peer, session);
+	/* Ours has its answer; or the other end's goes before ours. */
+	WRITE_ONCE(peer->handshaking, false);
+	spin_unlock_bh(&peer->lock);
+	veil_timers_arm(peer);
+
+	/* The initiator may seal at once, and must, so that the responder may.
+	 * The responder waits until something opens (confirmation).
+	 */
+	if (initiator)
+		veil_tx_session_up(peer, first);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What both halves of a handshake share.  Process context, vn->lock read and
+ * peer->handshake_lock held.
+ */
+#ifndef _VEIL_EXCHANGE_H
+#define _VEIL_EXCHANGE_H
+
+#include "addr.h"
+#include "session.h"
+
+/* Whether mac1, which follows the len bytes at msg, is right for us. */
+bool veil_exchange_mac1_ok(struct veil_net *vn, const void *msg, size_t len);
+/* Whether the addresses that the sender used are those that we see. */
+bool veil_exchange_no_nat(const u8 source[VEIL_ADDR_LEN],
+			  const u8 destination[VEIL_ADDR_LEN],
+			  const struct veil_addr_pair *addrs);
+/* Split, derive the data keys and set them.  Wipes noise. */
+int veil_exchange_keys(struct veil_session *session, struct veil_noise *noise,
+		       const struct veil_response_header *header);
+/* Put the session into its slot and go on with what waited for it. */
+void veil_exchange_install(struct veil_peer *peer,
+			   struct veil_session *session);
+
+#endif /* _VEIL_EXCHANGE_H */

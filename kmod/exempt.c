@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What passes in clear, and what hides its destination.
+ */
+#include <linux/icmpv6.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
+#include <net/ndisc.h>
+
+#include "exempt.h"
+
+/* MLD comes behind a hop-by-hop header with the router alert (RFC 2710). */
+static bool veil_exempt_icmpv6(const struct sk_buff *skb,
+			       const struct icmp6hdr **icmp,
+			       struct icmp6hdr *buffer, bool *hop_by_hop)
+{
+	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
+	unsigned int offset = skb_network_offset(skb) + sizeof(*ip6h);
+	u8 nexthdr = ip6h->nexthdr;
+	struct ipv6_opt_hdr *opt, opt_buffer;
+
+	*hop_by_hop = nexthdr == NEXTHDR_HOP;
+	if (*hop_by_hop) {
+		opt = skb_header_pointer(skb, offset, sizeof(opt_buffer),
+					 &opt_buffer);
+		if (!opt)
+			return false;
+		nexthdr = opt->nexthdr;
+		offset += ipv6_optlen(opt);
+	}
+	if (nexthdr != IPPROTO_ICMPV6)
+		return false;
+	*icmp = skb_header_pointer(skb, offset, sizeof(*buffer), buffer);
+	return *icmp;
+}
+
+static bool veil_exempt_link_local(const struct in6_addr *source)
+{
+	return ipv6_addr_type(source) & IPV6_ADDR_LINKLOCAL;
+}
+
+bool veil_exempt_neighbour(const struct sk_buff *skb)
+{
+	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
+	const struct icmp6hdr *icmp;
+	struct icmp6hdr buffer;
+	bool hop_by_hop;
+
+	if (skb->protocol != htons(ETH_P_IPV6) ||
+	    !veil_exempt_icmpv6(skb, &icmp, &buffer, &hop_by_hop))
+		return false;
+
+	switch (icmp->icmp6_type) {
+	case NDISC_NEIGHBOUR_SOLICITATION:
+	case NDISC_NEIGHBOUR_ADVERTISEMENT:
+		return !hop_by_hop && ip6h->hop_limit == 255 &&
+		       !icmp->icmp6_code;
+	case NDISC_ROUTER_SOLICITATION:
+		if (ipv6_addr_any(&ip6h->saddr))
+			return !hop_by_hop && ip6h->hop_limit == 255 &&
+			       !icmp->icmp6_code;
+		fallthrough;
+	case NDISC_ROUTER_ADVERTISEMENT:
+	case NDISC_REDIRECT:
+		return !hop_by_hop && ip6h->hop_limit == 255 &&
+		       !icmp->icmp6_code &&
+		       veil_exempt_link_local(&ip6h->saddr);
+	case ICMPV6_MGM_QUERY:
+	case ICMPV6_MGM_REPORT:
+	case ICMPV6_MGM_REDUCTION:
+	case ICMPV6_MLD2_REPORT:
+		return ip6h->hop_limit == 1 &&
+		       (ipv6_addr_any(&ip6h->saddr) ||
+			veil_exempt_link_local(&ip6h->saddr));
+	}
+	return false;
+}
+
+static bool veil_exempt_final4(const struct sk_buff *skb,
+			       struct in6_addr *final)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+	const u8 *opt = (const u8 *)(iph + 1);
+	const u8 *end = (const u8 *)iph + ip_hdrlen(skb);
+	__be32 addr;
+
+	while (opt < end && *opt != IPOPT_END) {
+		if (*opt == IPOPT_NOOP) {
+			opt++;
+			continue;
+		}
+		if (end - opt < 2 || opt[1] < 2 || opt[1] > end - opt)
+			return false;
+		if ((*opt == IPOPT_LSRR || *opt == IPOPT_SSRR) &&
+		    opt[1] >= 7 && end - opt > 2 && opt[2] <= opt[1]) {
+			memcpy(&addr, opt + opt[1] - sizeof(addr),
+			       sizeof(addr));
+			ipv6_addr_set_v4mapped(addr, final);
+			return true;
+		}
+		opt += opt[1];
+	}
+	return false;
+}
+
+static bool veil_exempt_final6(const struct sk_buff *skb,
+			       struct in6_addr *final)
+{
+	unsigned int offset = 0;
+	struct ipv6_rt_hdr buffer, *rh;
+	struct in6_addr addr_buffer, *addr;
+
+	if (ipv6_find_hdr(skb, &offset, NEXTHDR_ROUTING, NULL, NULL) < 0)
+		return false;
+	rh = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	if (!rh || !rh->segments_left || rh->hdrlen < 2)
+		return false;
+	/* Type 2 and older: addresses in order of travel; segment routing: the
+	 * last one first (RFC 8754).
+	 */
+	offset += sizeof(*rh) + 4;
+	if (rh->type != IPV6_SRCRT_TYPE_4)
+		offset += (rh->hdrlen / 2 - 1) * sizeof(*addr);
+	addr = skb_header_pointer(skb, offset, sizeof(*addr), &addr_buffer);
+	if (!addr)
+		return false;
+	*final = *addr;
+	return true;
+}
+
+bool veil_exempt_final(const struct sk_buff *skb, struct in6_addr *final)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		return ip_hdr(skb)->ihl > 5 && veil_exempt_final4(skb, final);
+	switch (ipv6_hdr(skb)->nexthdr) {
+	case NEXTHDR_HOP:
+	case NEXTHDR_DEST:
+	case NEXTHDR_ROUTING:
+		return veil_exempt_final6(skb, final);
+	}
+	return false;
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The second fence, at the netdev egress hook of every device but loopback.
+ *
+ * It knows sealed packets by their look: UDP to the peer's port with a data
+ * header that names a live session of that peer, or a handshake; later
+ * fragments of those by the mark that xmit.c gave them.
+ */
+#include <linux/if_vlan.h>
+#include <linux/mpls.h>
+#include <linux/netdevice.h>
+#include <linux/netfilter_netdev.h>
+#include <linux/rtnetlink.h>
+#include <net/ip.h>
+#include <net/mpls.h>
+#include <net/xfrm.h>
+
+#include "addr.h"
+#include "exempt.h"
+#include "fence.h"
+#include "rx.h"
+#include "session.h"
+#include "socket.h"
+
+/* One device's hook; veil_net.fences, under RTNL. */
+struct veil_fence {
+	struct list_head list;
+	struct nf_hook_ops ops;
+};
+
+/* Behind VLAN tags and MPLS labels: which IP version, where; 0 if neither. */
+static u8 veil_fence_find_ip(const struct sk_buff *skb, unsigned int *offset)
+{
+	__be16 protocol = skb->protocol;
+	struct vlan_hdr *vlan, vlan_buffer;
+	__be32 *label, label_buffer;
+	u8 *version, buffer;
+
+	*offset = skb_network_offset(skb);
+	while (eth_type_vlan(protocol)) {
+		vlan = skb_header_pointer(skb, *offset, sizeof(vlan_buffer),
+					  &vlan_buffer);
+		if (!vlan)
+			return 0;
+		protocol = vlan->h_vlan_encapsulated_proto;
+		*offset += sizeof(*vlan);
+	}
+	while (eth_p_mpls(protocol)) {
+		label = skb_header_pointer(skb, *offset, sizeof(label_buffer),
+					   &label_buffer);
+		if (!label)
+			return 0;
+		*offset += sizeof(*label);
+		if (*label & htonl(MPLS_LS_S_MASK))
+			protocol = htons(ETH_P_IP);	/* or IPv6: look */
+	}
+	if (protocol != htons(ETH_P_IP) && protocol != htons(ETH_P_IPV6))
+		return 0;
+	version = skb_header_pointer(skb, *offset, sizeof(buffer), &buffer);
+	return version ? *version >> 4 : 0;
+}
+
+/* Addresses and, where it is UDP and no later fragment, the L4 offset. */
+static bool veil_fence_parse(const struct sk_buff *skb, u8 version,
+			     unsigned int offset, struct veil_addr_pair *addrs,
+			     unsigned int *l4)
+{
+	struct ipv6hdr *ip6h, buffer6;
+	struct iphdr *iph, buffer4;
+
+	*l4 = 0;
+	if (version == 4) {
+		iph = skb_header_pointer(skb, offset, sizeof(buffer4),
+					 &buffer4);
+		if (!iph)
+			return false;
+		ipv6_addr_set_v4mapped(iph->saddr, &addrs->source);
+		ipv6_addr_set_v4mapped(iph->daddr, &addrs->destination);
+		if (iph->protocol == IPPROTO_UDP &&
+		    !(iph->frag_off & htons(IP_OFFSET)))
+			*l4 = offset + iph->ihl * 4;
+		return true;
+	}
+	ip6h = skb_header_pointer(skb, offset, sizeof(buffer6), &buffer6);
+	if (version != 6 || !ip6h)
+		return false;
+	addrs->source = ip6h->saddr;
+	addrs->destination = ip6h->daddr;
+	if (ip6h->nexthdr == IPPROTO_UDP)
+		*l4 = offset + sizeof(*ip6h);
+	return true;
+}
+
+static bool veil_fence_session(const struct veil_session *session,
+			       const struct veil_data_header *header)
+{
+	return session && session->remote == header->receiver;
+}
+
+static bool veil_fence_sealed(struct veil_peer *peer, const struct sk_buff *skb,
+			      unsigned int l4)
+{
+	struct veil_data_header *header, header_buffer;
+	struct udphdr *uh, buffer;
+
+	/* A mark of ours, for fragments; others' have transformations. */
+	if (skb_sec_path(skb) && !skb_sec_path(skb)->len)
+		return true;
+	if (!l4)
+		return false;
+	uh = skb_header_pointer(skb, l4, sizeof(buffer), &buffer);
+	if (!uh || uh->dest != htons(READ_ONCE(peer->port)))
+		return false;
+	header = skb_header_pointer(skb, l4 + sizeof(*uh),
+				    sizeof(header_buffer), &header_buffer);
+	if (!header || header->type != VEIL_MSG_DATA)
+		return false;
+	return veil_fence_session(rcu_dereference(peer->current_session), header) ||
+	       veil_fence_session(rcu_dereference(peer->previous_session), header);
+}
+
+static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
+				    const struct nf_hook_state *state)
+{
+	struct veil_net *vn = priv;
+	struct veil_addr_pair addrs;
+	struct veil_peer *peer;
+	unsigned int offset, l4;
+	u8 version;
+
+	version = veil_fence_find_ip(skb, &offset);
+	if (!version || !veil_fence_parse(skb, version, offset, &addrs, &l4))
+		return NF_ACCEPT;
+	peer = veil_peer_lookup(vn, &addrs.destination);
+	if (!peer || !veil_addr_is_local(vn->net, &addrs.source))
+		return NF_ACCEPT;
+	if (veil_socket_owns(vn, skb->sk) ||
+	    veil_fence_sealed(peer, skb, l4) || veil_exempt_neighbour(skb))
+		return NF_ACCEPT;
+	veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_out);
+	return NF_STOLEN;
+}
+
+static int veil_fence_add(struct veil_net *vn, struct net_device *dev)
+{
+	struct veil_fence *fence;
+	int err;
+
+	ASSERT_RTNL();
+	if (dev->flags & IFF_LOOPBACK)
+		return 0;
+	fence = kzalloc(sizeof(*fence), GFP_KERNEL);
+	if (!fence)
+		return -ENOMEM;
+	fence->ops.hook = veil_fence_hook;
+	fence->ops.priv = vn;
+	fence->ops.dev = dev;
+	fence->ops.pf = NFPROTO_NETDEV;
+	fence->ops.hooknum = NF_NETDEV_EGRESS;
+	/* Last, behind rules that may change the packet. */
+	fence->ops.priority = INT_MAX;
+	err = nf_register_net_hook(vn->net, &fence->ops);
+	if (err) {
+		kfree(fence);
+		return err;
+	}
+	list_add(&fence->list, &vn->fences);
+	return 0;
+}
+
+static void veil_fence_remove(struct veil_net *vn, struct net_device *dev)
+{
+	struct veil_fence *fence, *next;
+
+	ASSERT_RTNL();
+	list_for_each_entry_safe(fence, next, &vn->fences, list) {
+		if (dev && fence->ops.dev != dev)
+			continue;
+		list_del(&fence->list);
+		nf_unregister_net_hook(vn->net, &fence->ops);
+		kfree(fence);
+	}
+}
+
+int veil_fence_up(struct veil_net *vn)
+{
+	struct net_device *dev;
+	int err = 0;
+
+	rtnl_lock();
+	vn->fenced = true;
+	for_each_netdev(vn->net, dev) {
+		err = veil_fence_add(vn, dev);
+		if (err)
+			break;
+	}
+	if (err) {
+		vn->fenced = false;
+		veil_fence_remove(vn, NULL);
+	}
+	rtnl_unlock();
+	return err;
+}
+
+void veil_fence_down(struct veil_net *vn)
+{
+	rtnl_lock();
+	vn->fenced = false;
+	veil_fence_remove(vn, NULL);
+	rtnl_unlock();
+}
+
+static int veil_fence_event(struct notifier_block *block, unsigned long event,
+			    void *ptr)
+{
+	struct net_device *dev = netdev_notifier_info_to_dev(ptr);
+	struct veil_net *vn = veil_net(dev_net(dev));
+
+	if (!vn->fenced)
+		return NOTIFY_DONE;
+	switch (event) {
+	case NETDEV_REGISTER:
+		/* A device that cannot be fenced does not come. */
+		return notifier_from_errno(veil_fence_add(vn, dev));
+	case NETDEV_UNREGISTER:
+		veil_fence_remove(vn, dev);
+		break;
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block veil_fence_notifier = {
+	.notifier_call = veil_fence_event,
+};
+
+int veil_fence_init(void)
+{
+	return register_netdevice_notifier(&veil_fence_notifier);
+}
+
+void veil_fence_exit(void)
+{
+	unregister_netdevice_notifier(&veil_fence_notifier);
+}

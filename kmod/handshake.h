@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Handshakes: initiations and responses as messages, and what they do to a
+ * peer's sessions.  Noise itself is in noise.c.
+ */
+#ifndef _VEIL_HANDSHAKE_H
+#define _VEIL_HANDSHAKE_H
+
+#include "peer.h"
+
+/* Begin a series of initiations, unless one is going on or the last one went
+ * out less than VEIL_RETRY_TIME ago.  Any context but hard irq.
+ */
+void veil_handshake_start(struct veil_peer *peer);
+/* Time until the next initiation of a series, with jitter. */
+unsigned long veil_handshake_delay(void);
+/* Let the peer's worker send the next initiation, or wipe the outstanding one
+ * when the series is over.  Any context.
+ */
+void veil_handshake_queue(struct veil_peer *peer);
+/* Forget the outstanding initiation.  Process context, vn->lock held. */
+void veil_handshake_cancel(struct veil_peer *peer);
+
+/* From the hook, skb linear at its IP header and UDP length checked; consume
+ * skb.  An initiation from an address of peer: drop at the cost of one SipHash
+ * what peer has not sent just now.
+ */
+void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
+			       const struct veil_initiation *msg);
+void veil_handshake_response(struct veil_peer *peer, struct sk_buff *skb,
+			     const struct veil_response *msg);
+
+/* work_struct veil_net.handshake_work */
+void veil_handshake_work(struct work_struct *work);
+/* work_struct veil_peer.work */
+void veil_handshake_send_work(struct work_struct *work);
+
+#endif /* _VEIL_HANDSHAKE_H */

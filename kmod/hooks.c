@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The netfilter hooks: POST_ROUTING as its last step, PRE_ROUTING as its first
+ * after reassembly.  They classify; tx.c and rx.c act.
+ *
+ * Packets for or from addresses that are not a peer's cost one look-up.
+ */
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6.h>
+#include <net/dst.h>
+#include <net/l3mdev.h>
+#include <net/xfrm.h>
+
+#include "addr.h"
+#include "exempt.h"
+#include "hooks.h"
+#include "peer.h"
+#include "pmtu.h"
+#include "rx.h"
+#include "socket.h"
+#include "tx.h"
+
+/* Where we are among the hooks of this hook point; their number if nowhere. */
+static unsigned int veil_hooks_place(const struct nf_hook_entries *entries,
+				     nf_hookfn *hook)
+{
+	unsigned int i;
+
+	for (i = 0; i < entries->num_hook_entries; i++)
+		if (entries->hooks[i].hook == hook)
+			break;
+	return i;
+}
+
+static const struct nf_hook_entries *
+veil_hooks_entries(struct net *net, u8 pf, unsigned int hook)
+{
+	if (pf == NFPROTO_IPV4)
+		return rcu_dereference(net->nf.hooks_ipv4[hook]);
+	return rcu_dereference(net->nf.hooks_ipv6[hook]);
+}
+
+/* The hooks behind ours, then state->okfn.  Ours gone meanwhile: drop. */
+static void veil_hooks_rest(struct sk_buff *skb, struct nf_hook_state *state,
+			    nf_hookfn *own)
+{
+	const struct nf_hook_entries *entries =
+		veil_hooks_entries(state->net, state->pf, state->hook);
+	unsigned int place;
+
+	place = entries ? veil_hooks_place(entries, own) : 0;
+	if (!entries || place == entries->num_hook_entries) {
+		veil_drop(veil_net(state->net), skb, VEIL_DROP_namespace_exit);
+		return;
+	}
+	if (nf_hook_slow(skb, state, entries, place + 1) == 1)
+		state->okfn(state->net, state->sk, skb);
+}
+
+static bool veil_hooks_forwarded(const struct sk_buff *skb)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		return IPCB(skb)->flags & IPSKB_FORWARDED;
+	return IP6CB(skb)->flags & IP6SKB_FORWARDED;
+}
+
+/* Where a source route or routing header really sends the packet. */
+static bool veil_hooks_redirected(struct veil_net *vn,
+				  const struct sk_buff *skb)
+{
+	struct veil_peer *peer;
+	struct in6_addr final;
+
+	if (!veil_exempt_final(skb, &final))
+		return false;
+	peer = veil_peer_lookup(vn, &final);
+	return peer;
+}
+
+/* IPsec with the ESP transform left to the device: the text is still clear. */
+static bool veil_hooks_offloaded(struct sk_buff *skb)
+{
+#ifdef CONFIG_XFRM_OFFLOAD
+	return xfrm_offload(skb);
+#else
+	return false;
+#endif
+}
+
+/* Whether the peer is responsible for a packet from our side to it. */
+static bool veil_hooks_ours(struct veil_net *vn, const struct sk_buff *skb,
+			    const struct veil_addr_pair *addrs)
+{
+	return !veil_hooks_forwarded(skb) ||
+	       veil_addr_is_local(vn->net, &addrs->source);
+}
+
+static bool veil_hooks_skips_out(const struct sk_buff *skb,
+				 const struct nf_hook_state *state)
+{
+	return !state->out || state->out->flags & IFF_LOOPBACK ||
+	       netif_is_l3_master(state->out) ||
+	       (IS_ENABLED(CONFIG_BRIDGE_NETFILTER) && state->in &&
+		skb_ext_exist(skb, SKB_EXT_BRIDGE_NF));
+}
+
+static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	struct nf_hook_state rest = *state;
+	struct veil_net *vn = priv;
+	struct veil_addr_pair addrs;
+	struct veil_peer *peer;
+
+	if (veil_hooks_skips_out(skb, state))
+		return NF_ACCEPT;
+	veil_addr_of(skb, &addrs);
+	peer = veil_peer_lookup(vn, &addrs.destination);
+	if (!peer) {
+		if (!veil_hooks_redirected(vn, skb))
+			return NF_ACCEPT;
+		veil_drop(vn, skb, VEIL_DROP_unprotectable);
+		return NF_STOLEN;
+	}
+	if (!veil_hooks_ours(vn, skb, &addrs))
+		return NF_ACCEPT;
+	if (veil_socket_owns(vn, state->sk) || veil_socket_owns(vn, skb->sk) ||
+	    veil_exempt_neighbour(skb))
+		return NF_ACCEPT;
+	/* The transformed packet comes by on its own (STACK A6). */
+	if (skb_dst(skb)->xfrm)
+		return NF_ACCEPT;
+	if (READ_ONCE(vn->dying) || veil_hooks_offloaded(skb)) {
+		veil_peer_drop(peer, skb, READ_ONCE(vn->dying) ?
+			       VEIL_DROP_namespace_exit :
+			       VEIL_DROP_unprotectable);
+		return NF_STOLEN;
+	}
+	if (veil_pmtu_check(peer, skb)) {
+		veil_drop_count(vn, VEIL_DROP_too_big);
+		atomic64_inc(&peer->drops);
+		return NF_DROP_ERR(-EMSGSIZE);
+	}
+
+	/* Conntrack's confirmation and others may come behind us: run them,
+	 * then seal (STACK A7).
+	 */
+	rest.okfn = veil_tx_output;
+	veil_hooks_rest(skb, &rest, veil_hook_out);
+	return NF_STOLEN;
+}
+
+static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
+				 const struct nf_hook_state *state)
+{
+	struct veil_net *vn = priv;
+
+	if (state->in->flags & IFF_LOOPBACK || netif_is_l3_master(state->in))
+		return NF_ACCEPT;
+	return veil_rx(vn, skb, state);
+}
+
+void veil_hooks_continue(struct sk_buff *skb, struct nf_hook_state *state)
+{
+	veil_hooks_rest(skb, state, veil_hook_in);
+}
+
+static const struct nf_hook_ops veil_hook_ops[] = {
+	{
+		.hook = veil_hook_in,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = NF_IP_PRI_CONNTRACK_DEFRAG + 1,
+	}, {
+		.hook = veil_hook_in,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = NF_IP6_PRI_CONNTRACK_DEFRAG + 1,
+	}, {
+		.hook = veil_hook_out,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_POST_ROUTING,
+		.priority = NF_IP_PRI_LAST,
+	}, {
+		.hook = veil_hook_out,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_POST_ROUTING,
+		.priority = NF_IP6_PRI_LAST,
+	},
+};
+
+int veil_hooks_register(struct veil_net *vn)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(veil_hook_ops); i++) {
+		vn->hooks[i] = veil_hook_ops[i];
+		vn->hooks[i].priv = vn;
+	}
+	err = nf_register_net_hooks(vn->net, vn->hooks,
+				    ARRAY_SIZE(vn->hooks));
+	return err;
+}
+
+void veil_hooks_unregister(struct veil_net *vn)
+{
+	nf_unregister_net_hooks(vn->net, vn->hooks, ARRAY_SIZE(vn->hooks));
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The netfilter hooks: which packets Netveil judges.
+ */
+#ifndef _VEIL_HOOKS_H
+#define _VEIL_HOOKS_H
+
+#include <linux/netfilter.h>
+
+#include "net.h"
+
+/* Process context, vn->lock written. */
+int veil_hooks_register(struct veil_net *vn);
+void veil_hooks_unregister(struct veil_net *vn);
+
+/* Let skb go on from behind our hook, as after NF_ACCEPT; consumes it.  Under
+ * rcu_read_lock(), BH off.
+ */
+void veil_hooks_continue(struct sk_buff *skb, struct nf_hook_state *state);
+
+#endif /* _VEIL_HOOKS_H */

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ICMP errors of routers about our outer packets (PROTOCOL section 5, STACK
+ * B10).  Anyone can send them: one is believed when it quotes a live index and
+ * a counter that was sent lately, and then lowers the peer's path MTU.  One
+ * that quotes a packet in clear to a peer quotes what never was on a wire.
+ */
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
+#include <net/ip.h>
+
+#include "icmp.h"
+#include "mtu.h"
+#include "session.h"
+
+/* Packets that may be under way on a lane when an error about one arrives. */
+#define VEIL_ICMP_LATELY	65536
+
+/* What an ICMP error says. */
+struct veil_icmp_error {
+	unsigned int mtu;		/* of "too big", else 0 */
+	struct veil_addr_pair addrs;	/* of the quoted packet */
+	u8 protocol;
+	unsigned int l4;		/* offset of the quoted L4 header */
+};
+
+static bool veil_icmp_parse4(const struct sk_buff *skb,
+			     struct veil_icmp_error *error)
+{
+	unsigned int offset = skb_transport_offset(skb);
+	struct icmphdr *icmp, icmp_buffer;
+	struct iphdr *iph, buffer;
+
+	if (ip_hdr(skb)->protocol != IPPROTO_ICMP ||
+	    ip_is_fragment(ip_hdr(skb)))
+		return false;
+	icmp = skb_header_pointer(skb, offset, sizeof(icmp_buffer),
+				  &icmp_buffer);
+	if (!icmp || !icmp_is_err(icmp->type))
+		return false;
+	iph = skb_header_pointer(skb, offset + sizeof(*icmp), sizeof(buffer),
+				 &buffer);
+	if (!iph || iph->version != 4 || iph->ihl < 5)
+		return false;
+
+	error->mtu = 0;
+	if (icmp->type == ICMP_DEST_UNREACH && icmp->code == ICMP_FRAG_NEEDED)
+		error->mtu = ntohs(icmp->un.frag.mtu) ?: VEIL_MTU_MIN_V4;
+	ipv6_addr_set_v4mapped(iph->saddr, &error->addrs.source);
+	ipv6_addr_set_v4mapped(iph->daddr, &error->addrs.destination);
+	error->protocol = iph->protocol;
+	error->l4 = offset + sizeof(*icmp) + iph->ihl * 4;
+	return true;
+}
+
+static bool veil_icmp_parse6(const struct sk_buff *skb,
+			     struct veil_icmp_error *error)
+{
+	unsigned int offset = skb_transport_offset(skb);
+	struct icmp6hdr *icmp, icmp_buffer;
+	struct ipv6hdr *ip6h, buffer;
+
+	if (ipv6_hdr(skb)->nexthdr != IPPROTO_ICMPV6)
+		return false;
+	icmp = skb_header_pointer(skb, offset, sizeof(icmp_buffer),
+				  &icmp_buffer);
+	if (!icmp || icmp->icmp6_type & ICMPV6_INFOMSG_MASK)
+		return false;
+	ip6h = skb_header_pointer(skb, offset + sizeof(*icmp), sizeof(buffer),
+				  &buffer);
+	if (!ip6h || ip6h->version != 6)
+		return false;
+
+	error->mtu = icmp->icmp6_type == ICMPV6_PKT_TOOBIG ?
+		     ntohl(icmp->icmp6_mtu) : 0;
+	error->addrs.source = ip6h->saddr;
+	error->addrs.destination = ip6h->daddr;
+	error->protocol = ip6h->nexthdr;
+	error->l4 = offset + sizeof(*icmp) + sizeof(*ip6h);
+	return true;
+}
+
+static bool veil_icmp_sent(const struct veil_session *session,
+			   const struct veil_data_header *header)
+{
+	u64 counter = be64_to_cpu(header->counter);
+	u16 lane = be16_to_cpu(header->lane);
+	u64 next;
+
+	if (!session || session->remote != header->receiver ||
+	    lane >= session->tx_lanes)
+		return false;
+	next = atomic64_read(&session->lanes[lane].tx_counter);
+	return counter < next && counter + VEIL_ICMP_LATELY >= next;
+}
+
+/* Whether the quoted packet is one that we sent to peer lately. */
+static bool veil_icmp_authentic(struct veil_peer *peer,
+				const struct veil_data_header *header)
+{
+	return header->type == VEIL_MSG_DATA &&
+	       (veil_icmp_sent(rcu_dereference(peer->current_session), header) ||
+		veil_icmp_sent(rcu_dereference(peer->previous_session), header));
+}
+
+static void veil_icmp_too_big(struct veil_peer *peer, unsigned int mtu,
+			      bool ipv6)
+{
+	unsigned int current_mtu = READ_ONCE(peer->mtu) ?: IP_MAX_MTU;
+
+	WRITE_ONCE(peer->mtu, veil_mtu_lower(current_mtu, mtu, ipv6));
+}
+
+static enum veil_drop veil_icmp_judge(struct veil_peer *peer,
+				      const struct sk_buff *skb,
+				      const struct veil_icmp_error *error)
+{
+	struct veil_data_header *header, header_buffer;
+	struct udphdr *uh, buffer;
+
+	uh = skb_header_pointer(skb, error->l4, sizeof(buffer), &buffer);
+	if (error->protocol != IPPROTO_UDP || !uh ||
+	    uh->dest != htons(READ_ONCE(peer->port)))
+		return VEIL_DROP_icmp_forged;
+	header = skb_header_pointer(skb, error->l4 + sizeof(*uh),
+				    sizeof(header_buffer), &header_buffer);
+	if (!header || !veil_icmp_authentic(peer, header))
+		return VEIL_DROP_icmp_unproven;
+	if (error->mtu)
+		veil_icmp_too_big(peer, error->mtu,
+				  skb->protocol == htons(ETH_P_IPV6));
+	return VEIL_DROPS;
+}
+
+unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
+		       const struct veil_addr_pair *addrs)
+{
+	bool ipv4 = skb->protocol == htons(ETH_P_IP);
+	struct veil_icmp_error error;
+	enum veil_drop reason;
+	struct veil_peer *peer;
+
+	if (ipv4 ? !veil_icmp_parse4(skb, &error) :
+		   !veil_icmp_parse6(skb, &error))
+		return NF_ACCEPT;
+	peer = veil_peer_lookup(vn, &error.addrs.destination);
+	if (!peer || !veil_addr_is_local(vn->net, &error.addrs.source) ||
+	    !veil_addr_is_local(vn->net, &addrs->destination))
+		return NF_ACCEPT;
+
+	reason = veil_icmp_judge(peer, skb, &error);
+	if (reason == VEIL_DROPS)
+		consume_skb(skb);	/* no socket has that packet's ports */
+	else
+		veil_peer_drop(peer, skb, reason);
+	return NF_STOLEN;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * ICMP errors of routers about our outer packets.
+ */
+#ifndef _VEIL_ICMP_H
+#define _VEIL_ICMP_H
+
+#include "addr.h"
+#include "net.h"
+
+/* A packet from somebody who is no peer: judge it if it is an ICMP error about
+ * a packet to a peer.  A netfilter verdict; under rcu_read_lock().
+ */
+unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
+		       const struct veil_addr_pair *addrs);
+
+#endif /* _VEIL_ICMP_H */

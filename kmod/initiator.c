@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The initiator: sends message 1, takes message 2.
+ */
+#include <crypto/algapi.h>
+#include <linux/random.h>
+
+#include "cipher.h"
+#include "exchange.h"
+#include "initiator.h"
+#include "keys.h"
+#include "session.h"
+#include "socket.h"
+#include "timers.h"
+#include "tx.h"
+
+void veil_initiator_clear(struct veil_peer *peer)
+{
+	struct veil_outstanding *own = &peer->initiation;
+
+	lockdep_assert_held(&peer->handshake_lock);
+	if (!own->active)
+		return;
+	if (own->index.id)
+		veil_index_remove(peer->vn, &own->index);
+	own->active = false;
+	veil_noise_wipe(&own->noise);
+	memzero_explicit(own->psk, sizeof(own->psk));
+}
+
+/* A sender's clock never stands still nor goes back while it runs. */
+static u64 veil_initiator_time(struct veil_peer *peer)
+{
+	u64 now = ktime_get_real_ns() & ~(u64)(VEIL_TICK_NS - 1);
+
+	peer->time_sent = max(now, peer->time_sent + VEIL_TICK_NS);
+	return peer->time_sent;
+}
+
+static void veil_initiator_offer(struct veil_peer *peer,
+				 const struct veil_addr_pair *addrs)
+{
+	struct veil_outstanding *own = &peer->initiation;
+
+	memset(&own->offer, 0, sizeof(own->offer));
+	veil_net_aeads(peer->vn, own->offer.aead);
+	own->offer.lanes = veil_session_lanes();
+	memcpy(own->offer.source, &addrs->source, VEIL_ADDR_LEN);
+	memcpy(own->offer.destination, &addrs->destination, VEIL_ADDR_LEN);
+	own->has_psk = peer->has_psk;
+	if (peer->has_psk) {
+		memcpy(own->psk, peer->psk, sizeof(own->psk));
+		memcpy(own->offer.psk_id[0], peer->psk_id, VEIL_PSK_ID_LEN);
+	}
+}
+
+static int veil_initiator_write(struct veil_peer *peer,
+				struct veil_initiation *msg)
+{
+	struct veil_outstanding *own = &peer->initiation;
+	const struct veil_piece prologue[] = {
+		{ VEIL_LABEL_PROLOGUE, sizeof(VEIL_LABEL_PROLOGUE) - 1 },
+		{ &msg->header, sizeof(msg->header) },
+	};
+	u8 e_private[VEIL_KEY_LEN];
+	int err;
+
+	memset(msg, 0, sizeof(*msg));
+	msg->header.type = VEIL_MSG_INITIATION;
+	msg->header.version = VEIL_PROTOCOL_VERSION;
+	msg->header.sender = cpu_to_be32(own->index.id);
+	veil_tai64n_from_ns(&msg->header.time, veil_initiator_time(peer));
+
+	get_random_bytes(e_private, sizeof(e_private));
+	err = veil_noise_write1(&own->noise, msg->noise, &peer->vn->identity,
+				peer->public_key, peer->ss, e_private,
+				prologue, ARRAY_SIZE(prologue),
+				&own->offer, sizeof(own->offer));
+	memzero_explicit(e_private, sizeof(e_private));
+	if (err)
+		return err;
+	msg->stamp = cpu_to_be64(veil_stamp(peer->pair_out, msg));
+	return veil_mac1(msg->macs.mac1, peer->public_key, msg,
+			 offsetof(struct veil_initiation, macs));
+}
+
+void veil_initiator_send(struct veil_peer *peer)
+{
+	struct veil_outstanding *own = &peer->initiation;
+	struct veil_addr_pair addrs;
+	struct veil_initiation msg;
+
+	veil_initiator_clear(peer);
+	if (veil_socket_route(peer->vn, &peer->endpoint, &addrs))
+		return;
+	own->index.kind = VEIL_INDEX_HANDSHAKE;
+	own->index.peer = peer;
+	if (veil_index_insert(peer->vn, &own->index))
+		return;
+	own->active = true;
+	veil_initiator_offer(peer, &addrs);
+	if (veil_initiator_write(peer, &msg)) {
+		veil_initiator_clear(peer);
+		veil_drop_count(peer->vn, VEIL_DROP_handshake_failed);
+		return;
+	}
+	peer->attempts++;
+	own->sent = jiffies;
+	veil_socket_send(peer->vn, &addrs, peer->port, &msg, sizeof(msg));
+}
+
+static bool veil_initiator_offered(const struct veil_offer *offer, u8 aead)
+{
+	return aead && (offer->aead[0] == aead || offer->aead[1] == aead);
+}
+
+static enum veil_drop veil_initiator_open(struct veil_peer *peer,
+					  const struct veil_response *msg,
+					  struct veil_choice *choice)
+{
+	static const u8 no_psk[VEIL_KEY_LEN];
+	struct veil_outstanding *own = &peer->initiation;
+
+	if (msg->header.psk_choice != (own->has_psk ? 1 : 0))
+		return VEIL_DROP_psk_mismatch;
+	if (veil_noise_read2(&own->noise, msg->noise, &peer->vn->identity,
+			     own->has_psk ? own->psk : no_psk,
+			     choice, sizeof(*choice)))
+		return VEIL_DROP_handshake_failed;
+	if (!veil_initiator_offered(&own->offer, choice->aead))
+		return VEIL_DROP_no_common_cipher;
+	if (choice->lanes < 1 || choice->lanes > VEIL_LANES_MAX ||
+	    choice->reserved[0] || choice->reserved[1])
+		return VEIL_DROP_malformed;
+	return VEIL_DROPS;
+}
+
+/* The session takes over the index that the initiation had. */
+static struct veil_session *
+veil_initiator_session(struct veil_peer *peer, const struct veil_response *msg,
+		       const struct veil_choice *choice,
+		       const struct veil_addr_pair *addrs)
+{
+	struct veil_outstanding *own = &peer->initiation;
+	struct veil_session_params params = {
+		.peer = peer,
+		.aead = choice->aead,
+		.initiator = true,
+		.transport = veil_exchange_no_nat(choice->source,
+						  choice->destination, addrs),
+		.tx_lanes = choice->lanes,
+		.remote = msg->header.sender,
+		.local = addrs->destination,
+		.remote_address = addrs->source,
+	};
+	struct veil_session *session;
+	int err;
+
+	session = veil_session_create(&params);
+	if (IS_ERR(session))
+		return session;
+	err = veil_index_replace(peer->vn, &own->index, &session->index);
+	if (!err)
+		err = veil_exchange_keys(session, &own->noise, &msg->header);
+	if (err) {
+		veil_session_discard(session);
+		return ERR_PTR(err);
+	}
+	return session;
+}
+
+enum veil_drop veil_initiator_handle(struct veil_peer *peer,
+				     const struct veil_response *msg,
+				     const struct veil_addr_pair *addrs)
+{
+	struct veil_outstanding *own = &peer->initiation;
+	struct veil_session *session;
+	struct veil_choice choice;
+	enum veil_drop reason;
+
+	if (!own->active || own->index.id != be32_to_cpu(msg->header.receiver))
+		return VEIL_DROP_unexpected_response;
+	if (!veil_exchange_mac1_ok(peer->vn, msg,
+				   offsetof(struct veil_response, macs)))
+		return VEIL_DROP_handshake_failed;
+	reason = veil_initiator_open(peer, msg, &choice);
+	if (reason == VEIL_DROP_handshake_failed ||
+	    reason == VEIL_DROP_psk_mismatch)
+		return reason;
+
+	/* It is the peer's, and Noise has moved on: whatever happens now ends
+	 * this initiation.
+	 */
+	session = reason == VEIL_DROPS ?
+		  veil_initiator_session(peer, msg, &choice, addrs) : NULL;
+	veil_initiator_clear(peer);
+	if (!session)
+		return reason;
+	if (IS_ERR(session))
+		return VEIL_DROP_no_memory;
+
+	veil_exchange_install(peer, session);
+	return VEIL_DROPS;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The initiator's half of a handshake.  Process context, vn->lock read and
+ * peer->handshake_lock held.
+ */
+#ifndef _VEIL_INITIATOR_H
+#define _VEIL_INITIATOR_H
+
+#include "addr.h"
+#include "peer.h"
+
+/* Send a fresh initiation in place of the outstanding one. */
+void veil_initiator_send(struct veil_peer *peer);
+/* Handle the answer; why it was dropped, or VEIL_DROPS. */
+enum veil_drop veil_initiator_handle(struct veil_peer *peer,
+				     const struct veil_response *msg,
+				     const struct veil_addr_pair *addrs);
+/* Wipe the outstanding initiation. */
+void veil_initiator_clear(struct veil_peer *peer);
+
+#endif /* _VEIL_INITIATOR_H */

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Netveil: IP between configured hosts, encrypted.  Loading and unloading.
+ */
+#include <linux/module.h>
+#include <linux/workqueue.h>
+#include <net/genetlink.h>
+
+#include "cipher.h"
+#include "crypto.h"
+#include "fence.h"
+#include "net.h"
+#include "netlink.h"
+#include "rx.h"
+#include "seal.h"
+#include "wipe.h"
+
+struct workqueue_struct *veil_wq;
+
+static int __init veil_init(void)
+{
+	int err;
+
+	err = veil_crypto_init();
+	if (err)
+		return err;
+	err = veil_cipher_init();
+	if (err)
+		goto err_crypto;
+	err = veil_rx_init();
+	if (err)
+		goto err_crypto;
+	veil_seal_init();
+	veil_wq = alloc_workqueue("netveil", WQ_UNBOUND, 0);
+	if (!veil_wq) {
+		err = -ENOMEM;
+		goto err_rx;
+	}
+	err = veil_nets_init();
+	if (err)
+		goto err_wq;
+	err = veil_fence_init();
+	if (err)
+		goto err_nets;
+	err = veil_wipe_init();
+	if (err)
+		goto err_fence;
+	err = veil_netlink_init();
+	if (err)
+		goto err_wipe;
+	return 0;
+
+err_wipe:
+	veil_wipe_exit();
+err_fence:
+	veil_fence_exit();
+err_nets:
+	veil_nets_exit();
+err_wq:
+	destroy_workqueue(veil_wq);
+err_rx:
+	veil_rx_exit();
+err_crypto:
+	veil_crypto_exit();
+	return err;
+}
+
+static void __exit veil_exit(void)
+{
+	veil_netlink_exit();
+	veil_wipe_exit();
+	veil_nets_exit();
+	veil_fence_exit();
+	/* Sessions were freed from works that call_rcu() queued; late crypto
+	 * completions and readers are past our code after these.
+	 */
+	rcu_barrier();
+	destroy_workqueue(veil_wq);
+	rcu_barrier();
+	veil_rx_exit();
+	veil_crypto_exit();
+}
+
+module_init(veil_init);
+module_exit(veil_exit);
+
+MODULE_DESCRIPTION("Netveil: transparent encryption between hosts");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1");
+MODULE_ALIAS_GENL_FAMILY(NETVEIL_FAMILY_NAME);
+MODULE_SOFTDEP("pre: gcm ccm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic curve25519 sha256 hmac nf_defrag_ipv6");

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One network namespace: its identity and settings, its beginning and end.
+ *
+ * End (STACK A9): pre_exit marks it as dying, so that the hooks drop all they
+ * judge, and empties the queues; exit, after the devices are gone, takes the
+ * peers and then the hooks away.
+ */
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include "cipher.h"
+#include "fence.h"
+#include "handshake.h"
+#include "hooks.h"
+#include "peer.h"
+#include "session.h"
+#include "socket.h"
+#include "timers.h"
+#include "tx.h"
+
+unsigned int veil_net_id;
+
+int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack)
+{
+	int err;
+
+	if (vn->active)
+		return 0;
+	err = veil_socket_open(vn, vn->port, extack);
+	if (err)
+		return err;
+	err = veil_hooks_register(vn);
+	if (err)
+		goto err_sockets;
+	err = veil_fence_up(vn);
+	if (err)
+		goto err_hooks;
+	vn->active = true;
+	return 0;
+
+err_hooks:
+	veil_hooks_unregister(vn);
+err_sockets:
+	veil_socket_close(vn);
+	NL_SET_ERR_MSG_MOD(extack, "cannot register the netfilter hooks");
+	return err;
+}
+
+void veil_net_deactivate(struct veil_net *vn)
+{
+	if (!vn->active)
+		return;
+	vn->active = false;
+	veil_fence_down(vn);
+	veil_hooks_unregister(vn);
+	veil_socket_close(vn);
+}
+
+int veil_net_set_identity(struct veil_net *vn, const u8 *private,
+			  struct netlink_ext_ack *extack)
+{
+	struct veil_identity identity;
+	struct veil_peer *peer;
+	int err = 0;
+
+	if (private)
+		memcpy(identity.private, private, VEIL_KEY_LEN);
+	else
+		err = get_random_bytes_wait(identity.private, VEIL_KEY_LEN);
+	if (!err)
+		err = veil_x25519_public(identity.public, identity.private);
+	if (!err && veil_peer_find(vn, identity.public)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "a peer has this key: every host needs its own");
+		err = -EINVAL;
+	}
+	if (err)
+		goto out;
+
+	vn->identity = identity;
+	vn->origin = private ? NETVEIL_KEY_USER : NETVEIL_KEY_KERNEL;
+	list_for_each_entry(peer, &vn->peers, list)
+		err = veil_peer_rekey_static(peer) ?: err;
+out:
+	memzero_explicit(&identity, sizeof(identity));
+	return err;
+}
+
+int veil_net_set_port(struct veil_net *vn, u16 port,
+		      struct netlink_ext_ack *extack)
+{
+	struct veil_peer *peer;
+	int err;
+
+	if (port == vn->port)
+		return 0;
+	if (vn->active) {
+		err = veil_socket_open(vn, port, extack);
+		if (err)
+			return err;
+	}
+	WRITE_ONCE(vn->port, port);
+	/* The others send to the old one until they are told. */
+	list_for_each_entry(peer, &vn->peers, list)
+		veil_peer_rekey_static(peer);
+	return 0;
+}
+
+int veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher,
+			struct netlink_ext_ack *extack)
+{
+	struct veil_peer *peer;
+
+	if (cipher == vn->cipher)
+		return 0;
+	vn->cipher = cipher;
+	list_for_each_entry(peer, &vn->peers, list)
+		veil_peer_rekey_static(peer);
+	return 0;
+}
+
+unsigned int veil_net_aeads(const struct veil_net *vn, u8 aeads[VEIL_AEAD_MAX])
+{
+	if (vn->cipher == NETVEIL_CIPHER_AUTO)
+		return veil_cipher_ranked(aeads);
+	memset(aeads, 0, VEIL_AEAD_MAX);
+	aeads[0] = vn->cipher;
+	return 1;
+}
+
+void veil_net_flush(struct veil_net *vn)
+{
+	struct veil_peer *peer, *next;
+
+	list_for_each_entry_safe(peer, next, &vn->peers, list)
+		veil_peer_remove(peer);
+	memzero_explicit(&vn->identity, sizeof(vn->identity));
+	vn->origin = NETVEIL_KEY_NONE;
+}
+
+void veil_net_forget_sessions(struct veil_net *vn)
+{
+	struct veil_peer *peer;
+
+	list_for_each_entry(peer, &vn->peers, list) {
+		veil_handshake_cancel(peer);
+		veil_session_kill_all(peer);
+	}
+}
+
+static void veil_net_release_address(struct veil_prefix_node *node)
+{
+	WARN_ON_ONCE(1);
+}
+
+static int __net_init veil_net_init(struct net *net)
+{
+	struct veil_net *vn = veil_net(net);
+	int err = -ENOMEM;
+
+	vn->net = net;
+	vn->port = VEIL_PORT;
+	init_rwsem(&vn->lock);
+	INIT_LIST_HEAD(&vn->fences);
+	skb_queue_head_init(&vn->initiations);
+	skb_queue_head_init(&vn->responses);
+	INIT_WORK(&vn->handshake_work, veil_handshake_work);
+	vn->drops = alloc_percpu(struct veil_drops);
+	if (!vn->drops)
+		return err;
+	err = veil_peers_init(vn);
+	if (err)
+		goto err_drops;
+	err = veil_prefix_init(&vn->addresses);
+	if (err)
+		goto err_peers;
+	err = veil_indexes_init(vn);
+	if (err)
+		goto err_addresses;
+	return 0;
+
+err_addresses:
+	veil_prefix_destroy(&vn->addresses, veil_net_release_address);
+err_peers:
+	rhashtable_destroy(&vn->by_key);
+err_drops:
+	free_percpu(vn->drops);
+	return err;
+}
+
+static void __net_exit veil_net_pre_exit(struct net *net)
+{
+	struct veil_net *vn = veil_net(net);
+	struct veil_peer *peer;
+
+	down_write(&vn->lock);
+	WRITE_ONCE(vn->dying, true);
+	synchronize_net();
+	list_for_each_entry(peer, &vn->peers, list) {
+		veil_handshake_cancel(peer);
+		veil_timers_stop(peer);
+		veil_session_kill_all(peer);
+		veil_tx_purge(peer, VEIL_DROP_namespace_exit);
+	}
+	/* Our sockets belong to the namespace's own end. */
+	veil_socket_close(vn);
+	up_write(&vn->lock);
+}
+
+static void __net_exit veil_net_exit(struct net *net)
+{
+	struct veil_net *vn = veil_net(net);
+
+	down_write(&vn->lock);
+	veil_net_flush(vn);
+	up_write(&vn->lock);
+
+	/* No hook feeds it any more. */
+	cancel_work_sync(&vn->handshake_work);
+	skb_queue_purge(&vn->initiations);
+	skb_queue_purge(&vn->responses);
+	/* Peers wait for their sessions, these for the crypto API. */
+	wait_var_event(&vn->peers_alive, !atomic_read(&vn->peers_alive));
+	rhashtable_destroy(&vn->indexes);
+	veil_prefix_destroy(&vn->addresses, veil_net_release_address);
+	rhashtable_destroy(&vn->by_key);
+	free_percpu(vn->drops);
+}
+
+static struct pernet_operations veil_net_ops = {
+	.init = veil_net_init,
+	.pre_exit = veil_net_pre_exit,
+	.exit = veil_net_exit,
+	.id = &veil_net_id,
+	.size = sizeof(struct veil_net),
+};
+
+int veil_nets_init(void)
+{
+	return register_pernet_subsys(&veil_net_ops);
+}
+
+void veil_nets_exit(void)
+{
+	unregister_pernet_subsys(&veil_net_ops);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * State of one network namespace, and the lock order of the whole module:
+ *
+ *   veil_net.lock (rw_semaphore: configuration; handshake workers read it)
+ *     peer->handshake_lock (mutex: Noise state and its index)
+ *       peer->lock (spinlock, BH off: session slots and pending time)
+ *       peer->queue.lock, lane->lock, net->handshakes' locks (BH off, leaves)
+ *
+ * The packet path takes none of the first two: it runs under rcu_read_lock().
+ */
+#ifndef _VEIL_NET_H
+#define _VEIL_NET_H
+
+#include <linux/list.h>
+#include <linux/net.h>
+#include <linux/netfilter.h>
+#include <linux/rhashtable.h>
+#include <linux/rwsem.h>
+#include <linux/skbuff.h>
+#include <linux/workqueue.h>
+#include <net/net_namespace.h>
+#include <net/netns/generic.h>
+
+#include "drops.h"
+#include "noise.h"
+#include "prefix.h"
+#include "uapi/netveil.h"
+
+struct netlink_ext_ack;
+
+/**
+ * struct veil_net - one namespace
+ * @net: the namespace; outlives this
+ * @lock: the configuration: all below down to @generation.  Written by netlink
+ *	and namespace exit, read by the handshake worker.
+ * @peers: all peers, in the order they were added
+ * @by_key: the same by public key; RCU
+ * @peer_count: how many
+ * @generation: changes with @peers, for consistent dumps
+ * @identity: the static key pair; valid if @origin is not NETVEIL_KEY_NONE
+ * @origin: enum netveil_key_origin
+ * @cipher: what the administrator wants, enum netveil_cipher
+ * @port: our UDP port; read without the lock on the packet path
+ * @active: hooks, fence and sockets are there: from the first peer on
+ * @dying: the namespace goes; the hooks drop everything they judge
+ * @addresses: what is protected: struct veil_address; RCU
+ * @indexes: struct veil_index by id; RCU
+ * @socket: hold the port; IPv4, IPv6 (NULL without IPv6)
+ * @sk: the same for the packet path, to own what we send; RCU
+ * @fenced: devices get a fence; under RTNL
+ * @hooks: netfilter hooks
+ * @fences: struct veil_fence, one for each device; under RTNL
+ * @initiations: from peers with a right stamp, for @handshake_work
+ * @responses: to our own initiations; served first
+ * @handshake_work: takes both queues in process context
+ * @drops: counters
+ * @peers_alive: peers not yet freed, removed ones included; zero ends exit
+ */
+struct veil_net {
+	struct net *net;
+	struct rw_semaphore lock;
+	struct list_head peers;
+	struct rhashtable by_key;
+	u32 peer_count;
+	u32 generation;
+	struct veil_identity identity;
+	u8 origin;
+	u8 cipher;
+	u16 port;
+	bool active;
+	bool dying;
+	struct veil_prefix_table addresses;
+	struct rhashtable indexes;
+	struct socket *socket[2];
+	struct sock __rcu *sk[2];
+	bool fenced;
+	struct nf_hook_ops hooks[4];
+	struct list_head fences;
+	struct sk_buff_head initiations;
+	struct sk_buff_head responses;
+	struct work_struct handshake_work;
+	struct veil_drops __percpu *drops;
+	atomic_t peers_alive;
+};
+
+extern unsigned int veil_net_id;
+extern struct workqueue_struct *veil_wq;
+
+static inline struct veil_net *veil_net(const struct net *net)
+{
+	return net_generic(net, veil_net_id);
+}
+
+static inline void veil_drop_count(struct veil_net *vn, enum veil_drop reason)
+{
+	this_cpu_inc(vn->drops->count[reason]);
+}
+
+/* Free skb and count why.  Any context. */
+void veil_drop(struct veil_net *vn, struct sk_buff *skb, enum veil_drop reason);
+
+/*
+ * Configuration, for netlink.c: process context, vn->lock held for writing.
+ * All refuse with extack text and then change nothing.
+ */
+
+/* Take this private key, or make one in the kernel if it is NULL.  Ends all
+ * sessions and starts new handshakes.
+ */
+int veil_net_set_identity(struct veil_net *vn, const u8 *private,
+			  struct netlink_ext_ack *extack);
+int veil_net_set_port(struct veil_net *vn, u16 port,
+		      struct netlink_ext_ack *extack);
+int veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher,
+			struct netlink_ext_ack *extack);
+/* What is offered to peers now, fastest first; returns how many. */
+unsigned int veil_net_aeads(const struct veil_net *vn, u8 aeads[VEIL_AEAD_MAX]);
+/* Remove all peers, sessions and the identity; hooks and sockets go too. */
+void veil_net_flush(struct veil_net *vn);
+
+/* Forget sessions and handshakes, but not peers: suspend, VM fork.  vn->lock
+ * held.
+ */
+void veil_net_forget_sessions(struct veil_net *vn);
+
+int veil_nets_init(void);
+void veil_nets_exit(void);
+
+/* Hooks, fence and sockets come with the first peer and go with the last. */
+int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack);
+void veil_net_deactivate(struct veil_net *vn);
+
+#endif /* _VEIL_NET_H */

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The generic netlink family of uapi/netveil.h: its operations, a namespace's
+ * own state, events.  Peers are in netlink_peer.c.
+ *
+ * Every request takes vn->lock once, around all that it does.  Answers are
+ * allocated before anything changes.
+ */
+#include <net/genetlink.h>
+
+#include "netlink.h"
+#include "netlink_peer.h"
+
+/* The last lane's port is a port still. */
+#define VEIL_PORT_MAX	(U16_MAX - (VEIL_LANES_MAX - 1))
+/* Longest name of a drop reason, with its zero. */
+#define VEIL_REASON_LEN	32
+
+/* Whether the family's groups are ours; read under rcu_read_lock(). */
+static bool veil_netlink_ready;
+
+/* Not const, since 6.1's policies do not take it so. */
+struct netlink_range_validation veil_nl_port_range = {
+	.min = 1,
+	.max = VEIL_PORT_MAX,
+};
+
+static const struct nla_policy veil_set_policy[] = {
+	[NETVEIL_A_PRIVATE_KEY]	= NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),
+	[NETVEIL_A_GENERATE]	= { .type = NLA_FLAG },
+	[NETVEIL_A_LISTEN_PORT]	=
+		NLA_POLICY_FULL_RANGE(NLA_U16, &veil_nl_port_range),
+	[NETVEIL_A_CIPHER]	=
+		NLA_POLICY_MAX(NLA_U8, NETVEIL_CIPHER_CHACHA20_POLY1305),
+};
+
+/* Answers */
+
+struct sk_buff *veil_nl_new_reply(struct genl_info *info, size_t size,
+				  void **header)
+{
+	struct sk_buff *skb = genlmsg_new(size, GFP_KERNEL);
+
+	if (!skb)
+		return NULL;
+	*header = genlmsg_put_reply(skb, info, &veil_genl_family, 0,
+				    info->genlhdr->cmd);
+	if (*header)
+		return skb;
+	nlmsg_free(skb);
+	return NULL;
+}
+
+int veil_nl_send_reply(struct genl_info *info, struct sk_buff *skb,
+		       void *header, int err)
+{
+	if (WARN_ON_ONCE(err)) {
+		nlmsg_free(skb);
+		return err;
+	}
+	genlmsg_end(skb, header);
+	return genlmsg_reply(skb, info);
+}
+
+/* The namespace's own state */
+
+static int veil_nl_put_drop(struct sk_buff *skb, const struct veil_net *vn,
+			    enum veil_drop reason)
+{
+	struct nlattr *nest = nla_nest_start(skb, NETVEIL_A_DROP);
+
+	if (!nest ||
+	    nla_put_string(skb, NETVEIL_DROP_A_REASON,
+			   veil_drop_names[reason]) ||
+	    nla_put_u64_64bit(skb, NETVEIL_DROP_A_COUNT,
+			      veil_drops_sum(vn->drops, reason),
+			      NETVEIL_DROP_A_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int veil_nl_put_drops(struct sk_buff *skb, const struct veil_net *vn)
+{
+	unsigned int reason;
+	int err = 0;
+
+	for (reason = 0; reason < VEIL_DROPS && !err; reason++)
+		err = veil_nl_put_drop(skb, vn, reason);
+	return err;
+}
+
+static size_t veil_nl_state_size(void)
+{
+	size_t drop = nla_total_size(0) + nla_total_size(VEIL_REASON_LEN) +
+		      nla_total_size_64bit(sizeof(u64));
+
+	return nla_total_size(NETVEIL_KEY_LEN) +
+	       nla_total_size(sizeof(u8)) +		/* origin */
+	       nla_total_size(sizeof(u16)) +		/* port */
+	       nla_total_size(sizeof(u8)) +		/* cipher */
+	       nla_total_size(VEIL_AEAD_MAX) +
+	       nla_total_size(sizeof(u32)) +		/* peers */
+	       VEIL_DROPS * drop;
+}
+
+static int veil_nl_put_state(struct sk_buff *skb, const struct veil_net *vn)
+{
+	u8 aeads[VEIL_AEAD_MAX];
+	unsigned int count = veil_net_aeads(vn, aeads);
+
+	if (vn->origin != NETVEIL_KEY_NONE &&
+	    nla_put(skb, NETVEIL_A_PUBLIC_KEY, NETVEIL_KEY_LEN,
+		    vn->identity.public))
+		return -EMSGSIZE;
+	if (nla_put_u8(skb, NETVEIL_A_KEY_ORIGIN, vn->origin) ||
+	    nla_put_u16(skb, NETVEIL_A_LISTEN_PORT, vn->port) ||
+	    nla_put_u8(skb, NETVEIL_A_CIPHER, vn->cipher) ||
+	    nla_put(skb, NETVEIL_A_AEADS, count, aeads) ||
+	    nla_put_u32(skb, NETVEIL_A_PEERS, vn->peer_count))
+		return -EMSGSIZE;
+	return veil_nl_put_drops(skb, vn);
+}
+
+static int veil_nl_get_doit(struct sk_buff *request, struct genl_info *info)
+{
+	struct veil_net *vn = veil_net(genl_info_net(info));
+	struct sk_buff *skb;
+	void *header;
+	int err;
+
+	skb = veil_nl_new_reply(info, veil_nl_state_size(), &header);
+	if (!skb)
+		return -ENOMEM;
+	down_read(&vn->lock);
+	err = veil_nl_put_state(skb, vn);
+	up_read(&vn->lock);
+	return veil_nl_send_reply(info, skb, header, err);
+}
+
+static int veil_nl_check_set(struct genl_info *info)
+{
+	struct nlattr *key = info->attrs[NETVEIL_A_PRIVATE_KEY];
+	struct nlattr *generate = info->attrs[NETVEIL_A_GENERATE];
+
+	if (!key && !generate && !info->attrs[NETVEIL_A_LISTEN_PORT] &&
+	    !info->attrs[NETVEIL_A_CIPHER]) {
+		GENL_SET_ERR_MSG(info, "nothing to set");
+		return -EINVAL;
+	}
+	if (key && generate) {
+		NL_SET_ERR_MSG_ATTR(info->extack, generate,
+				    "a private key is either given or made, not both");
+		return -EINVAL;
+	}
+	if (key && !memchr_inv(nla_data(key), 0, nla_len(key))) {
+		NL_SET_ERR_MSG_ATTR(info->extack, key,
+				    "a private key of zeros protects nothing");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int veil_nl_set_identity(struct veil_net *vn, struct genl_info *info)
+{
+	struct nlattr *key = info->attrs[NETVEIL_A_PRIVATE_KEY];
+
+	if (!key && !info->attrs[NETVEIL_A_GENERATE])
+		return 0;
+	return veil_net_set_identity(vn, key ? nla_data(key) : NULL,
+				     info->extack);
+}
+
+static int veil_nl_set_port(struct veil_net *vn, struct genl_info *info)
+{
+	struct nlattr *attr = info->attrs[NETVEIL_A_LISTEN_PORT];
+
+	return attr ? veil_net_set_port(vn, nla_get_u16(attr), info->extack) :
+		      0;
+}
+
+static int veil_nl_set_cipher(struct veil_net *vn, struct genl_info *info)
+{
+	struct nlattr *attr = info->attrs[NETVEIL_A_CIPHER];
+
+	return attr ? veil_net_set_cipher(vn, nla_get_u8(attr), info->extack) :
+		      0;
+}
+
+/* All or nothing: the identity, which cannot be taken back, goes last. */
+static int veil_nl_set(struct veil_net *vn, struct genl_info *info)
+{
+	u8 cipher = vn->cipher;
+	u16 port = vn->port;
+	int err;
+
+	err = veil_nl_set_cipher(vn, info);
+	if (err)
+		return err;
+	err = veil_nl_set_port(vn, info);
+	if (err)
+		goto restore_cipher;
+	err = veil_nl_set_identity(vn, info);
+	if (err)
+		goto restore_port;
+	return 0;
+
+restore_port:
+	if (vn->port != port)
+		veil_net_set_port(vn, port, NULL);
+restore_cipher:
+	if (vn->cipher != cipher)
+		veil_net_set_cipher(vn, cipher, NULL);
+	return err;
+}
+
+static int veil_nl_set_and_reply(struct genl_info *info)
+{
+	struct veil_net *vn = veil_net(genl_info_net(info));
+	struct sk_buff *skb;
+	void *header;
+	int err;
+
+	err = veil_nl_check_set(info);
+	if (err)
+		return err;
+	skb = veil_nl_new_reply(info, veil_nl_state_size(), &header);
+	if (!skb)
+		return -ENOMEM;
+	down_write(&vn->lock);
+	err = veil_nl_set(vn, info);
+	if (err) {
+		up_write(&vn->lock);
+		nlmsg_free(skb);
+		return err;
+	}
+	err = veil_nl_put_state(skb, vn);
+	up_write(&vn->lock);
+	return veil_nl_send_reply(info, skb, header, err);
+}
+
+static int veil_nl_set_doit(struct sk_buff *request, struct genl_info *info)
+{
+	int err = veil_nl_set_and_reply(info);
+
+	veil_nl_wipe_secrets(info);
+	return err;
+}
+
+static int veil_nl_flush_doit(struct sk_buff *request, struct genl_info *info)
+{
+	struct veil_net *vn = veil_net(genl_info_net(info));
+
+	down_write(&vn->lock);
+	veil_net_flush(vn);
+	up_write(&vn->lock);
+	return 0;
+}
+
+/* Events */
+
+static int veil_nl_put_event(struct sk_buff *skb, enum netveil_event event,
+			     const u8 public_key[VEIL_KEY_LEN])
+{
+	void *header = genlmsg_put(skb, 0, 0, &veil_genl_family, 0,
+				   NETVEIL_CMD_EVENT);
+	struct nlattr *nest;
+
+	if (!header || nla_put_u8(skb, NETVEIL_A_EVENT, event))
+		return -EMSGSIZE;
+	nest = nla_nest_start(skb, NETVEIL_A_PEER);
+	if (!nest || nla_put(skb, NETVEIL_PEER_A_PUBLIC_KEY, NETVEIL_KEY_LEN,
+			     public_key))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	genlmsg_end(skb, header);
+	return 0;
+}
+
+static void veil_nl_send_event(struct net *net, enum netveil_event event,
+			       const u8 public_key[VEIL_KEY_LEN])
+{
+	size_t size = nla_total_size(sizeof(u8)) + nla_total_size(0) +
+		      nla_total_size(NETVEIL_KEY_LEN);
+	struct sk_buff *skb = genlmsg_new(size, GFP_ATOMIC);
+
+	if (!skb)
+		return;
+	if (WARN_ON_ONCE(veil_nl_put_event(skb, event, public_key))) {
+		nlmsg_free(skb);
+		return;
+	}
+	genlmsg_multicast_netns(&veil_genl_family, net, skb, 0, 0, GFP_ATOMIC);
+}
+
+void veil_netlink_event(struct veil_net *vn, enum netveil_event event,
+			const u8 public_key[VEIL_KEY_LEN])
+{
+	rcu_read_lock();
+	if (READ_ONCE(veil_netlink_ready) &&
+	    genl_has_listeners(&veil_genl_family, vn->net, 0))
+		veil_nl_send_event(vn->net, event, public_key);
+	rcu_read_unlock();
+}
+
+/* The family */
+
+/* An operation without a policy refuses every attribute. */
+static const struct genl_ops veil_genl_ops[] = {
+	{
+		.cmd = NETVEIL_CMD_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_get_doit,
+	}, {
+		.cmd = NETVEIL_CMD_SET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_set_doit,
+		.policy = veil_set_policy,
+		.maxattr = ARRAY_SIZE(veil_set_policy) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_PEER_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_peer_get_doit,
+		.dumpit = veil_nl_peer_get_dumpit,
+		.policy = veil_nl_key_request,
+		.maxattr = ARRAY_SIZE(veil_nl_key_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_PEER_ADD,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_peer_add_doit,
+		.policy = veil_nl_add_request,
+		.maxattr = ARRAY_SIZE(veil_nl_add_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_PEER_SET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_peer_set_doit,
+		.policy = veil_nl_change_request,
+		.maxattr = ARRAY_SIZE(veil_nl_change_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_PEER_DEL,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_peer_del_doit,
+		.policy = veil_nl_key_request,
+		.maxattr = ARRAY_SIZE(veil_nl_key_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_FLUSH,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_flush_doit,
+	},
+};
+
+static const struct genl_multicast_group veil_genl_groups[] = {
+	{
+		.name = NETVEIL_EVENTS_NAME,
+		.flags = GENL_MCAST_CAP_NET_ADMIN,
+	},
+};
+
+struct genl_family veil_genl_family __ro_after_init = {
+	.name = NETVEIL_FAMILY_NAME,
+	.version = NETVEIL_FAMILY_VERSION,
+	.netnsok = true,
+	.module = THIS_MODULE,
+	.ops = veil_genl_ops,
+	.n_ops = ARRAY_SIZE(veil_genl_ops),
+	.mcgrps = veil_genl_groups,
+	.n_mcgrps = ARRAY_SIZE(veil_genl_groups),
+};
+
+int veil_netlink_init(void)
+{
+	int err = genl_register_family(&veil_genl_family);
+
+	if (!err)
+		WRITE_ONCE(veil_netlink_ready, true);
+	return err;
+}
+
+void veil_netlink_exit(void)
+{
+	WRITE_ONCE(veil_netlink_ready, false);
+	/* Whoever saw it true has sent his event, before the number of our
+	 * group may become another family's.
+	 */
+	synchronize_rcu();
+	genl_unregister_family(&veil_genl_family);
+}
+
+MODULE_ALIAS_GENL_FAMILY(NETVEIL_FAMILY_NAME);

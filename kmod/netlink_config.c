@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A peer as a request gives it, into what peer.c takes.  What an attribute can
+ * be wrong by itself is refused here, with that attribute.
+ */
+#include <net/genetlink.h>
+#include <net/ipv6.h>
+
+#include "netlink_peer.h"
+
+/* A peer by name alone, a new one, and what may change in one. */
+static const struct nla_policy veil_peer_key_policy[] = {
+	[NETVEIL_PEER_A_PUBLIC_KEY] = NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),
+};
+
+#define VEIL_PEER_ADD_POLICY						\
+	[NETVEIL_PEER_A_PUBLIC_KEY] =					\
+		NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),			\
+	[NETVEIL_PEER_A_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),	\
+	[NETVEIL_PEER_A_ENDPOINT] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16), \
+	[NETVEIL_PEER_A_ENDPOINT_PORT] =				\
+		NLA_POLICY_FULL_RANGE(NLA_U16, &veil_nl_port_range),	\
+	[NETVEIL_PEER_A_PSK] = NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN)
+
+static const struct nla_policy veil_peer_add_policy[] = {
+	VEIL_PEER_ADD_POLICY,
+};
+
+static const struct nla_policy veil_peer_set_policy[] = {
+	VEIL_PEER_ADD_POLICY,
+	[NETVEIL_PEER_A_NO_PSK] = { .type = NLA_FLAG },
+};
+
+const struct nla_policy veil_nl_key_request[NETVEIL_A_PEER + 1] = {
+	[NETVEIL_A_PEER] = NLA_POLICY_NESTED(veil_peer_key_policy),
+};
+
+const struct nla_policy veil_nl_add_request[NETVEIL_A_PEER + 1] = {
+	[NETVEIL_A_PEER] = NLA_POLICY_NESTED(veil_peer_add_policy),
+};
+
+const struct nla_policy veil_nl_change_request[NETVEIL_A_PEER + 1] = {
+	[NETVEIL_A_PEER] = NLA_POLICY_NESTED(veil_peer_set_policy),
+};
+
+/* Keys that came in lie in the request itself: wipe every copy of them there,
+ * also what was given twice.
+ */
+void veil_nl_wipe_secrets(struct genl_info *info)
+{
+	struct nlattr *attr, *inner;
+	int left, inner_left;
+
+	nla_for_each_attr(attr, genlmsg_data(info->genlhdr),
+			  genlmsg_len(info->genlhdr), left) {
+		if (nla_type(attr) == NETVEIL_A_PRIVATE_KEY)
+			memzero_explicit(nla_data(attr), nla_len(attr));
+		if (nla_type(attr) != NETVEIL_A_PEER)
+			continue;
+		nla_for_each_nested(inner, attr, inner_left)
+			if (nla_type(inner) == NETVEIL_PEER_A_PSK)
+				memzero_explicit(nla_data(inner),
+						 nla_len(inner));
+	}
+}
+
+/* The attributes of the request's peer, who must be named. */
+static int veil_nl_parse_peer(struct genl_info *info, struct nlattr **tb,
+			      const struct nla_policy *policy, int max)
+{
+	struct nlattr *nest = info->attrs[NETVEIL_A_PEER];
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, NETVEIL_A_PEER)) {
+		GENL_SET_ERR_MSG(info, "no peer is given");
+		return -EINVAL;
+	}
+	err = nla_parse_nested(tb, max, nest, policy, info->extack);
+	if (err)
+		return err;
+	if (NL_REQ_ATTR_CHECK(info->extack, nest, tb,
+			      NETVEIL_PEER_A_PUBLIC_KEY)) {
+		GENL_SET_ERR_MSG(info, "the peer's public key is missing");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int veil_nl_check_ipv4(__be32 addr, const struct nlattr *attr,
+			      struct netlink_ext_ack *extack)
+{
+	if (!ipv4_is_zeronet(addr) && !ipv4_is_loopback(addr) &&
+	    !ipv4_is_multicast(addr) && !ipv4_is_lbcast(addr))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, attr,
+			    "not the address of one other host");
+	return -EINVAL;
+}
+
+static int veil_nl_check_ipv6(const struct in6_addr *addr,
+			      const struct nlattr *attr,
+			      struct netlink_ext_ack *extack)
+{
+	int type = ipv6_addr_type(addr);
+
+	if (type & IPV6_ADDR_MAPPED) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "IPv4 addresses are given in 4 bytes");
+		return -EINVAL;
+	}
+	if (type & IPV6_ADDR_LINKLOCAL) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "a link-local address means another host on every interface");
+		return -EINVAL;
+	}
+	if (type & IPV6_ADDR_UNICAST && !(type & IPV6_ADDR_LOOPBACK))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, attr,
+			    "not the address of one other host");
+	return -EINVAL;
+}
+
+static int veil_nl_get_address(struct in6_addr *addr, const struct nlattr *attr,
+			       struct netlink_ext_ack *extack)
+{
+	switch (nla_len(attr)) {
+	case sizeof(struct in_addr):
+		ipv6_addr_set_v4mapped(nla_get_in_addr(attr), addr);
+		return veil_nl_check_ipv4(nla_get_in_addr(attr), attr, extack);
+	case sizeof(struct in6_addr):
+		*addr = nla_get_in6_addr(attr);
+		return veil_nl_check_ipv6(addr, attr, extack);
+	}
+	NL_SET_ERR_MSG_ATTR(extack, attr, "an address has 4 or 16 bytes");
+	return -EINVAL;
+}
+
+static int veil_nl_add_address(struct veil_peer_config *config,
+			       const struct nlattr *attr,
+			       struct netlink_ext_ack *extack)
+{
+	struct in6_addr *addr = &config->addresses[config->address_count];
+	unsigned int i;
+	int err;
+
+	if (config->address_count == NETVEIL_ADDRESSES_MAX) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "a peer has at most 64 addresses");
+		return -E2BIG;
+	}
+	err = veil_nl_get_address(addr, attr, extack);
+	if (err)
+		return err;
+	for (i = 0; i < config->address_count; i++) {
+		if (!ipv6_addr_equal(addr, &config->addresses[i]))
+			continue;
+		NL_SET_ERR_MSG_ATTR(extack, attr, "address is given twice");
+		return -EINVAL;
+	}
+	config->address_count++;
+	return 0;
+}
+
+static int veil_nl_get_addresses(struct veil_peer_config *config,
+				 const struct nlattr *nest,
+				 struct netlink_ext_ack *extack)
+{
+	const struct nlattr *attr;
+	int left, err;
+
+	nla_for_each_nested(attr, nest, left) {
+		if (nla_type(attr) != NETVEIL_PEER_A_ADDRESS)
+			continue;
+		err = veil_nl_add_address(config, attr, extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int veil_nl_get_psk(struct veil_peer_config *config, struct nlattr **tb,
+			   struct netlink_ext_ack *extack)
+{
+	struct nlattr *psk = tb[NETVEIL_PEER_A_PSK];
+
+	config->no_psk = nla_get_flag(tb[NETVEIL_PEER_A_NO_PSK]);
+	if (!psk)
+		return 0;
+	if (config->no_psk) {
+		NL_SET_ERR_MSG_ATTR(extack, tb[NETVEIL_PEER_A_NO_PSK],
+				    "a psk is either given or forgotten, not both");
+		return -EINVAL;
+	}
+	if (!memchr_inv(nla_data(psk), 0, VEIL_KEY_LEN)) {
+		NL_SET_ERR_MSG_ATTR(extack, psk,
+				    "a psk of zeros is no psk");
+		return -EINVAL;
+	}
+	config->has_psk = true;
+	memcpy(config->psk, nla_data(psk), VEIL_KEY_LEN);
+	return 0;
+}
+
+static int veil_nl_get_endpoint(struct veil_peer_config *config,
+				struct nlattr **tb,
+				struct netlink_ext_ack *extack)
+{
+	struct nlattr *endpoint = tb[NETVEIL_PEER_A_ENDPOINT];
+	struct nlattr *port = tb[NETVEIL_PEER_A_ENDPOINT_PORT];
+
+	if (port)
+		config->port = nla_get_u16(port);
+	if (!endpoint)
+		return 0;
+	config->has_endpoint = true;
+	return veil_nl_get_address(&config->endpoint, endpoint, extack);
+}
+
+static int veil_nl_get_config(struct veil_peer_config *config,
+			      struct genl_info *info, struct nlattr **tb)
+{
+	int err;
+
+	memcpy(config->public_key, nla_data(tb[NETVEIL_PEER_A_PUBLIC_KEY]),
+	       VEIL_KEY_LEN);
+	err = veil_nl_get_addresses(config, info->attrs[NETVEIL_A_PEER],
+				    info->extack);
+	if (err)
+		return err;
+	err = veil_nl_get_endpoint(config, tb, info->extack);
+	if (err)
+		return err;
+	return veil_nl_get_psk(config, tb, info->extack);
+}
+
+int veil_nl_parse_key(struct genl_info *info, struct nlattr **key)
+{
+	struct nlattr *tb[NETVEIL_PEER_A_PUBLIC_KEY + 1];
+	int err;
+
+	err = veil_nl_parse_peer(info, tb, veil_peer_key_policy,
+				 NETVEIL_PEER_A_PUBLIC_KEY);
+	if (!err)
+		*key = tb[NETVEIL_PEER_A_PUBLIC_KEY];
+	return err;
+}
+
+static int veil_nl_parse_new(struct genl_info *info, struct nlattr **tb)
+{
+	int err = veil_nl_parse_peer(info, tb, veil_peer_add_policy,
+				     ARRAY_SIZE(veil_peer_add_policy) - 1);
+
+	if (err)
+		return err;
+	if (NL_REQ_ATTR_CHECK(info->extack, info->attrs[NETVEIL_A_PEER], tb,
+			      NETVEIL_PEER_A_ADDRESS)) {
+		GENL_SET_ERR_MSG(info, "a peer wants at least one address");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int veil_nl_parse_change(struct genl_info *info, struct nlattr **tb)
+{
+	int err = veil_nl_parse_peer(info, tb, veil_peer_set_policy,
+				     ARRAY_SIZE(veil_peer_set_policy) - 1);
+
+	if (err)
+		return err;
+	if (!tb[NETVEIL_PEER_A_ADDRESS] && !tb[NETVEIL_PEER_A_ENDPOINT] &&
+	    !tb[NETVEIL_PEER_A_ENDPOINT_PORT] && !tb[NETVEIL_PEER_A_PSK] &&
+	    !tb[NETVEIL_PEER_A_NO_PSK]) {
+		GENL_SET_ERR_MSG(info, "nothing to change");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int veil_nl_parse_config(struct genl_info *info,
+			 struct veil_peer_config *config, struct nlattr **key)
+{
+	struct nlattr *tb[NETVEIL_PEER_A_MAX + 1] = {};
+	int err;
+
+	if (info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD)
+		err = veil_nl_parse_new(info, tb);
+	else
+		err = veil_nl_parse_change(info, tb);
+	if (!err)
+		err = veil_nl_get_config(config, info, tb);
+	*key = tb[NETVEIL_PEER_A_PUBLIC_KEY];
+	veil_nl_wipe_secrets(info);
+	return err;
+}

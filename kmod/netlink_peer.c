@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The operations on peers: get and dump, add, set and remove.
+ */
+#include <net/addrconf.h>
+#include <net/genetlink.h>
+#include <net/ipv6.h>
+#include <net/route.h>
+
+#include "netlink_peer.h"
+
+/* Answers */
+
+static int veil_nl_put_address(struct sk_buff *skb, int type,
+			       const struct in6_addr *addr)
+{
+	if (ipv6_addr_v4mapped(addr))
+		return nla_put_in_addr(skb, type, addr->s6_addr32[3]);
+	return nla_put_in6_addr(skb, type, addr);
+}
+
+static size_t veil_nl_peer_size(void)
+{
+	return nla_total_size(0) +
+	       nla_total_size(NETVEIL_KEY_LEN) +
+	       /* Addresses, and the endpoint that is one of them. */
+	       (NETVEIL_ADDRESSES_MAX + 1) *
+	       nla_total_size(sizeof(struct in6_addr)) +
+	       nla_total_size(sizeof(u16)) +		/* endpoint port */
+	       nla_total_size(0) +			/* has psk */
+	       2 * nla_total_size(sizeof(u8)) +		/* state, cipher */
+	       2 * nla_total_size_64bit(sizeof(u64)) +	/* handshake, age */
+	       5 * nla_total_size_64bit(sizeof(u64)) +	/* counters */
+	       2 * nla_total_size(sizeof(u32));		/* queued, mtu */
+}
+
+static int veil_nl_put_u64(struct sk_buff *skb, int type, u64 value)
+{
+	return nla_put_u64_64bit(skb, type, value, NETVEIL_PEER_A_PAD);
+}
+
+static int veil_nl_put_peer_config(struct sk_buff *skb,
+				   const struct veil_peer *peer)
+{
+	const struct veil_address *address;
+
+	if (nla_put(skb, NETVEIL_PEER_A_PUBLIC_KEY, NETVEIL_KEY_LEN,
+		    peer->public_key))
+		return -EMSGSIZE;
+	list_for_each_entry(address, &peer->addresses, list)
+		if (veil_nl_put_address(skb, NETVEIL_PEER_A_ADDRESS,
+					&address->node.prefix.addr))
+			return -EMSGSIZE;
+	if (veil_nl_put_address(skb, NETVEIL_PEER_A_ENDPOINT,
+				&peer->endpoint) ||
+	    nla_put_u16(skb, NETVEIL_PEER_A_ENDPOINT_PORT, peer->port))
+		return -EMSGSIZE;
+	if (peer->has_psk && nla_put_flag(skb, NETVEIL_PEER_A_HAS_PSK))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int veil_nl_put_session(struct sk_buff *skb,
+			       const struct veil_peer_status *status)
+{
+	if (nla_put_u8(skb, NETVEIL_PEER_A_STATE, status->state))
+		return -EMSGSIZE;
+	if (status->last_handshake &&
+	    veil_nl_put_u64(skb, NETVEIL_PEER_A_LAST_HANDSHAKE,
+			    status->last_handshake))
+		return -EMSGSIZE;
+	if (status->state != NETVEIL_STATE_UP)
+		return 0;
+	if (veil_nl_put_u64(skb, NETVEIL_PEER_A_SESSION_AGE,
+			    status->session_age_ms) ||
+	    nla_put_u8(skb, NETVEIL_PEER_A_CIPHER, status->cipher))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int veil_nl_put_peer_status(struct sk_buff *skb,
+				   const struct veil_peer_status *status)
+{
+	if (veil_nl_put_u64(skb, NETVEIL_PEER_A_RX_BYTES, status->rx_bytes) ||
+	    veil_nl_put_u64(skb, NETVEIL_PEER_A_TX_BYTES, status->tx_bytes) ||
+	    veil_nl_put_u64(skb, NETVEIL_PEER_A_RX_PACKETS,
+			    status->rx_packets) ||
+	    veil_nl_put_u64(skb, NETVEIL_PEER_A_TX_PACKETS,
+			    status->tx_packets) ||
+	    veil_nl_put_u64(skb, NETVEIL_PEER_A_DROPS, status->drops) ||
+	    nla_put_u32(skb, NETVEIL_PEER_A_QUEUED, status->queued) ||
+	    nla_put_u32(skb, NETVEIL_PEER_A_MTU, status->mtu))
+		return -EMSGSIZE;
+	return veil_nl_put_session(skb, status);
+}
+
+static int veil_nl_put_peer(struct sk_buff *skb, struct veil_peer *peer)
+{
+	struct nlattr *nest = nla_nest_start(skb, NETVEIL_A_PEER);
+	struct veil_peer_status status = {};
+
+	if (!nest)
+		return -EMSGSIZE;
+	veil_peer_status(peer, &status);
+	if (veil_nl_put_peer_config(skb, peer) ||
+	    veil_nl_put_peer_status(skb, &status))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static struct veil_peer *veil_nl_find_peer(struct veil_net *vn,
+					   const struct nlattr *key,
+					   struct netlink_ext_ack *extack)
+{
+	struct veil_peer *peer = veil_peer_find(vn, nla_data(key));
+
+	if (!peer)
+		NL_SET_ERR_MSG_ATTR(extack, key,
+				    "no such peer: veil peer show lists those there are");
+	return peer;
+}
+
+int veil_nl_peer_get_doit(struct sk_buff *request, struct genl_info *info)
+{
+	struct veil_net *vn = veil_net(genl_info_net(info));
+	struct veil_peer *peer;
+	struct sk_buff *skb;
+	struct nlattr *key;
+	void *header;
+	int err;
+
+	err = veil_nl_parse_key(info, &key);
+	if (err)
+		return err;
+	skb = veil_nl_new_reply(info, veil_nl_peer_size(), &header);
+	if (!skb)
+		return -ENOMEM;
+	down_read(&vn->lock);
+	peer = veil_nl_find_peer(vn, key, info->extack);
+	err = peer ? veil_nl_put_peer(skb, peer) : 0;
+	up_read(&vn->lock);
+	if (!peer) {
+		nlmsg_free(skb);
+		return -ENOENT;
+	}
+	return veil_nl_send_reply(info, skb, header, err);
+}
+
+/* One message; leaves skb as it was if it does not fit. */
+static int veil_nl_dump_peer(struct sk_buff *skb, struct netlink_callback *cb,
+			     struct veil_peer *peer)
+{
+	void *header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+				   cb->nlh->nlmsg_seq, &veil_genl_family,
+				   NLM_F_MULTI, NETVEIL_CMD_PEER_GET);
+
+	if (!header)
+		return -EMSGSIZE;
+	genl_dump_check_consistent(cb, header);
+	if (veil_nl_put_peer(skb, peer)) {
+		genlmsg_cancel(skb, header);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, header);
+	return 0;
+}
+
+/* The cursor is the number of peers already told.  When peers come or go
+ * meanwhile the generation differs, the messages say so (NLM_F_DUMP_INTR) and
+ * the asker begins again: no reference outlives a call.
+ */
+int veil_nl_peer_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct veil_net *vn = veil_net(sock_net(skb->sk));
+	unsigned long told = cb->args[0], place = 0;
+	struct veil_peer *peer;
+	int err = 0;
+
+	down_read(&vn->lock);
+	cb->seq = vn->generation;
+	list_for_each_entry(peer, &vn->peers, list) {
+		if (place++ < told)
+			continue;
+		err = veil_nl_dump_peer(skb, cb, peer);
+		if (err)
+			break;
+		cb->args[0]++;
+	}
+	up_read(&vn->lock);
+	/* Not even one fits: no progress would ever be made. */
+	return err && !skb->len ? err : skb->len;
+}
+
+/* Changes to peers */
+
+static bool veil_nl_is_local(struct net *net, const struct in6_addr *addr)
+{
+	if (ipv6_addr_v4mapped(addr))
+		return inet_addr_type(net, addr->s6_addr32[3]) == RTN_LOCAL;
+	return IS_ENABLED(CONFIG_IPV6) && ipv6_chk_addr(net, addr, NULL, 0);
+}
+
+static bool veil_nl_is_anothers(struct veil_net *vn, const struct in6_addr *addr,
+				const u8 public_key[VEIL_KEY_LEN])
+{
+	struct veil_peer *owner;
+	bool anothers;
+
+	rcu_read_lock();
+	owner = veil_peer_lookup(vn, addr);
+	anothers = owner &&
+		   memcmp(owner->public_key, public_key, VEIL_KEY_LEN);
+	rcu_read_unlock();
+	return anothers;
+}
+
+/* Addresses that cannot be this peer's: refused here, since the attribute tells
+ * the user which of them it is.
+ */
+static int veil_nl_check_owners(struct veil_net *vn, const struct nlattr *nest,
+				const struct veil_peer_config *config,
+				struct netlink_ext_ack *extack)
+{
+	const struct in6_addr *addr = config->addresses;
+	const struct nlattr *attr;
+	int left;
+
+	nla_for_each_nested(attr, nest, left) {
+		if (nla_type(attr) != NETVEIL_PEER_A_ADDRESS)
+			continue;
+		if (veil_nl_is_anothers(vn, addr, config->public_key)) {
+			NL_SET_ERR_MSG_ATTR(extack, attr,
+					    "address belongs to another peer: veil peer show tells whose");
+			return -EADDRINUSE;
+		}
+		if (veil_nl_is_local(vn->net, addr)) {
+			NL_SET_ERR_MSG_ATTR(extack, attr,
+					    "address is this host's own");
+			return -EINVAL;
+		}
+		addr++;
+	}
+	return 0;
+}
+
+static int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
+			       const struct veil_peer_config *config,
+			       const struct nlattr *key)
+{
+	struct veil_peer *peer;
+	int err;
+
+	err = veil_nl_check_owners(vn, info->attrs[NETVEIL_A_PEER], config,
+				   info->extack);
+	if (err)
+		return err;
+	if (info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD)
+		return veil_peer_add(vn, config, info->extack);
+	peer = veil_nl_find_peer(vn, key, info->extack);
+	return peer ? veil_peer_set(peer, config, info->extack) : -ENOENT;
+}
+
+static int veil_nl_configure_peer(struct genl_info *info)
+{
+	struct veil_net *vn = veil_net(genl_info_net(info));
+	struct veil_peer_config *config;
+	struct nlattr *key;
+	int err;
+
+	config = kzalloc(sizeof(*config), GFP_KERNEL);
+	if (!config) {
+		veil_nl_wipe_secrets(info);
+		return -ENOMEM;
+	}
+	err = veil_nl_parse_config(info, config, &key);
+	if (!err) {
+		down_write(&vn->lock);
+		err = veil_nl_change_peer(vn, info, config, key);
+		up_write(&vn->lock);
+	}
+	/* Whatever has no attribute of its own to blame is the peer's. */
+	if (err && key && info->extack && !info->extack->bad_attr)
+		NL_SET_BAD_ATTR(info->extack, key);
+	kfree_sensitive(config);
+	return err;
+}
+
+int veil_nl_peer_add_doit(struct sk_buff *request, struct genl_info *info)
+{
+	return veil_nl_configure_peer(info);
+}
+
+int veil_nl_peer_set_doit(struct sk_buff *request, struct genl_info *info)
+{
+	return veil_nl_configure_peer(info);
+}
+
+int veil_nl_peer_del_doit(struct sk_buff *request, struct genl_info *info)
+{
+	struct veil_net *vn = veil_net(genl_info_net(info));
+	struct veil_peer *peer;
+	struct nlattr *key;
+	int err;
+
+	err = veil_nl_parse_key(info, &key);
+	if (err)
+		return err;
+	down_write(&vn->lock);
+	peer = veil_nl_find_peer(vn, key, info->extack);
+	if (peer)
+		veil_peer_remove(peer);
+	up_write(&vn->lock);
+	return peer ? 0 : -ENOENT;
+}

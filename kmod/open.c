@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Opening: what is checked before and after the AEAD, and the mending of the
+ * skb so that the stack sees the inner packet as if it had come by itself.
+ *
+ * Before a packet is authentic it changes nothing but counters.
+ */
+#include <net/inet_ecn.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
+#include <net/udp.h>
+
+#include "compat.h"
+#include "handshake.h"
+#include "open.h"
+#include "request.h"
+#include "seal.h"
+#include "timers.h"
+#include "tx.h"
+
+/* Bytes between IP header and text. */
+#define VEIL_OPEN_HEAD	(VEIL_UDP_LEN + sizeof(struct veil_data_header))
+
+/* The session that header names; the reason to drop otherwise. */
+static struct veil_session *veil_open_session(struct veil_peer *peer,
+					      const struct veil_data_header *header,
+					      enum veil_drop *reason)
+{
+	struct veil_index *index;
+	struct veil_session *session;
+
+	index = veil_index_lookup(peer->vn, be32_to_cpu(header->receiver));
+	/* Pairs with veil_session_set_keys(). */
+	if (!index || smp_load_acquire(&index->kind) != VEIL_INDEX_SESSION) {
+		*reason = VEIL_DROP_unknown_index;
+		return NULL;
+	}
+	session = container_of(index, struct veil_session, index);
+	if (index->peer != peer) {
+		*reason = VEIL_DROP_wrong_source;
+		return NULL;
+	}
+	if (veil_session_expired(session)) {
+		*reason = VEIL_DROP_expired;
+		return NULL;
+	}
+	return session;
+}
+
+static enum veil_drop veil_open_check(struct veil_session *session,
+				      const struct veil_data_header *header,
+				      size_t len)
+{
+	u64 counter = be64_to_cpu(header->counter);
+	u16 lane = be16_to_cpu(header->lane);
+	struct veil_lane *l;
+	bool fresh;
+
+	if (header->flags & ~VEIL_DATA_FLAGS)
+		return VEIL_DROP_malformed;
+	if (lane >= session->rx_lanes)
+		return VEIL_DROP_wrong_lane;
+	if (!(header->flags & VEIL_DATA_TUNNEL) && !session->transport)
+		return VEIL_DROP_wrong_source;
+	if (!veil_session_may_open(session, lane, counter, len))
+		return VEIL_DROP_limit_reached;
+
+	l = &session->lanes[lane];
+	spin_lock_bh(&l->rx_lock);
+	fresh = veil_window_check(&l->window, counter);
+	spin_unlock_bh(&l->rx_lock);
+	return fresh ? VEIL_DROPS : VEIL_DROP_replayed;
+}
+
+/* Something opened under session: the other end has its keys. */
+static void veil_open_confirm(struct veil_session *session)
+{
+	struct veil_peer *peer = session->peer;
+	bool first = false, promoted;
+
+	if (!READ_ONCE(session->opened))
+		WRITE_ONCE(session->opened, true);
+	if (rcu_access_pointer(peer->next_session) != session)
+		return;
+
+	spin_lock_bh(&peer->lock);
+	first = !rcu_access_pointer(peer->current_session);
+	promoted = veil_session_promote(peer, session);
+	spin_unlock_bh(&peer->lock);
+	if (promoted)
+		veil_tx_session_up(peer, first);
+}
+
+/* The counter is spent; false if it was before. */
+static bool veil_open_account(struct veil_session *session,
+			      const struct veil_data_header *header,
+			      size_t delivered)
+{
+	struct veil_lane *lane = &session->lanes[be16_to_cpu(header->lane)];
+	bool fresh;
+
+	spin_lock_bh(&lane->rx_lock);
+	fresh = veil_window_set(&lane->window, be64_to_cpu(header->counter));
+	if (fresh && delivered) {
+		lane->rx_packets++;
+		lane->rx_bytes += delivered;
+	}
+	spin_unlock_bh(&lane->rx_lock);
+	return fresh;
+}
+
+/* Pull len bytes from behind the MAC header, which moves on with keep bytes
+ * behind it.
+ */
+static void veil_open_cut(struct sk_buff *skb, unsigned int len,
+			  unsigned int keep)
+{
+	unsigned int mac = 0;
+
+	if (skb_mac_header_was_set(skb))
+		mac = skb->data - skb_mac_header(skb);
+	memmove(skb->data - mac + len, skb->data - mac, mac + keep);
+	if (mac)
+		skb->mac_header += len;
+	__skb_pull(skb, len);
+	skb_reset_network_header(skb);
+}
+
+/* What the outer packet left on the skb. */
+static void veil_open_scrub(struct sk_buff *skb)
+{
+	struct skb_shared_info *shinfo = skb_shinfo(skb);
+	int iif;
+
+	if (skb->protocol == htons(ETH_P_IP)) {
+		iif = IPCB(skb)->iif;
+		memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
+		IPCB(skb)->iif = iif;
+	} else {
+		iif = IP6CB(skb)->iif;
+		memset(IP6CB(skb), 0, sizeof(*IP6CB(skb)));
+		IP6CB(skb)->iif = iif;
+		IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
+	}
+	shinfo->gso_size = 0;
+	shinfo->gso_segs = 0;
+	shinfo->gso_type = 0;
+	skb->ip_summed = CHECKSUM_NONE;
+	skb->encapsulation = 0;
+	skb->ignore_df = 0;
+	skb_clear_hash(skb);
+	nf_reset_ct(skb);
+}
+
+/* The sender left the L4 checksum to whoever puts the packet on a wire again. */
+static int veil_open_checksum(struct sk_buff *skb, u8 protocol)
+{
+	unsigned int header, offset;
+
+	switch (protocol) {
+	case IPPROTO_TCP:
+		header = sizeof(struct tcphdr);
+		offset = offsetof(struct tcphdr, check);
+		break;
+	case IPPROTO_UDP:
+		header = sizeof(struct udphdr);
+		offset = offsetof(struct udphdr, check);
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (!pskb_may_pull(skb, skb_transport_offset(skb) + header) ||
+	    !skb_partial_csum_set(skb, skb_transport_offset(skb), offset))
+		return -EINVAL;
+	return 0;
+}
+
+/* From here on skb is trimmed to the text, still behind its outer headers. */
+static int veil_open_transport(struct sk_buff *skb, u8 flags)
+{
+	unsigned int hlen = skb_transport_offset(skb);
+	unsigned int text = skb->len - hlen - VEIL_OPEN_HEAD;
+	struct veil_trailer trailer;
+
+	if (text < sizeof(trailer) ||
+	    skb_copy_bits(skb, skb->len - sizeof(trailer), &trailer,
+			  sizeof(trailer)) ||
+	    trailer.pad_length > text - sizeof(trailer) ||
+	    !veil_seal_next_header_ok(trailer.next_header))
+		return -EINVAL;
+	if (pskb_trim(skb, skb->len - sizeof(trailer) - trailer.pad_length))
+		return -ENOMEM;
+
+	veil_open_cut(skb, VEIL_OPEN_HEAD, hlen);
+	skb_set_transport_header(skb, hlen);
+	veil_open_scrub(skb);
+	if (skb->protocol == htons(ETH_P_IP)) {
+		ip_hdr(skb)->protocol = trailer.next_header;
+		ip_hdr(skb)->tot_len = htons(skb->len);
+		ip_send_check(ip_hdr(skb));
+	} else {
+		ipv6_hdr(skb)->nexthdr = trailer.next_header;
+		ipv6_hdr(skb)->payload_len = htons(skb->len - hlen);
+	}
+	if (flags & VEIL_DATA_CSUM_PARTIAL)
+		return veil_open_checksum(skb, trailer.next_header);
+	return 0;
+}
+
+/* The checks of ip_rcv_core() and ip6_rcv_core() for the packet at skb->data;
+ * its length, or 0.
+ */
+static unsigned int veil_open_inner_len(struct sk_buff *skb)
+{
+	unsigned int hlen, len;
+
+	if (skb->protocol == htons(ETH_P_IP)) {
+		if (!pskb_may_pull(skb, sizeof(struct iphdr)))
+			return 0;
+		hlen = ((struct iphdr *)skb->data)->ihl * 4;
+		if (((struct iphdr *)skb->data)->version != 4 ||
+		    hlen < sizeof(struct iphdr) || !pskb_may_pull(skb, hlen) ||
+		    ip_fast_csum(skb->data, hlen / 4))
+			return 0;
+		len = ntohs(((struct iphdr *)skb->data)->tot_len);
+		return len >= hlen && len <= skb->len ? len : 0;
+	}
+	if (!pskb_may_pull(skb, sizeof(struct ipv6hdr)) ||
+	    ((struct ipv6hdr *)skb->data)->version != 6 ||
+	    ((struct ipv6hdr *)skb->data)->nexthdr == NEXTHDR_HOP)
+		return 0;
+	len = ntohs(((struct ipv6hdr *)skb->data)->payload_len) +
+	      sizeof(struct ipv6hdr);
+	return len <= skb->len ? len : 0;
+}
+
+/* Between the same two hosts as the outer packet, whatever else it says. */
+static bool veil_open_inner_addrs_ok(struct veil_peer *peer,
+				     const struct sk_buff *skb)
+{
+	struct veil_addr_pair addrs;
+
+	veil_addr_of(skb, &addrs);
+	return veil_peer_lookup(peer->vn, &addrs.source) == peer &&
+	       veil_addr_is_local(peer->vn->net, &addrs.destination);
+}
+
+static int veil_open_tunnel(struct veil_peer *peer, struct sk_buff *skb)
+{
+	unsigned int hlen = skb_transport_offset(skb);
+	bool ipv4 = skb->protocol == htons(ETH_P_IP);
+	u8 outer, inner;
+	unsigned int len;
+
+	outer = ipv4 ? ip_hdr(skb)->tos : ipv6_get_dsfield(ipv6_hdr(skb));
+	veil_open_cut(skb, hlen + VEIL_OPEN_HEAD, 0);
+	len = veil_open_inner_len(skb);
+	skb_reset_network_header(skb);
+	if (!len || !veil_open_inner_addrs_ok(peer, skb))
+		return -EINVAL;
+	if (pskb_trim(skb, len))
+		return -ENOMEM;
+	skb_set_transport_header(skb, ipv4 ? ip_hdrlen(skb) :
+				 sizeof(struct ipv6hdr));
+	veil_open_scrub(skb);
+	inner = ipv4 ? ip_hdr(skb)->tos : ipv6_get_dsfield(ipv6_hdr(skb));
+	return INET_ECN_decapsulate(skb, outer, inner) > 1 ? -EINVAL : 0;
+}
+
+/* The other end has forgotten this session: so do we, before we send on into
+ * nowhere.  What is protected stays so.
+ */
+static void veil_open_close(struct veil_session *session)
+{
+	struct veil_peer *peer = session->peer;
+
+	spin_lock_bh(&peer->lock);
+	if (rcu_access_pointer(peer->current_session) == session)
+		veil_session_kill(peer, &peer->current_session);
+	else if (rcu_access_pointer(peer->previous_session) == session)
+		veil_session_kill(peer, &peer->previous_session);
+	spin_unlock_bh(&peer->lock);
+	veil_timers_arm(peer);
+}
+
+/* An authentic packet of text bytes. */
+static unsigned int veil_open_deliver(struct veil_request *request,
+				      unsigned int text)
+{
+	struct veil_session *session = request->session;
+	struct sk_buff *skb = request->skb;
+	struct veil_peer *peer = session->peer;
+	u8 flags = request->header.flags;
+	unsigned int len = text;
+	int err;
+
+	/* The inner packet's, as veil_seal_plan() counted it. */
+	if (text && !(flags & VEIL_DATA_TUNNEL))
+		len += skb_transport_offset(skb) - sizeof(struct veil_trailer);
+	if (!veil_open_account(session, &request->header, len)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_replayed);
+		return NF_STOLEN;
+	}
+	veil_timers_opened(peer, text);
+	veil_open_confirm(session);
+	if (!text) {
+		if (flags & VEIL_DATA_CLOSE)
+			veil_open_close(session);
+		consume_skb(skb);
+		return NF_STOLEN;
+	}
+
+	err = pskb_trim(skb, skb->len - VEIL_TAG_LEN);
+	if (!err && flags & VEIL_DATA_TUNNEL)
+		err = veil_open_tunnel(peer, skb);
+	else if (!err)
+		err = veil_open_transport(skb, flags);
+	if (err) {
+		veil_peer_drop(peer, skb, VEIL_DROP_bad_inner);
+		return NF_STOLEN;
+	}
+	return NF_ACCEPT;
+}
+
+static unsigned int veil_open_finish(struct veil_request *request, int err)
+{
+	struct veil_session *session = request->session;
+	struct veil_peer *peer = session->peer;
+
+	if (!err)
+		return veil_open_deliver(request, request->text);
+	if (err != -EBADMSG) {
+		veil_peer_drop(peer, request->skb, VEIL_DROP_crypto_failed);
+		return NF_STOLEN;
+	}
+	veil_peer_drop(peer, request->skb, VEIL_DROP_not_authentic);
+	if (veil_session_forged(session))
+		veil_session_kill_all(peer);
+	return NF_STOLEN;
+}
+
+/* The crypto API finished later: go on where the hook stopped. */
+static void veil_open_async_done(veil_completion_data_t *data, int err)
+{
+	struct veil_request *request = veil_completion_context(data);
+	struct net_device *dev = request->dev;
+
+	if (err == -EINPROGRESS)
+		return;
+	rcu_read_lock_bh();
+	if (veil_open_finish(request, err) == NF_ACCEPT)
+		veil_hooks_continue(request->skb, &request->state);
+	dev_put(dev);
+	/* Last: with it may go the session, the peer and the namespace. */
+	veil_request_free(request);
+	rcu_read_unlock_bh();
+}
+
+static unsigned int veil_open_submit(struct veil_request *request,
+				     unsigned int aad_len)
+{
+	struct aead_request *aead = &request->aead;
+	struct net_device *dev = request->dev;
+	unsigned int verdict;
+	int err;
+
+	aead_request_set_tfm(aead, request->session->rx);
+	aead_request_set_callback(aead, 0, veil_open_async_done, request);
+	aead_request_set_ad(aead, aad_len);
+	aead_request_set_crypt(aead, request->sg, request->sg,
+			       request->text + VEIL_TAG_LEN, request->nonce);
+	/* For the case that it ends later. */
+	dev_hold(dev);
+	err = crypto_aead_decrypt(aead);
+	if (err == -EINPROGRESS)
+		return NF_STOLEN;
+	verdict = veil_open_finish(request, err);
+	dev_put(dev);
+	veil_request_free(request);
+	return verdict;
+}
+
+/* Pieces of skb, all of them ours to write to (as esp_input()). */
+static int veil_open_own(struct sk_buff *skb)
+{
+	struct sk_buff *trailer;
+
+	if (!skb_cloned(skb) && !skb_has_frag_list(skb) &&
+	    !(skb_is_nonlinear(skb) && skb_has_shared_frag(skb)))
+		return 1 + skb_shinfo(skb)->nr_frags;
+	return skb_cow_data(skb, 0, &trailer);
+}
+
+static unsigned int veil_open_begin(struct veil_session *session,
+				    struct sk_buff *skb,
+				    const struct veil_data_header *header,
+				    const struct nf_hook_state *state)
+{
+	unsigned int head = skb_transport_offset(skb) + VEIL_OPEN_HEAD;
+	struct veil_request *request = NULL;
+	struct veil_addr_pair addrs;
+	unsigned int aad_len;
+	int pieces;
+
+	pieces = veil_open_own(skb);
+	if (pieces > 0 && (!session->async || !skb_dst(skb) ||
+			   skb_dst_force(skb)))
+		request = veil_request_alloc(session, header, pieces);
+	if (!request) {
+		veil_peer_drop(session->peer, skb, VEIL_DROP_no_memory);
+		return NF_STOLEN;
+	}
+	request->skb = skb;
+	request->dev = skb->dev;
+	request->state = *state;
+	request->text = skb->len - head - VEIL_TAG_LEN;
+	veil_addr_of(skb, &addrs);
+	aad_len = veil_request_aad(request, &addrs);
+	sg_set_buf(&request->sg[0], request->aad, aad_len);
+	if (skb_to_sgvec(skb, &request->sg[1], head, skb->len - head) < 0) {
+		veil_request_free(request);
+		veil_peer_drop(session->peer, skb, VEIL_DROP_no_memory);
+		return NF_STOLEN;
+	}
+	return veil_open_submit(request, aad_len);
+}
+
+unsigned int veil_open(struct veil_peer *peer, struct sk_buff *skb,
+		       const struct nf_hook_state *state)
+{
+	unsigned int head = skb_transport_offset(skb) + VEIL_OPEN_HEAD;
+	enum veil_drop reason = VEIL_DROP_malformed;
+	struct veil_session *session = NULL;
+	struct veil_data_header header;
+
+	if (skb->len >= head + VEIL_TAG_LEN && pskb_may_pull(skb, head)) {
+		memcpy(&header, skb->data + head - sizeof(header),
+		       sizeof(header));
+		session = veil_open_session(peer, &header, &reason);
+	}
+	if (session)
+		reason = veil_open_check(session, &header, skb->len - head);
+	if (reason != VEIL_DROPS) {
+		veil_peer_drop(peer, skb, reason);
+		/* It may have a session with whom we were before a reboot. */
+		if (reason == VEIL_DROP_unknown_index)
+			veil_handshake_start(peer);
+		return NF_STOLEN;
+	}
+	return veil_open_begin(session, skb, &header, state);
+}

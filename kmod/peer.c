@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Peers: adding, changing and removing them.
+ *
+ * Removal: vn->lock is held for writing, so no handshake worker is at it.  The
+ * addresses leave the table and @dead is set; packets that a hook judged before
+ * that find no session or a dead peer after a grace period.  The timer is shut
+ * down, sessions are unlinked (their workers wait for the crypto API), the queue
+ * is purged, and the last reference frees the peer by RCU.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <crypto/algapi.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+
+#include "addr.h"
+#include "handshake.h"
+#include "keys.h"
+#include "netlink.h"
+#include "session.h"
+#include "timers.h"
+#include "tx.h"
+
+static const struct rhashtable_params veil_by_key_params = {
+	.key_len = VEIL_KEY_LEN,
+	.key_offset = offsetof(struct veil_peer, public_key),
+	.head_offset = offsetof(struct veil_peer, hash),
+	.automatic_shrinking = true,
+};
+
+int veil_peers_init(struct veil_net *vn)
+{
+	INIT_LIST_HEAD(&vn->peers);
+	return rhashtable_init(&vn->by_key, &veil_by_key_params);
+}
+
+struct veil_peer *veil_peer_find(struct veil_net *vn,
+				 const u8 public_key[VEIL_KEY_LEN])
+{
+	return rhashtable_lookup_fast(&vn->by_key, public_key,
+				      veil_by_key_params);
+}
+
+struct veil_peer *veil_peer_lookup(struct veil_net *vn,
+				   const struct in6_addr *addr)
+{
+	struct veil_prefix_node *node = veil_prefix_lookup(&vn->addresses, addr);
+
+	return node ? container_of(node, struct veil_address, node)->peer : NULL;
+}
+
+static void veil_peer_free(struct rcu_head *rcu)
+{
+	kfree_sensitive(container_of(rcu, struct veil_peer, rcu));
+}
+
+static void veil_peer_release(struct kref *refs)
+{
+	struct veil_peer *peer = container_of(refs, struct veil_peer, refs);
+	atomic_t *alive = &peer->vn->peers_alive;
+
+	call_rcu(&peer->rcu, veil_peer_free);
+	/* The namespace may go right after the decrement. */
+	if (atomic_dec_and_test(alive))
+		wake_up_var(alive);
+}
+
+void veil_peer_put(struct veil_peer *peer)
+{
+	kref_put(&peer->refs, veil_peer_release);
+}
+
+/*
+ * Addresses
+ */
+
+static bool veil_peer_unicast(const struct in6_addr *addr)
+{
+	__be32 v4;
+
+	if (veil_addr_is_v4(addr)) {
+		v4 = veil_addr_v4(addr);
+		return !ipv4_is_zeronet(v4) && !ipv4_is_loopback(v4) &&
+		       !ipv4_is_multicast(v4) && !ipv4_is_lbcast(v4);
+	}
+	return ipv6_addr_type(addr) & IPV6_ADDR_UNICAST &&
+	       !(ipv6_addr_type(addr) & (IPV6_ADDR_LINKLOCAL |
+					 IPV6_ADDR_LOOPBACK));
+}
+
+static int veil_peer_check_address(struct veil_net *vn,
+				   const struct veil_peer_config *config,
+				   unsigned int i,
+				   struct netlink_ext_ack *extack)
+{
+	const struct in6_addr *addr = &config->addresses[i];
+	struct veil_peer *owner;
+	unsigned int j;
+	bool local;
+
+	if (!veil_peer_unicast(addr)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "a peer's address must be unicast, and neither loopback nor link-local");
+		return -EINVAL;
+	}
+	for (j = 0; j < i; j++) {
+		if (ipv6_addr_equal(addr, &config->addresses[j])) {
+			NL_SET_ERR_MSG_MOD(extack, "an address is given twice");
+			return -EINVAL;
+		}
+	}
+	rcu_read_lock();
+	local = veil_addr_is_local(vn->net, addr);
+	owner = veil_peer_lookup(vn, addr);
+	if (owner && !memcmp(owner->public_key, config->public_key,
+			     VEIL_KEY_LEN))
+		owner = NULL;
+	rcu_read_unlock();
+	if (local) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "an address is this host's own: give the peer's");
+		return -EINVAL;
+	}
+	if (owner) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "an address belongs to another peer: remove it there first");
+		return -EADDRINUSE;
+	}
+	return 0;
+}
+
+static bool veil_peer_has_address(const struct veil_peer_config *config,
+				  const struct in6_addr *addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->address_count; i++)
+		if (ipv6_addr_equal(addr, &config->addresses[i]))
+			return true;
+	return false;
+}
+
+static int veil_peer_add_address(struct veil_peer *peer,
+				 const struct in6_addr *addr)
+{
+	struct veil_address *address = kzalloc(sizeof(*address), GFP_KERNEL);
+	int err;
+
+	if (!address)
+		return -ENOMEM;
+	address->peer = peer;
+	address->node.prefix.addr = *addr;
+	address->node.prefix.length = VEIL_PREFIX_BITS;
+	err = veil_prefix_insert(&peer->vn->addresses, &address->node);
+	if (err) {
+		kfree(address);
+		return err;
+	}
+	list_add_tail(&address->list, &peer->addresses);
+	peer->address_count++;
+	return 0;
+}
+
+static void veil_peer_del_address(struct veil_address *address)
+{
+	veil_prefix_remove(&address->peer->vn->addresses, &address->node);
+	list_del(&address->list);
+	address->peer->address_count--;
+	kfree_rcu(address, rcu);
+}
+
+/* All addresses of config, in its order; the others go once these are there. */
+static int veil_peer_set_addresses(struct veil_peer *peer,
+				   const struct veil_peer_config *config)
+{
+	struct veil_address *address, *next;
+	LIST_HEAD(old);
+	unsigned int i;
+	bool less = false;
+	int err = 0;
+
+	list_splice_init(&peer->addresses, &old);
+	for (i = 0; i < config->address_count && !err; i++) {
+		bool known = false;
+
+		list_for_each_entry(address, &old, list) {
+			known = ipv6_addr_equal(&config->addresses[i],
+						&address->node.prefix.addr);
+			if (known) {
+				list_move_tail(&address->list,
+					       &peer->addresses);
+				break;
+			}
+		}
+		if (!known)
+			err = veil_peer_add_address(peer,
+						    &config->addresses[i]);
+	}
+	if (err) {
+		/* Those that are new go again; the old order is lost. */
+		list_splice_tail(&old, &peer->addresses);
+		return err;
+	}
+	list_for_each_entry_safe(address, next, &old, list) {
+		veil_peer_del_address(address);
+		less = true;
+	}
+	if (less) {
+		pr_notice("some addresses of a peer are no longer protected\n");
+		veil_netlink_event(peer->vn, NETVEIL_EVENT_WEAKENED,
+				   peer->public_key);
+	}
+	return 0;
+}
+
+/*
+ * Keys
+ */
+
+/* With a low-order point for a key every secret is zero (RFC 7748, 6.1). */
+static int veil_peer_check_key(struct veil_net *vn, const u8 *public_key,
+			       struct netlink_ext_ack *extack)
+{
+	u8 private[VEIL_KEY_LEN], secret[VEIL_KEY_LEN];
+	int err;
+
+	if (vn->origin != NETVEIL_KEY_NONE &&
+	    !memcmp(public_key, vn->identity.public, VEIL_KEY_LEN)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "this is the host's own public key: give the peer's");
+		return -EINVAL;
+	}
+	get_random_bytes(private, sizeof(private));
+	err = veil_x25519(secret, private, public_key);
+	memzero_explicit(private, sizeof(private));
+	memzero_explicit(secret, sizeof(secret));
+	if (err == -EKEYREJECTED)
+		NL_SET_ERR_MSG_MOD(extack, "this is no valid public key");
+	return err;
+}
+
+int veil_peer_rekey_static(struct veil_peer *peer)
+{
+	const struct veil_identity *self = &peer->vn->identity;
+	int err = 0;
+
+	WRITE_ONCE(peer->usable, false);
+	veil_handshake_cancel(peer);
+	veil_session_kill_all(peer);
+	if (peer->vn->origin == NETVEIL_KEY_NONE)
+		return 0;
+
+	err = veil_x25519(peer->ss, self->private, peer->public_key);
+	if (!err)
+		err = veil_pair_key(peer->pair_in, peer->ss, peer->public_key,
+				    self->public);
+	if (!err)
+		err = veil_pair_key(peer->pair_out, peer->ss, self->public,
+				    peer->public_key);
+	if (err)
+		return err;
+	WRITE_ONCE(peer->usable, true);
+	veil_handshake_start(peer);
+	return 0;
+}
+
+static int veil_peer_set_psk(struct veil_peer *peer,
+			     const struct veil_peer_config *config)
+{
+	int err;
+
+	if (config->no_psk) {
+		memzero_explicit(peer->psk, sizeof(peer->psk));
+		peer->has_psk = false;
+	}
+	if (!config->has_psk)
+		return 0;
+	err = veil_psk_id(peer->psk_id, config->psk);
+	if (err)
+		return err;
+	memcpy(peer->psk, config->psk, sizeof(peer->psk));
+	peer->has_psk = true;
+	return 0;
+}
+
+static int veil_peer_check(struct veil_net *vn,
+			   const struct veil_peer_config *config,
+			   struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < config->address_count; i++) {
+		err = veil_peer_check_address(vn, config, i, extack);
+		if (err)
+			return err;
+	}
+	if (config->has_psk &&
+	    !memchr_inv(config->psk, 0, sizeof(config->psk))) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "a pre-shared key of zeros protects nothing: make one with veil genpsk");
+		return -EINVAL;
+	}
+	if (config->port > U16_MAX - VEIL_LANES_MAX + 1) {
+		NL_SET_ERR_MSG_MOD(extack, "the port must be 1 to 65472");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void veil_peer_set_endpoint(struct veil_peer *peer,
+				   const struct veil_peer_config *config)
+{
+	if (config->has_endpoint)
+		peer->endpoint = config->endpoint;
+	else if (config->address_count)
+		peer->endpoint = config->addresses[0];
+	if (config->port)
+		WRITE_ONCE(peer->port, config->port);
+}
+
+static struct veil_peer *veil_peer_alloc(struct veil_net *vn,
+					 const u8 *public_key)
+{
+	struct veil_peer *peer = kzalloc(sizeof(*peer), GFP_KERNEL);
+
+	if (!peer)
+		return NULL;
+	kref_init(&peer->refs);
+	peer->vn = vn;
+	memcpy(peer->public_key, public_key, VEIL_KEY_LEN);
+	INIT_LIST_HEAD(&peer->addresses);
+	peer->port = VEIL_PORT;
+	mutex_init(&peer->handshake_lock);
+	spin_lock_init(&peer->lock);
+	skb_queue_head_init(&peer->queue);
+	INIT_WORK(&peer->work, veil_handshake_send_work);
+	veil_timers_init(peer);
+	peer->last_rx = jiffies - VEIL_STALE_QUIET_TIME * HZ;
+	atomic_inc(&vn->peers_alive);
+	return peer;
+}
+
+/* See the top of this file. */
+static void veil_peer_unlink(struct veil_peer *peer)
+{
+	struct veil_address *address, *next;
+
+	list_for_each_entry_safe(address, next, &peer->addresses, list)
+		veil_peer_del_address(address);
+	spin_lock_bh(&peer->lock);
+	WRITE_ONCE(peer->dead, true);
+	spin_unlock_bh(&peer->lock);
+	veil_tx_keepalive(peer, VEIL_DATA_CLOSE);
+	veil_handshake_cancel(peer);
+	veil_timers_stop(peer);
+	veil_session_kill_all(peer);
+	/* Pairs with veil_tx_queue(). */
+	smp_mb();
+	veil_tx_purge(peer, VEIL_DROP_policy_changed);
+	veil_peer_put(peer);
+}
+
+int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
+		  struct netlink_ext_ack *extack)
+{
+	struct veil_peer *peer;
+	int err;
+
+	if (!config->address_count) {
+		NL_SET_ERR_MSG_MOD(extack, "a new peer needs an address");
+		return -EINVAL;
+	}
+	if (veil_peer_find(vn, config->public_key)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "this peer is known already: veil peer set changes it");
+		return -EEXIST;
+	}
+	if (config->has_endpoint &&
+	    !veil_peer_has_address(config, &config->endpoint)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "the endpoint must be one of the peer's addresses");
+		return -EINVAL;
+	}
+	err = veil_peer_check_key(vn, config->public_key, extack);
+	if (!err)
+		err = veil_peer_check(vn, config, extack);
+	if (!err)
+		err = veil_net_activate(vn, extack);
+	if (err)
+		return err;
+
+	peer = veil_peer_alloc(vn, config->public_key);
+	err = peer ? veil_peer_set_psk(peer, config) : -ENOMEM;
+	if (!err)
+		err = veil_peer_set_addresses(peer, config);
+	if (!err)
+		err = rhashtable_insert_fast(&vn->by_key, &peer->hash,
+					     veil_by_key_params);
+	if (err) {
+		if (peer)
+			veil_peer_unlink(peer);
+		if (!vn->peer_count)
+			veil_net_deactivate(vn);
+		return err;
+	}
+	veil_peer_set_endpoint(peer, config);
+	list_add_tail(&peer->list, &vn->peers);
+	vn->peer_count++;
+	vn->generation++;
+	veil_netlink_event(vn, NETVEIL_EVENT_PEER_ADDED, peer->public_key);
+
+	/* The secret can only fail to be made for want of memory: then the
+	 * addresses are protected and nothing passes.
+	 */
+	return veil_peer_rekey_static(peer);
+}
+
+static bool veil_peer_endpoint_known(const struct veil_peer *peer,
+				     const struct in6_addr *endpoint)
+{
+	const struct veil_address *address;
+
+	list_for_each_entry(address, &peer->addresses, list)
+		if (ipv6_addr_equal(&address->node.prefix.addr, endpoint))
+			return true;
+	return false;
+}
+
+int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
+		  struct netlink_ext_ack *extack)
+{
+	bool known;
+	int err;
+
+	if (config->has_endpoint) {
+		known = config->address_count ?
+			veil_peer_has_address(config, &config->endpoint) :
+			veil_peer_endpoint_known(peer, &config->endpoint);
+		if (!known) {
+			NL_SET_ERR_MSG_MOD(extack,
+					   "the endpoint must be one of the peer's addresses");
+			return -EINVAL;
+		}
+	}
+	err = veil_peer_check(peer->vn, config, extack);
+	if (err)
+		return err;
+
+	if (config->address_count)
+		err = veil_peer_set_addresses(peer, config);
+	if (!err)
+		err = veil_peer_set_psk(peer, config);
+	if (err)
+		return err;
+	veil_peer_set_endpoint(peer, config);
+	/* What changes who or where it is ends its sessions at once. */
+	return veil_peer_rekey_static(peer);
+}
+
+void veil_peer_remove(struct veil_peer *peer)
+{
+	struct veil_net *vn = peer->vn;
+
+	rhashtable_remove_fast(&vn->by_key, &peer->hash, veil_by_key_params);
+	list_del(&peer->list);
+	vn->peer_count--;
+	vn->generation++;
+	pr_notice("a peer was removed: its addresses are no longer protected\n");
+	veil_netlink_event(vn, NETVEIL_EVENT_WEAKENED, peer->public_key);
+	veil_netlink_event(vn, NETVEIL_EVENT_PEER_REMOVED, peer->public_key);
+	veil_peer_unlink(peer);
+	if (!vn->peer_count)
+		veil_net_deactivate(vn);
+}
+
+/*
+ * For people
+ */
+
+static void veil_peer_status_add(const struct veil_session *session,
+				 struct veil_peer_status *status)
+{
+	unsigned int lanes, i;
+
+	if (!session)
+		return;
+	lanes = max(session->tx_lanes, session->rx_lanes);
+	for (i = 0; i < lanes; i++) {
+		const struct veil_lane *lane = &session->lanes[i];
+
+		status->tx_packets += atomic64_read(&lane->tx_counter);
+		status->tx_bytes += atomic64_read(&lane->tx_bytes);
+		status->rx_packets += READ_ONCE(lane->rx_packets);
+		status->rx_bytes += READ_ONCE(lane->rx_bytes);
+	}
+	status->tx_packets -= atomic_read(&session->keepalives);
+}
+
+void veil_peer_status(struct veil_peer *peer, struct veil_peer_status *status)
+{
+	const struct veil_session *session;
+
+	memset(status, 0, sizeof(*status));
+	spin_lock_bh(&peer->lock);
+	session = rcu_dereference_protected(peer->current_session,
+					    lockdep_is_held(&peer->lock));
+	status->state = session ? NETVEIL_STATE_UP :
+			peer->handshaking ? NETVEIL_STATE_HANDSHAKE :
+			NETVEIL_STATE_NONE;
+	if (session) {
+		status->cipher = session->aead;
+		status->session_age_ms = veil_session_age(session) /
+					 NSEC_PER_MSEC;
+	}
+	status->last_handshake = peer->last_handshake;
+	status->rx_bytes = peer->rx_bytes;
+	status->tx_bytes = peer->tx_bytes;
+	status->rx_packets = peer->rx_packets;
+	status->tx_packets = peer->tx_packets;
+	veil_peer_status_add(session, status);
+	veil_peer_status_add(rcu_dereference_protected(peer->previous_session,
+						       lockdep_is_held(&peer->lock)),
+			     status);
+	veil_peer_status_add(rcu_dereference_protected(peer->next_session,
+						       lockdep_is_held(&peer->lock)),
+			     status);
+	spin_unlock_bh(&peer->lock);
+	status->drops = atomic64_read(&peer->drops);
+	status->queued = skb_queue_len_lockless(&peer->queue);
+	status->mtu = READ_ONCE(peer->mtu);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Path MTU: what does not fit is cut (TCP), fragmented outside (who allows it)
+ * or refused, and its sender learns the inner MTU from the route.
+ */
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
+#include <linux/tcp.h>
+#include <net/icmp.h>
+#include <net/ip.h>
+#include <net/tcp.h>
+
+#include "compat.h"
+#include "mtu.h"
+#include "pmtu.h"
+#include "seal.h"
+
+/* Whether skb, or each segment of it, is no longer than mtu. */
+static bool veil_pmtu_fits(const struct sk_buff *skb, unsigned int mtu)
+{
+	return skb_is_gso(skb) ? skb_gso_validate_network_len(skb, mtu) :
+				 skb->len <= mtu;
+}
+
+/* The inner MTU, for a packet as this one. */
+static unsigned int veil_pmtu_inner(struct veil_peer *peer,
+				    const struct veil_session *session,
+				    const struct sk_buff *skb)
+{
+	unsigned int outer = veil_pmtu_outer(peer, skb);
+
+	if (session && !veil_seal_transport(session, skb))
+		return veil_mtu_tunnel(outer, skb->protocol == htons(ETH_P_IPV6));
+	return veil_mtu_transport(outer);
+}
+
+static bool veil_pmtu_tcp(const struct sk_buff *skb, unsigned int *hlen)
+{
+	if (skb->protocol == htons(ETH_P_IP)) {
+		*hlen = ip_hdrlen(skb);
+		return ip_hdr(skb)->protocol == IPPROTO_TCP &&
+		       !ip_is_fragment(ip_hdr(skb));
+	}
+	*hlen = sizeof(struct ipv6hdr);
+	return ipv6_hdr(skb)->nexthdr == IPPROTO_TCP;
+}
+
+/* Whether outer fragments carry a packet that is too long: its sender allows
+ * them, or IPv6 promises that 1280 bytes pass.
+ */
+static bool veil_pmtu_may_fragment(const struct sk_buff *skb)
+{
+	if (skb->ignore_df)
+		return true;
+	if (skb->protocol == htons(ETH_P_IP))
+		return !(ip_hdr(skb)->frag_off & htons(IP_DF));
+	return skb->len <= IPV6_MIN_MTU;
+}
+
+/* Forwarded packets' senders get an ICMP error; a local sender gets -EMSGSIZE
+ * from the hook, and finds the MTU in its route.
+ */
+static void veil_pmtu_tell(struct sk_buff *skb, unsigned int mtu)
+{
+	if (skb->protocol == htons(ETH_P_IP)) {
+		if (IPCB(skb)->flags & IPSKB_FORWARDED)
+			icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED,
+				      htonl(mtu));
+	} else if (IP6CB(skb)->flags & IP6SKB_FORWARDED) {
+		icmpv6_ndo_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
+	}
+}
+
+int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb)
+{
+	struct veil_session *session = rcu_dereference(peer->current_session);
+	unsigned int mtu = veil_pmtu_inner(peer, session, skb);
+	unsigned int hlen;
+
+	if (veil_pmtu_fits(skb, mtu))
+		return 0;
+	if (skb->protocol == htons(ETH_P_IPV6))
+		mtu = max_t(unsigned int, mtu, IPV6_MIN_MTU);
+	skb_dst_update_pmtu_no_confirm(skb, mtu);
+	if (veil_pmtu_tcp(skb, &hlen))
+		return 0;
+	if (!skb_is_gso(skb) && veil_pmtu_may_fragment(skb))
+		return 0;
+	veil_pmtu_tell(skb, mtu);
+	return -EMSGSIZE;
+}
+
+/* A TCP packet that was made before its socket learned the MTU. */
+int veil_pmtu_fit(struct veil_session *session, struct sk_buff *skb)
+{
+	unsigned int mtu = veil_pmtu_inner(session->peer, session, skb);
+	struct skb_shared_info *shinfo;
+	unsigned int hlen;
+	int err;
+
+	if (veil_pmtu_fits(skb, mtu) || !veil_pmtu_tcp(skb, &hlen))
+		return 0;
+	/* Its shared info may belong to the retransmit queue as well. */
+	err = skb_unclone(skb, GFP_ATOMIC);
+	if (err)
+		return err;
+	if (!pskb_may_pull(skb, skb_network_offset(skb) + hlen +
+			   sizeof(struct tcphdr)))
+		return -ENOMEM;
+	skb_set_transport_header(skb, skb_network_offset(skb) + hlen);
+	hlen += tcp_hdrlen(skb);
+	/* A SYN with data cannot be cut; it goes in outer fragments. */
+	if (tcp_hdr(skb)->syn || hlen + TCP_MIN_MSS > mtu)
+		return 0;
+
+	shinfo = skb_shinfo(skb);
+	shinfo->gso_size = mtu - hlen;
+	shinfo->gso_segs = DIV_ROUND_UP(skb->len - hlen, shinfo->gso_size);
+	if (!(shinfo->gso_type & (SKB_GSO_TCPV4 | SKB_GSO_TCPV6)))
+		shinfo->gso_type = skb->protocol == htons(ETH_P_IP) ?
+				   SKB_GSO_TCPV4 : SKB_GSO_TCPV6;
+	return 0;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One packet in the hands of the crypto API, on its way out or in.
+ *
+ * Allocated for each packet, since the API may finish later and on another
+ * CPU.  While it does, the session's lane is held; the namespace waits for its
+ * peers, they for their sessions, and those for their lanes.
+ */
+#ifndef _VEIL_REQUEST_H
+#define _VEIL_REQUEST_H
+
+#include <linux/netfilter.h>
+#include <linux/scatterlist.h>
+
+#include "addr.h"
+#include "cipher.h"
+#include "session.h"
+
+/* Header, and in transport mode source and destination address. */
+#define VEIL_AAD_MAX	(sizeof(struct veil_data_header) + \
+			 2 * sizeof(struct in6_addr))
+
+/**
+ * struct veil_request - see above
+ * @session: whose key; its lane is held if it is asynchronous
+ * @skb: out: the outer packet; in: the packet to open
+ * @dev: in: where it came from; held
+ * @state: in: the hook's, to go on from when the API finishes later
+ * @header: copy of the packet's
+ * @nonce: lane and counter
+ * @aad: what is authenticated but not encrypted
+ * @text: out: bytes of text, 0 for a keepalive
+ * @sg: @aad, then the text
+ * @aead: the request itself; @sg's table lies behind its private part
+ */
+struct veil_request {
+	struct veil_session *session;
+	struct sk_buff *skb;
+	struct net_device *dev;
+	struct nf_hook_state state;
+	struct veil_data_header header;
+	u8 nonce[VEIL_NONCE_LEN];
+	u8 aad[VEIL_AAD_MAX];
+	unsigned int text;
+	struct scatterlist *sg;
+	struct aead_request aead;
+};
+
+/* Room for text in so many pieces; the lane of header is held from now on. */
+struct veil_request *veil_request_alloc(struct veil_session *session,
+					const struct veil_data_header *header,
+					unsigned int pieces);
+void veil_request_free(struct veil_request *request);
+
+/* Additional data, in transport mode with the addresses; returns its length. */
+unsigned int veil_request_aad(struct veil_request *request,
+			      const struct veil_addr_pair *addrs);
+
+#endif /* _VEIL_REQUEST_H */

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The responder: takes message 1, sends message 2.
+ */
+#include <crypto/algapi.h>
+#include <linux/random.h>
+
+#include "exchange.h"
+#include "initiator.h"
+#include "keys.h"
+#include "responder.h"
+#include "socket.h"
+
+/* What there is between the two messages. */
+struct veil_answer {
+	struct veil_noise noise;
+	struct veil_offer offer;
+	struct veil_response msg;
+	enum veil_aead_id aead;
+	u8 psk[VEIL_KEY_LEN];
+	u64 time;
+};
+
+static enum veil_drop veil_responder_open(struct veil_peer *peer,
+					  const struct veil_initiation *msg,
+					  struct veil_answer *answer)
+{
+	const struct veil_piece prologue[] = {
+		{ VEIL_LABEL_PROLOGUE, sizeof(VEIL_LABEL_PROLOGUE) - 1 },
+		{ &msg->header, sizeof(msg->header) },
+	};
+
+	if (veil_noise_read1_static(&answer->noise, msg->noise,
+				    &peer->vn->identity,
+				    prologue, ARRAY_SIZE(prologue)))
+		return VEIL_DROP_handshake_failed;
+	if (crypto_memneq(answer->noise.s_remote, peer->public_key,
+			  VEIL_KEY_LEN))
+		return VEIL_DROP_handshake_failed;
+	if (veil_noise_read1_payload(&answer->noise, msg->noise, peer->ss,
+				     &answer->offer, sizeof(answer->offer)))
+		return VEIL_DROP_handshake_failed;
+	if (answer->offer.lanes < 1 || answer->offer.lanes > VEIL_LANES_MAX ||
+	    answer->offer.reserved)
+		return VEIL_DROP_malformed;
+	if (veil_tai64n_to_ns(&answer->time, &msg->header.time) ||
+	    answer->time <= READ_ONCE(peer->time_committed))
+		return VEIL_DROP_stale_initiation;
+	return VEIL_DROPS;
+}
+
+/* The psk that both have, named in message 2 by its place in the offer.  With
+ * one configured at either end there is no session without it.
+ */
+static enum veil_drop veil_responder_psk(struct veil_peer *peer,
+					 struct veil_answer *answer)
+{
+	static const u8 none[VEIL_PSK_ID_LEN];
+	unsigned int i;
+
+	memset(answer->psk, 0, sizeof(answer->psk));
+	if (!peer->has_psk)
+		return memcmp(answer->offer.psk_id[0], none, sizeof(none)) ?
+			VEIL_DROP_psk_mismatch : VEIL_DROPS;
+
+	for (i = 0; i < VEIL_PSKS_MAX; i++) {
+		if (crypto_memneq(answer->offer.psk_id[i], peer->psk_id,
+				  VEIL_PSK_ID_LEN))
+			continue;
+		memcpy(answer->psk, peer->psk, sizeof(answer->psk));
+		answer->msg.header.psk_choice = i + 1;
+		return VEIL_DROPS;
+	}
+	return VEIL_DROP_psk_mismatch;
+}
+
+static enum veil_drop veil_responder_aead(struct veil_peer *peer,
+					  struct veil_answer *answer)
+{
+	u8 ours[VEIL_AEAD_MAX];
+
+	veil_net_aeads(peer->vn, ours);
+	answer->aead = veil_choose_aead(ours, answer->offer.aead);
+	return answer->aead ? VEIL_DROPS : VEIL_DROP_no_common_cipher;
+}
+
+static struct veil_session *
+veil_responder_session(struct veil_peer *peer,
+		       const struct veil_initiation *msg,
+		       const struct veil_answer *answer,
+		       const struct veil_addr_pair *addrs)
+{
+	struct veil_session_params params = {
+		.peer = peer,
+		.aead = answer->aead,
+		.transport = veil_exchange_no_nat(answer->offer.source,
+						  answer->offer.destination,
+						  addrs),
+		.tx_lanes = answer->offer.lanes,
+		.remote = msg->header.sender,
+		.time = answer->time,
+		.local = addrs->destination,
+		.remote_address = addrs->source,
+	};
+	struct veil_session *session = veil_session_create(&params);
+	int err;
+
+	if (IS_ERR(session))
+		return session;
+	err = veil_index_insert(peer->vn, &session->index);
+	if (err) {
+		veil_session_discard(session);
+		return ERR_PTR(err);
+	}
+	return session;
+}
+
+static int veil_responder_write(struct veil_peer *peer,
+				struct veil_session *session,
+				struct veil_answer *answer,
+				const struct veil_addr_pair *back)
+{
+	struct veil_response *msg = &answer->msg;
+	struct veil_choice choice = {
+		.aead = answer->aead,
+		.lanes = session->rx_lanes,
+	};
+	u8 e_private[VEIL_KEY_LEN];
+	int err;
+
+	memcpy(choice.source, &back->source, VEIL_ADDR_LEN);
+	memcpy(choice.destination, &back->destination, VEIL_ADDR_LEN);
+	msg->header.type = VEIL_MSG_RESPONSE;
+	msg->header.version = VEIL_PROTOCOL_VERSION;
+	msg->header.sender = cpu_to_be32(session->index.id);
+	msg->header.receiver = session->remote;
+
+	get_random_bytes(e_private, sizeof(e_private));
+	err = veil_noise_write2(&answer->noise, msg->noise, answer->psk,
+				e_private, &choice, sizeof(choice));
+	memzero_explicit(e_private, sizeof(e_private));
+	if (!err)
+		err = veil_exchange_keys(session, &answer->noise, &msg->header);
+	if (!err)
+		err = veil_mac1(msg->macs.mac1, peer->public_key, msg,
+				offsetof(struct veil_response, macs));
+	return err;
+}
+
+/* Both initiated at once: the end with the larger key stays initiator, so that
+ * there is one session after one round trip.
+ */
+static bool veil_responder_stays_initiator(const struct veil_peer *peer)
+{
+	return peer->initiation.active &&
+	       memcmp(peer->vn->identity.public, peer->public_key,
+		      VEIL_KEY_LEN) > 0;
+}
+
+/* It ignores the other's then, but only while its own is fresh and the first of
+ * its series: else the other end has not got it, or takes it for stale (PROTOCOL
+ * section 2, Time), and only the other's can succeed.
+ */
+static bool veil_responder_crossed(const struct veil_peer *peer)
+{
+	return veil_responder_stays_initiator(peer) && peer->attempts <= 1 &&
+	       time_before(jiffies, peer->initiation.sent + HZ / 2);
+}
+
+static enum veil_drop veil_responder_answer(struct veil_peer *peer,
+					    const struct veil_initiation *msg,
+					    const struct veil_addr_pair *addrs,
+					    struct veil_answer *answer)
+{
+	const struct veil_addr_pair back = {
+		.source = addrs->destination,
+		.destination = addrs->source,
+	};
+	struct veil_session *session;
+	enum veil_drop reason;
+
+	reason = veil_responder_open(peer, msg, answer);
+	if (reason == VEIL_DROPS)
+		reason = veil_responder_psk(peer, answer);
+	if (reason == VEIL_DROPS)
+		reason = veil_responder_aead(peer, answer);
+	if (reason != VEIL_DROPS)
+		return reason;
+
+	session = veil_responder_session(peer, msg, answer, addrs);
+	if (IS_ERR(session))
+		return VEIL_DROP_no_memory;
+	if (veil_responder_write(peer, session, answer, &back)) {
+		veil_session_discard(session);
+		return VEIL_DROP_handshake_failed;
+	}
+	if (!veil_responder_stays_initiator(peer))
+		veil_initiator_clear(peer);
+	veil_exchange_install(peer, session);
+	veil_socket_send(peer->vn, &back, peer->port, &answer->msg,
+			 sizeof(answer->msg));
+	return VEIL_DROPS;
+}
+
+enum veil_drop veil_responder_handle(struct veil_peer *peer,
+				     const struct veil_initiation *msg,
+				     const struct veil_addr_pair *addrs)
+{
+	struct veil_answer *answer;
+	enum veil_drop reason;
+
+	if (!peer->usable || peer->dead)
+		return VEIL_DROP_no_key;
+	if (!veil_exchange_mac1_ok(peer->vn, msg,
+				   offsetof(struct veil_initiation, macs)))
+		return VEIL_DROP_handshake_failed;
+	if (veil_responder_crossed(peer))
+		return VEIL_DROP_crossed_initiation;
+
+	answer = kzalloc(sizeof(*answer), GFP_KERNEL);
+	if (!answer)
+		return VEIL_DROP_no_memory;
+	reason = veil_responder_answer(peer, msg, addrs, answer);
+	kfree_sensitive(answer);
+	return reason;
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The way in: plaintext from a peer is dropped, Netveil's messages go to their
+ * place, fragments of them are put together first (STACK B6), and everybody
+ * else's packets pass.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/netfilter_ipv6.h>
+#include <net/ip.h>
+#include <net/ipv6_frag.h>
+#include <net/netfilter/ipv6/nf_defrag_ipv6.h>
+#include <net/xfrm.h>
+
+#include "addr.h"
+#include "compat.h"
+#include "exempt.h"
+#include "handshake.h"
+#include "icmp.h"
+#include "netlink.h"
+#include "open.h"
+#include "rx.h"
+
+/* Lives in a module that insmod would not load for us. */
+static typeof(&nf_ct_frag6_gather) veil_frag6_gather;
+
+int veil_rx_init(void)
+{
+	veil_frag6_gather = symbol_request(nf_ct_frag6_gather);
+	if (veil_frag6_gather)
+		return 0;
+	pr_err("this kernel has no \"nf_defrag_ipv6\" (CONFIG_NF_DEFRAG_IPV6), and modprobe did not find it\n");
+	return -EOPNOTSUPP;
+}
+
+void veil_rx_exit(void)
+{
+	symbol_put(nf_ct_frag6_gather);
+}
+
+void veil_rx_plaintext(struct veil_peer *peer, struct sk_buff *skb,
+		       enum veil_drop reason)
+{
+	unsigned long last = READ_ONCE(peer->last_event);
+	unsigned long now = jiffies | 1;
+
+	veil_peer_drop(peer, skb, reason);
+	if ((!last || time_after(now, last + HZ)) &&
+	    cmpxchg(&peer->last_event, last, now) == last)
+		veil_netlink_event(peer->vn, NETVEIL_EVENT_PLAINTEXT,
+				   peer->public_key);
+}
+
+/* L4 protocol at the transport header, which is set; 0 for later fragments. */
+static u8 veil_rx_protocol(const struct sk_buff *skb)
+{
+	if (skb->protocol != htons(ETH_P_IP))
+		return ipv6_hdr(skb)->nexthdr;
+	if (ip_hdr(skb)->frag_off & htons(IP_OFFSET))
+		return 0;
+	return ip_hdr(skb)->protocol;
+}
+
+static bool veil_rx_for_port(const struct veil_net *vn,
+			     const struct sk_buff *skb)
+{
+	struct udphdr *uh, buffer;
+
+	if (veil_rx_protocol(skb) != IPPROTO_UDP)
+		return false;
+	uh = skb_header_pointer(skb, skb_transport_offset(skb), sizeof(buffer),
+				&buffer);
+	return uh && uh->dest == htons(READ_ONCE(vn->port));
+}
+
+static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
+				     const struct veil_addr_pair *addrs)
+{
+	if (veil_rx_for_port(vn, skb)) {
+		if (!veil_addr_is_local(vn->net, &addrs->destination))
+			return NF_ACCEPT;
+		/* Silence: nobody learns that we are here. */
+		veil_drop(vn, skb, VEIL_DROP_stranger);
+		return NF_STOLEN;
+	}
+	return veil_icmp(vn, skb, addrs);
+}
+
+static unsigned int veil_rx_handshake(struct veil_peer *peer,
+				      struct sk_buff *skb)
+{
+	const void *msg;
+	size_t len;
+
+	if (skb_linearize(skb)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
+		return NF_STOLEN;
+	}
+	msg = skb_transport_header(skb) + sizeof(struct udphdr);
+	len = skb->len - skb_transport_offset(skb) - sizeof(struct udphdr);
+	if (*(const u8 *)msg == VEIL_MSG_INITIATION &&
+	    len == sizeof(struct veil_initiation))
+		veil_handshake_initiation(peer, skb, msg);
+	else if (*(const u8 *)msg == VEIL_MSG_RESPONSE &&
+		 len == sizeof(struct veil_response))
+		veil_handshake_response(peer, skb, msg);
+	else
+		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
+	return NF_STOLEN;
+}
+
+/* A whole UDP packet for our port. */
+static unsigned int veil_rx_message(struct veil_peer *peer,
+				    struct sk_buff *skb,
+				    const struct nf_hook_state *state)
+{
+	unsigned int offset = skb_transport_offset(skb);
+	u8 type;
+
+	if (skb->protocol == htons(ETH_P_IP) && ip_hdr(skb)->ihl > 5) {
+		veil_peer_drop(peer, skb, VEIL_DROP_ip_options);
+		return NF_STOLEN;
+	}
+	if (!pskb_may_pull(skb, offset + sizeof(struct udphdr) + 1) ||
+	    ntohs(udp_hdr(skb)->len) != skb->len - offset) {
+		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
+		return NF_STOLEN;
+	}
+	type = *(u8 *)(udp_hdr(skb) + 1);
+	if (type == VEIL_MSG_DATA)
+		return veil_open(peer, skb, state);
+	return veil_rx_handshake(peer, skb);
+}
+
+/* Several packets that a device or GRO joined: each for itself. */
+static unsigned int veil_rx_split(struct veil_peer *peer, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	struct sk_buff *segments, *next;
+
+	segments = skb_gso_segment(skb, NETIF_F_SG | NETIF_F_HW_CSUM);
+	if (IS_ERR_OR_NULL(segments)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
+		return NF_STOLEN;
+	}
+	consume_skb(skb);
+	skb_list_walk_safe(segments, skb, next) {
+		struct nf_hook_state rest = *state;
+
+		skb_mark_not_on_list(skb);
+		if (veil_rx_message(peer, skb, state) == NF_ACCEPT)
+			veil_hooks_continue(skb, &rest);
+	}
+	return NF_STOLEN;
+}
+
+/* Collect a fragment; whether skb is the whole packet now.  Otherwise it was
+ * consumed.
+ */
+static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb)
+{
+	int err;
+
+	local_bh_disable();
+	err = ip_defrag(vn->net, skb, IP_DEFRAG_LOCAL_DELIVER);
+	local_bh_enable();
+	if (err)
+		return false;
+	skb_set_transport_header(skb, ip_hdrlen(skb));
+	return true;
+}
+
+static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb)
+{
+	int err;
+
+	local_bh_disable();
+	err = veil_frag6_gather(vn->net, skb, IP6_DEFRAG_CONNTRACK_IN);
+	local_bh_enable();
+	if (err == -EINPROGRESS)
+		return false;
+	if (err) {
+		veil_drop(vn, skb, VEIL_DROP_malformed);
+		return false;
+	}
+	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
+	return true;
+}
+
+static bool veil_rx_fragment6(const struct sk_buff *skb)
+{
+	struct frag_hdr *fh, buffer;
+
+	if (ipv6_hdr(skb)->nexthdr != NEXTHDR_FRAGMENT)
+		return false;
+	fh = skb_header_pointer(skb, skb_network_offset(skb) +
+				sizeof(struct ipv6hdr), sizeof(buffer),
+				&buffer);
+	return fh && fh->nexthdr == IPPROTO_UDP;
+}
+
+static bool veil_rx_gather(struct veil_net *vn, struct sk_buff *skb)
+{
+	if (skb->protocol == htons(ETH_P_IP)) {
+		if (ip_is_fragment(ip_hdr(skb)) &&
+		    ip_hdr(skb)->protocol == IPPROTO_UDP)
+			return veil_rx_gather4(vn, skb);
+	} else if (veil_rx_fragment6(skb)) {
+		return veil_rx_gather6(vn, skb);
+	}
+	return true;
+}
+
+/* IPsec inside of Netveil: the packet that was in an ESP packet comes by here
+ * again, with the peer's address (STACK A8).
+ */
+static bool veil_rx_decrypted(const struct sk_buff *skb)
+{
+#ifdef CONFIG_XFRM
+	struct sec_path *sp = skb_sec_path(skb);
+
+	return sp && sp->len;
+#else
+	return false;
+#endif
+}
+
+unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
+		     const struct nf_hook_state *state)
+{
+	struct veil_addr_pair addrs;
+	struct veil_peer *peer;
+
+	veil_addr_of(skb, &addrs);
+	peer = veil_peer_lookup(vn, &addrs.source);
+	if (!peer)
+		return veil_rx_stranger(vn, skb, &addrs);
+	if (!veil_addr_is_local(vn->net, &addrs.destination))
+		return NF_ACCEPT;
+	if (READ_ONCE(vn->dying)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_namespace_exit);
+		return NF_STOLEN;
+	}
+	if (veil_rx_decrypted(skb) || veil_exempt_neighbour(skb))
+		return NF_ACCEPT;
+	if (!veil_rx_gather(vn, skb))
+		return NF_STOLEN;
+	if (!veil_rx_for_port(vn, skb)) {
+		veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_in);
+		return NF_STOLEN;
+	}
+	if (skb_is_gso(skb))
+		return veil_rx_split(peer, skb, state);
+	return veil_rx_message(peer, skb, state);
+}

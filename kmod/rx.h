@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The way in: what comes from a peer's address, or for our port.
+ */
+#ifndef _VEIL_RX_H
+#define _VEIL_RX_H
+
+#include "hooks.h"
+#include "peer.h"
+
+/* Judge a packet at PRE_ROUTING; a netfilter verdict.  Softirq or process
+ * context, under rcu_read_lock().
+ */
+unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
+		     const struct nf_hook_state *state);
+
+/* Plaintext to or from a peer was dropped: say so, at most once a second. */
+void veil_rx_plaintext(struct veil_peer *peer, struct sk_buff *skb,
+		       enum veil_drop reason);
+
+int veil_rx_init(void);
+void veil_rx_exit(void);
+
+#endif /* _VEIL_RX_H */

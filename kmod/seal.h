@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Sealing: an inner packet becomes one outer packet for each of its segments.
+ *
+ * Under rcu_read_lock() with bottom halves off.
+ */
+#ifndef _VEIL_SEAL_H
+#define _VEIL_SEAL_H
+
+#include "session.h"
+
+/* Seal skb and send it, maybe later; consumes it. */
+void veil_seal(struct veil_session *session, struct sk_buff *skb);
+/* The same for an empty text to where the handshake was; flags: VEIL_DATA_CLOSE
+ * or 0.
+ */
+void veil_seal_keepalive(struct veil_session *session, u8 flags);
+
+/* Whether skb goes in transport mode: its IP header stays, without options,
+ * and what follows is one whole L4 packet that the other end delivers itself.
+ */
+bool veil_seal_transport(const struct veil_session *session,
+			 const struct sk_buff *skb);
+
+/* Whether protocol may follow the IP header of a transport packet. */
+bool veil_seal_next_header_ok(u8 protocol);
+
+void veil_seal_init(void);
+
+#endif /* _VEIL_SEAL_H */

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sessions: making and wiping them, the slots, counters and limits.
+ */
+#include <linux/cpumask.h>
+#include <linux/log2.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include "cipher.h"
+#include "session.h"
+
+u8 veil_session_lanes(void)
+{
+	return clamp_t(unsigned long, roundup_pow_of_two(num_possible_cpus()),
+		       4, VEIL_LANES_MAX);
+}
+
+void veil_lane_release(struct veil_session *session, u16 lane)
+{
+	atomic_t *in_flight = &session->lanes[lane].in_flight;
+
+	/* The session may be freed right after the decrement; the address
+	 * alone wakes its worker.
+	 */
+	if (session->async && atomic_dec_and_test(in_flight))
+		wake_up_var(in_flight);
+}
+
+static void veil_session_free(struct veil_session *session)
+{
+	if (!IS_ERR_OR_NULL(session->tx))
+		crypto_free_aead(session->tx);
+	if (!IS_ERR_OR_NULL(session->rx))
+		crypto_free_aead(session->rx);
+	veil_peer_put(session->peer);
+	kvfree(session);
+}
+
+/* A grace period after the session was unlinked: no reader is left, but
+ * requests may be under way.
+ */
+static void veil_session_destroy(struct work_struct *work)
+{
+	struct veil_session *session =
+		container_of(to_rcu_work(work), struct veil_session, destroy);
+	unsigned int lanes = max(session->tx_lanes, session->rx_lanes);
+	unsigned int i;
+
+	for (i = 0; i < lanes; i++) {
+		atomic_t *in_flight = &session->lanes[i].in_flight;
+
+		wait_var_event(in_flight, !atomic_read(in_flight));
+	}
+	veil_session_free(session);
+}
+
+struct veil_session *
+veil_session_create(const struct veil_session_params *params)
+{
+	u8 rx_lanes = veil_session_lanes();
+	unsigned int lanes = max(params->tx_lanes, rx_lanes);
+	struct veil_session *session;
+	unsigned int i;
+
+	session = kvzalloc(struct_size(session, lanes, lanes), GFP_KERNEL);
+	if (!session)
+		return ERR_PTR(-ENOMEM);
+
+	for (i = 0; i < lanes; i++)
+		spin_lock_init(&session->lanes[i].rx_lock);
+	INIT_RCU_WORK(&session->destroy, veil_session_destroy);
+	veil_peer_get(params->peer);
+	session->peer = params->peer;
+	session->index.peer = params->peer;
+	session->index.kind = VEIL_INDEX_HANDSHAKE;
+	session->aead = params->aead;
+	session->initiator = params->initiator;
+	session->transport = params->transport;
+	session->tx_lanes = params->tx_lanes;
+	session->rx_lanes = rx_lanes;
+	session->remote = params->remote;
+	session->time = params->time;
+	session->local = params->local;
+	session->remote_address = params->remote_address;
+	session->born = ktime_get_coarse_boottime_ns();
+	return session;
+}
+
+int veil_session_set_keys(struct veil_session *session,
+			  const u8 tx_key[VEIL_KEY_LEN],
+			  const u8 rx_key[VEIL_KEY_LEN])
+{
+	session->tx = veil_cipher_alloc(session->aead, tx_key);
+	if (IS_ERR(session->tx))
+		return PTR_ERR(session->tx);
+	session->rx = veil_cipher_alloc(session->aead, rx_key);
+	if (IS_ERR(session->rx))
+		return PTR_ERR(session->rx);
+
+	session->request_size = sizeof(struct aead_request) +
+		max(crypto_aead_reqsize(session->tx),
+		    crypto_aead_reqsize(session->rx));
+	session->async = veil_cipher_async(session->tx) ||
+			 veil_cipher_async(session->rx);
+	session->born = ktime_get_coarse_boottime_ns();
+	/* Pairs with veil_index_lookup(): who sees the kind sees the keys. */
+	smp_store_release(&session->index.kind, VEIL_INDEX_SESSION);
+	return 0;
+}
+
+void veil_session_discard(struct veil_session *session)
+{
+	if (session->index.id)
+		veil_index_remove(session->peer->vn, &session->index);
+	queue_rcu_work(veil_wq, &session->destroy);
+}
+
+/* Its numbers live on in the peer. */
+static void veil_session_fold(struct veil_peer *peer,
+			      struct veil_session *session)
+{
+	unsigned int lanes = max(session->tx_lanes, session->rx_lanes);
+	unsigned int i;
+
+	for (i = 0; i < lanes; i++) {
+		struct veil_lane *lane = &session->lanes[i];
+
+		peer->tx_packets += atomic64_read(&lane->tx_counter);
+		peer->tx_bytes += atomic64_read(&lane->tx_bytes);
+		spin_lock(&lane->rx_lock);
+		peer->rx_packets += lane->rx_packets;
+		peer->rx_bytes += lane->rx_bytes;
+		spin_unlock(&lane->rx_lock);
+	}
+	peer->tx_packets -= atomic_read(&session->keepalives);
+}
+
+void veil_session_kill(struct veil_peer *peer,
+		       struct veil_session __rcu **slot)
+{
+	struct veil_session *session =
+		rcu_dereference_protected(*slot, lockdep_is_held(&peer->lock));
+
+	if (!session)
+		return;
+	RCU_INIT_POINTER(*slot, NULL);
+	veil_index_remove(peer->vn, &session->index);
+	veil_session_fold(peer, session);
+	queue_rcu_work(veil_wq, &session->destroy);
+}
+
+static struct veil_session *veil_session_slot(struct veil_peer *peer,
+					      struct veil_session __rcu *slot)
+{
+	return rcu_dereference_protected(slot, lockdep_is_held(&peer->lock));
+}
+
+/* session becomes the one to seal with; the current one stays for what is
+ * still under way.
+ */
+static void veil_session_make_current(struct veil_peer *peer,
+				      struct veil_session *session)
+{
+	veil_session_kill(peer, &peer->previous_session);
+	rcu_assign_pointer(peer->previous_session,
+			   veil_session_slot(peer, peer->current_session));
+	rcu_assign_pointer(peer->current_session, session);
+	peer->last_handshake = ktime_get_real_seconds();
+}
+
+void veil_session_install(struct veil_peer *peer, struct veil_session *session)
+{
+	lockdep_assert_held(&peer->lock);
+	if (session->initiator) {
+		veil_session_make_current(peer, session);
+		return;
+	}
+	veil_session_kill(peer, &peer->next_session);
+	rcu_assign_pointer(peer->next_session, session);
+}
+
+/* Something opened under session.  If it was the unconfirmed next one, it is
+ * confirmed: from now on we seal under it.  True if that was so.
+ */
+bool veil_session_promote(struct veil_peer *peer, struct veil_session *session)
+{
+	lockdep_assert_held(&peer->lock);
+	if (veil_session_slot(peer, peer->next_session) != session)
+		return false;
+	RCU_INIT_POINTER(peer->next_session, NULL);
+	veil_session_make_current(peer, session);
+	peer->time_committed = max(peer->time_committed, session->time);
+	return true;
+}
+
+void veil_session_kill_all(struct veil_peer *peer)
+{
+	spin_lock_bh(&peer->lock);
+	veil_session_kill(peer, &peer->next_session);
+	veil_session_kill(peer, &peer->current_session);
+	veil_session_kill(peer, &peer->previous_session);
+	spin_unlock_bh(&peer->lock);
+}
+
+/* The volume of a key is shared out evenly over its lanes, so that no counter
+ * is common to them (STACK C4): a session whose flows all hash to one lane
+ * rekeys earlier than it must.
+ */
+static bool veil_limit_passed(const struct veil_session *session, u64 packets,
+			      u64 bytes, u64 max_bytes, u64 max_packets,
+			      unsigned int lanes)
+{
+	if (session->aead == VEIL_AEAD_AES_256_GCM)
+		return bytes >= max_bytes / lanes;
+	return packets >= max_packets / lanes;
+}
+
+int veil_session_take(struct veil_session *session, u16 lane, size_t len,
+		      u64 *counter)
+{
+	struct veil_lane *l = &session->lanes[lane];
+	u64 bytes = atomic64_add_return(len, &l->tx_bytes);
+	u64 packet = atomic64_fetch_inc(&l->tx_counter);
+
+	if (veil_limit_passed(session, packet, bytes, VEIL_GCM_REJECT_BYTES,
+			      VEIL_CHACHA_REJECT_PACKETS, session->tx_lanes))
+		return -EKEYEXPIRED;
+	if (unlikely(veil_limit_passed(session, packet, bytes,
+				       VEIL_GCM_REKEY_BYTES,
+				       VEIL_CHACHA_REKEY_PACKETS,
+				       session->tx_lanes)))
+		WRITE_ONCE(session->rekey, true);
+	*counter = packet;
+	return 0;
+}
+
+bool veil_session_may_open(struct veil_session *session, u16 lane, u64 counter,
+			   size_t len)
+{
+	u64 bytes = READ_ONCE(session->lanes[lane].rx_bytes) + len;
+
+	return !veil_limit_passed(session, counter, bytes,
+				  VEIL_GCM_REJECT_BYTES,
+				  VEIL_CHACHA_REJECT_PACKETS,
+				  session->rx_lanes);
+}
+
+bool veil_session_forged(struct veil_session *session)
+{
+	u64 limit = session->aead == VEIL_AEAD_AES_256_GCM ?
+		VEIL_GCM_FORGERIES : VEIL_CHACHA_FORGERIES;
+	u64 count = atomic64_inc_return(&session->forgeries);
+
+	if (count >= limit / 2)
+		WRITE_ONCE(session->rekey, true);
+	return count >= limit;
+}

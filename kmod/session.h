@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Sessions: the keys of one handshake, their lanes and their limits.
+ *
+ * A session sits in one of its peer's three slots and in the index table.
+ * Who finds it there under rcu_read_lock() may use it until the end of that
+ * section; a request that the crypto API finishes later holds its lane
+ * (veil_lane.in_flight).  veil_session_kill() unlinks it; after a grace period
+ * a worker waits for the lanes and wipes and frees everything.
+ */
+#ifndef _VEIL_SESSION_H
+#define _VEIL_SESSION_H
+
+#include <crypto/aead.h>
+#include <linux/timekeeping.h>
+
+#include "peer.h"
+#include "replay.h"
+
+/**
+ * struct veil_lane - one lane in both directions
+ * @tx_counter: next counter to send with; never given back
+ * @tx_bytes: sealed so far, for the volume limit and statistics
+ * @rx_lock: the four below
+ * @window: counters seen
+ * @rx_packets: delivered
+ * @rx_bytes: opened, for the limit and statistics
+ * @in_flight: requests that the crypto API has not finished
+ *
+ * Flows hash to lanes, so CPUs seldom meet here (RFC 9611's idea).
+ */
+struct veil_lane {
+	atomic64_t tx_counter;
+	atomic64_t tx_bytes;
+	spinlock_t rx_lock ____cacheline_aligned_in_smp;
+	struct veil_window window;
+	u64 rx_packets;
+	u64 rx_bytes;
+	atomic_t in_flight ____cacheline_aligned_in_smp;
+};
+
+/**
+ * struct veil_session - keys that both ends agreed on
+ * @index: by which the peer names us; in veil_net.indexes
+ * @remote: by which we name the peer
+ * @peer: holds a reference
+ * @aead: enum veil_aead_id
+ * @initiator: we began the handshake
+ * @transport: both ends saw the addresses that the other used: no NAT
+ * @rekey: volume or forgeries ask for a new handshake
+ * @opened: something opened under it
+ * @born: CLOCK_BOOTTIME ns, of Split
+ * @time: TAI64N as ns of the initiation, committed with its confirmation
+ * @tx: transform to seal with
+ * @rx: transform to open with
+ * @request_size: of an aead_request of either
+ * @async: a transform may finish later
+ * @tx_lanes: the peer receives on so many
+ * @rx_lanes: we receive on so many
+ * @local: address that the handshake used here, for keepalives
+ * @remote_address: address that the handshake used there
+ * @keepalives: counters taken by keepalives
+ * @forgeries: packets that did not authenticate
+ * @confirm_tries: keepalives sent by the initiator until something opens
+ * @destroy: frees it
+ * @lanes: max of @tx_lanes and @rx_lanes
+ */
+struct veil_session {
+	struct veil_index index;
+	__be32 remote;
+	struct veil_peer *peer;
+	u8 aead;
+	bool initiator;
+	bool transport;
+	bool rekey;
+	bool opened;
+	u64 born;
+	u64 time;
+	struct crypto_aead *tx;
+	struct crypto_aead *rx;
+	unsigned int request_size;
+	bool async;
+	u8 tx_lanes;
+	u8 rx_lanes;
+	struct in6_addr local;
+	struct in6_addr remote_address;
+	atomic_t keepalives;
+	atomic64_t forgeries;
+	u8 confirm_tries;
+	struct rcu_work destroy;
+	struct veil_lane lanes[];
+};
+
+/* What a handshake gives to a session, but for the keys. */
+struct veil_session_params {
+	struct veil_peer *peer;
+	enum veil_aead_id aead;
+	bool initiator;
+	bool transport;
+	u8 tx_lanes;
+	__be32 remote;
+	u64 time;
+	struct in6_addr local;
+	struct in6_addr remote_address;
+};
+
+/* Receive lanes that we announce. */
+u8 veil_session_lanes(void);
+
+/* Allocate, without keys and not in the index table.  Its index goes there as
+ * VEIL_INDEX_HANDSHAKE, since the keys depend on it, and becomes
+ * VEIL_INDEX_SESSION with them.  Process context.
+ */
+struct veil_session *
+veil_session_create(const struct veil_session_params *params);
+int veil_session_set_keys(struct veil_session *session,
+			  const u8 tx_key[VEIL_KEY_LEN],
+			  const u8 rx_key[VEIL_KEY_LEN]);
+/* Free one that was never in a slot; takes it out of the index table. */
+void veil_session_discard(struct veil_session *session);
+
+/* Peer->lock held by the callers of these three: put a new session into its
+ * slot, move the slots up, empty them.
+ */
+void veil_session_install(struct veil_peer *peer, struct veil_session *session);
+bool veil_session_promote(struct veil_peer *peer, struct veil_session *session);
+void veil_session_kill(struct veil_peer *peer,
+		       struct veil_session __rcu **slot);
+
+/* Kill all sessions of a peer.  Any context, takes peer->lock. */
+void veil_session_kill_all(struct veil_peer *peer);
+
+static inline u64 veil_session_age(const struct veil_session *session)
+{
+	return ktime_get_coarse_boottime_ns() - session->born;
+}
+
+static inline bool veil_session_expired(const struct veil_session *session)
+{
+	return veil_session_age(session) >=
+	       VEIL_REJECT_AFTER_TIME * (u64)NSEC_PER_SEC;
+}
+
+/* A counter of lane to seal len bytes with; -EKEYEXPIRED at the limit.  Sets
+ * session->rekey when it is time for new keys.
+ */
+int veil_session_take(struct veil_session *session, u16 lane, size_t len,
+		      u64 *counter);
+/* Whether the receiver still takes counter and len more bytes on lane. */
+bool veil_session_may_open(struct veil_session *session, u16 lane, u64 counter,
+			   size_t len);
+/* Count a forgery; true when the session has to go. */
+bool veil_session_forged(struct veil_session *session);
+
+/* Start and end of a request that may finish later. */
+static inline void veil_lane_hold(struct veil_session *session, u16 lane)
+{
+	if (session->async)
+		atomic_inc(&session->lanes[lane].in_flight);
+}
+
+void veil_lane_release(struct veil_session *session, u16 lane);
+
+#endif /* _VEIL_SESSION_H */

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Our UDP sockets, and sending what is not a sealed packet of somebody else:
+ * handshakes and keepalives.
+ */
+#include <net/netfilter/nf_conntrack.h>
+#include <net/ip6_checksum.h>
+#include <net/ip6_route.h>
+#include <net/udp.h>
+
+#include "compat.h"
+#include "socket.h"
+
+static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
+			    struct socket **result)
+{
+	struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons(port),
+	};
+	struct sockaddr_in in = {
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+	};
+	struct socket *sock;
+	int err;
+
+	err = sock_create_kern(net, ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM,
+			       IPPROTO_UDP, &sock);
+	if (err)
+		return err;
+	/* Outer packets obey the peer's path MTU, not the route's (STACK A2). */
+	inet_sk(sock->sk)->pmtudisc = IP_PMTUDISC_PROBE;
+	if (ipv6) {
+		sock->sk->sk_ipv6only = 1;
+		err = veil_kernel_bind(sock, &in6, sizeof(in6));
+	} else {
+		err = veil_kernel_bind(sock, &in, sizeof(in));
+	}
+	if (err) {
+		sock_release(sock);
+		return err;
+	}
+	*result = sock;
+	return 0;
+}
+
+int veil_socket_open(struct veil_net *vn, u16 port,
+		     struct netlink_ext_ack *extack)
+{
+	struct socket *sock[2] = {};
+	int err;
+
+	err = veil_socket_bind(vn->net, false, port, &sock[0]);
+	if (!err) {
+		err = veil_socket_bind(vn->net, true, port, &sock[1]);
+		if (err == -EAFNOSUPPORT)
+			err = 0;	/* booted with ipv6.disable=1 */
+	}
+	if (err) {
+		if (sock[0])
+			sock_release(sock[0]);
+		NL_SET_ERR_MSG_MOD(extack,
+				   "cannot bind the listen port: does another program use this UDP port? (veil set listen-port N takes another)");
+		return err;
+	}
+
+	veil_socket_close(vn);
+	vn->socket[0] = sock[0];
+	vn->socket[1] = sock[1];
+	rcu_assign_pointer(vn->sk[0], sock[0]->sk);
+	if (sock[1])
+		rcu_assign_pointer(vn->sk[1], sock[1]->sk);
+	return 0;
+}
+
+void veil_socket_close(struct veil_net *vn)
+{
+	int i;
+
+	if (!vn->socket[0])
+		return;
+	RCU_INIT_POINTER(vn->sk[0], NULL);
+	RCU_INIT_POINTER(vn->sk[1], NULL);
+	synchronize_net();
+	for (i = 0; i < 2; i++) {
+		if (vn->socket[i])
+			sock_release(vn->socket[i]);
+		vn->socket[i] = NULL;
+	}
+}
+
+void veil_socket_udp_header(struct sk_buff *skb,
+			    const struct veil_addr_pair *addrs,
+			    u16 source_port, u16 port)
+{
+	struct udphdr *uh = udp_hdr(skb);
+	unsigned int len = skb->len - skb_transport_offset(skb);
+
+	uh->source = htons(source_port);
+	uh->dest = htons(port);
+	uh->len = htons(len);
+	if (veil_addr_is_v4(&addrs->source))
+		uh->check = ~udp_v4_check(len, veil_addr_v4(&addrs->source),
+					  veil_addr_v4(&addrs->destination), 0);
+	else
+		uh->check = ~udp_v6_check(len, &addrs->source,
+					  &addrs->destination, 0);
+	skb->ip_summed = CHECKSUM_PARTIAL;
+	skb->csum_start = skb_transport_header(skb) - skb->head;
+	skb->csum_offset = offsetof(struct udphdr, check);
+}
+
+/* A route for UDP from us; source may be empty and is then filled in. */
+static struct dst_entry *veil_socket_dst4(struct veil_net *vn,
+					  struct veil_addr_pair *addrs,
+					  u16 source_port, u16 port)
+{
+	struct flowi4 fl4 = {
+		.daddr = veil_addr_v4(&addrs->destination),
+		.saddr = veil_addr_v4(&addrs->source),
+		.flowi4_proto = IPPROTO_UDP,
+		.fl4_sport = htons(source_port),
+		.fl4_dport = htons(port),
+	};
+	struct rtable *rt;
+
+	rt = ip_route_output_flow(vn->net, &fl4, NULL);
+	if (IS_ERR(rt))
+		return ERR_CAST(rt);
+	ipv6_addr_set_v4mapped(fl4.saddr, &addrs->source);
+	return &rt->dst;
+}
+
+static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
+					  struct veil_addr_pair *addrs,
+					  u16 source_port, u16 port)
+{
+	struct flowi6 fl6 = {
+		.daddr = addrs->destination,
+		.saddr = addrs->source,
+		.flowi6_proto = IPPROTO_UDP,
+		.fl6_sport = htons(source_port),
+		.fl6_dport = htons(port),
+	};
+	struct dst_entry *dst;
+
+	dst = ip6_dst_lookup_flow(vn->net, veil_socket_sk(vn, true), &fl6,
+				  NULL);
+	if (!IS_ERR(dst))
+		addrs->source = fl6.saddr;
+	return dst;
+}
+
+static struct dst_entry *veil_socket_dst(struct veil_net *vn,
+					 struct veil_addr_pair *addrs,
+					 u16 source_port, u16 port)
+{
+	if (veil_addr_is_v4(&addrs->destination))
+		return veil_socket_dst4(vn, addrs, source_port, port);
+	if (!rcu_access_pointer(vn->sk[1]))
+		return ERR_PTR(-EAFNOSUPPORT);
+	return veil_socket_dst6(vn, addrs, source_port, port);
+}
+
+int veil_socket_route(struct veil_net *vn, const struct in6_addr *destination,
+		      struct veil_addr_pair *addrs)
+{
+	struct dst_entry *dst;
+
+	memset(&addrs->source, 0, sizeof(addrs->source));
+	addrs->destination = *destination;
+	rcu_read_lock();
+	dst = veil_socket_dst(vn, addrs, vn->port, vn->port);
+	rcu_read_unlock();
+	if (IS_ERR(dst)) {
+		veil_drop_count(vn, VEIL_DROP_no_route);
+		return PTR_ERR(dst);
+	}
+	dst_release(dst);
+	return 0;
+}
+
+static int veil_socket_out4(struct veil_net *vn, struct sk_buff *skb,
+			    const struct veil_addr_pair *addrs)
+{
+	struct iphdr *iph = skb_push(skb, sizeof(*iph));
+
+	skb_reset_network_header(skb);
+	skb->protocol = htons(ETH_P_IP);
+	memset(iph, 0, sizeof(*iph));
+	iph->version = 4;
+	iph->ihl = sizeof(*iph) / 4;
+	iph->ttl = ip4_dst_hoplimit(skb_dst(skb));
+	iph->protocol = IPPROTO_UDP;
+	iph->saddr = veil_addr_v4(&addrs->source);
+	iph->daddr = veil_addr_v4(&addrs->destination);
+	ip_select_ident(vn->net, skb, NULL);
+	return ip_local_out(vn->net, skb->sk, skb);
+}
+
+static int veil_socket_out6(struct veil_net *vn, struct sk_buff *skb,
+			    const struct veil_addr_pair *addrs)
+{
+	struct ipv6hdr *ip6h = skb_push(skb, sizeof(*ip6h));
+
+	skb_reset_network_header(skb);
+	skb->protocol = htons(ETH_P_IPV6);
+	ip6_flow_hdr(ip6h, 0, 0);
+	ip6h->hop_limit = ip6_dst_hoplimit(skb_dst(skb));
+	ip6h->nexthdr = IPPROTO_UDP;
+	ip6h->saddr = addrs->source;
+	ip6h->daddr = addrs->destination;
+	return ip6_local_out(vn->net, skb->sk, skb);
+}
+
+int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
+		     u16 source_port, u16 port, struct sk_buff *skb)
+{
+	bool ipv6 = !veil_addr_is_v4(&addrs->destination);
+	struct veil_addr_pair route = *addrs;
+	struct dst_entry *dst;
+	struct sock *sk;
+	int err;
+
+	rcu_read_lock_bh();
+	sk = rcu_dereference_bh(vn->sk[ipv6]);
+	dst = sk ? veil_socket_dst(vn, &route, source_port, port) :
+		   ERR_PTR(-EAFNOSUPPORT);
+	if (IS_ERR(dst)) {
+		veil_drop(vn, skb, VEIL_DROP_no_route);
+		rcu_read_unlock_bh();
+		return PTR_ERR(dst);
+	}
+	skb_dst_set(skb, dst);
+	/* The hooks know it by its owner. */
+	skb_set_owner_w(skb, sk);
+	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+	__skb_push(skb, sizeof(struct udphdr));
+	skb_reset_transport_header(skb);
+	veil_socket_udp_header(skb, addrs, source_port, port);
+	err = ipv6 ? veil_socket_out6(vn, skb, addrs) :
+		     veil_socket_out4(vn, skb, addrs);
+	rcu_read_unlock_bh();
+	return err;
+}
+
+void veil_socket_send(struct veil_net *vn, const struct veil_addr_pair *addrs,
+		      u16 port, const void *msg, size_t len)
+{
+	struct sk_buff *skb = alloc_skb(VEIL_SOCKET_HEADROOM + len, GFP_ATOMIC);
+
+	if (!skb) {
+		veil_drop_count(vn, VEIL_DROP_no_memory);
+		return;
+	}
+	skb_reserve(skb, VEIL_SOCKET_HEADROOM);
+	skb_put_data(skb, msg, len);
+	veil_socket_xmit(vn, addrs, vn->port, port, skb);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Our UDP sockets: they hold the listen port, and packets that they own are our
+ * handshakes and keepalives, which the hooks let pass (PROTOCOL section 5).
+ * Nothing is received on them: the hook takes all that comes for the port.
+ */
+#ifndef _VEIL_SOCKET_H
+#define _VEIL_SOCKET_H
+
+#include <net/udp.h>
+
+#include "addr.h"
+#include "net.h"
+
+/* Bind port in both families; vn->lock written. */
+int veil_socket_open(struct veil_net *vn, u16 port,
+		     struct netlink_ext_ack *extack);
+void veil_socket_close(struct veil_net *vn);
+
+/* Under rcu_read_lock(). */
+static inline struct sock *veil_socket_sk(const struct veil_net *vn, bool ipv6)
+{
+	return rcu_dereference(vn->sk[ipv6]);
+}
+
+static inline bool veil_socket_owns(const struct veil_net *vn,
+				    const struct sock *sk)
+{
+	return sk && (sk == rcu_access_pointer(vn->sk[0]) ||
+		      sk == rcu_access_pointer(vn->sk[1]));
+}
+
+/* The addresses that a packet to destination would have.  Any context. */
+int veil_socket_route(struct veil_net *vn, const struct in6_addr *destination,
+		      struct veil_addr_pair *addrs);
+/* Send a handshake message to port.  Any context. */
+void veil_socket_send(struct veil_net *vn, const struct veil_addr_pair *addrs,
+		      u16 port, const void *msg, size_t len);
+/* Room for all headers below UDP's payload. */
+#define VEIL_SOCKET_HEADROOM	(LL_MAX_HEADER + sizeof(struct ipv6hdr) + \
+				 sizeof(struct udphdr))
+/* Put UDP and IP headers before skb's data and send it.  Consumes skb. */
+int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
+		     u16 source_port, u16 port, struct sk_buff *skb);
+
+/* Fill the UDP header at skb's transport header; the checksum is left to the
+ * device: it is never zero (STACK B8).
+ */
+void veil_socket_udp_header(struct sk_buff *skb,
+			    const struct veil_addr_pair *addrs,
+			    u16 source_port, u16 port);
+
+#endif /* _VEIL_SOCKET_H */

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The way out: which session seals, or the queue; keepalives.
+ */
+#include <linux/bpf-cgroup.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6.h>
+#include <net/sock.h>
+
+#include "addr.h"
+#include "compat.h"
+#include "handshake.h"
+#include "netlink.h"
+#include "session.h"
+#include "socket.h"
+#include "timers.h"
+#include "seal.h"
+#include "tx.h"
+
+/* Packets that wait for a session, of one peer. */
+#define VEIL_QUEUE_MAX	128
+
+static struct veil_session *veil_tx_session(struct veil_peer *peer)
+{
+	struct veil_session *session = rcu_dereference(peer->current_session);
+
+	return session && !veil_session_expired(session) ? session : NULL;
+}
+
+/* The oldest goes when there are too many: what waits longest is what its
+ * sender has most likely sent again.
+ */
+static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
+{
+	struct sk_buff *old = NULL;
+
+	if (!READ_ONCE(peer->usable)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_no_key);
+		return;
+	}
+	if (!skb_dst_force(skb)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_no_route);
+		return;
+	}
+
+	spin_lock(&peer->queue.lock);
+	if (skb_queue_len(&peer->queue) >= VEIL_QUEUE_MAX)
+		old = __skb_dequeue(&peer->queue);
+	__skb_queue_tail(&peer->queue, skb);
+	spin_unlock(&peer->queue.lock);
+	if (old)
+		veil_peer_drop(peer, old, VEIL_DROP_queue_full);
+
+	/* Removal purges the queue after it set this. */
+	smp_mb();
+	if (READ_ONCE(peer->dead)) {
+		veil_tx_purge(peer, VEIL_DROP_policy_changed);
+		return;
+	}
+	veil_handshake_start(peer);
+	veil_timers_arm(peer);
+}
+
+/* kTLS for a device that does it leaves the text clear until the device. */
+static struct sk_buff *veil_tx_validate(struct sk_buff *skb)
+{
+#ifdef CONFIG_SOCK_VALIDATE_XMIT
+	struct sock *sk = skb->sk;
+
+	if (sk && sk_fullsock(sk) && sk->sk_validate_xmit_skb)
+		return sk->sk_validate_xmit_skb(sk, dev_net(skb->dev)->loopback_dev,
+						skb);
+#endif
+	return skb;
+}
+
+static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb)
+{
+	struct veil_session *session = veil_tx_session(peer);
+	struct sock *sk __maybe_unused;
+
+	if (!session) {
+		veil_tx_queue(peer, skb);
+		return;
+	}
+	skb = veil_tx_validate(skb);
+	if (!skb) {
+		veil_drop_count(peer->vn, VEIL_DROP_unprotectable);
+		return;
+	}
+	/* The control group's programs see what the application sent. */
+	sk = skb->sk;
+	if (BPF_CGROUP_RUN_PROG_INET_EGRESS(sk, skb)) {
+		kfree_skb(skb);
+		return;
+	}
+	veil_seal(session, skb);
+}
+
+/* The policy may have changed since the hook: in the queue of a program, in
+ * ours.  What was protected then does not leave unprotected now.
+ */
+static struct veil_peer *veil_tx_peer(struct veil_net *vn, struct sk_buff *skb)
+{
+	struct veil_addr_pair addrs;
+
+	veil_addr_of(skb, &addrs);
+	return veil_peer_lookup(vn, &addrs.destination);
+}
+
+int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	struct veil_net *vn = veil_net(net);
+	struct veil_peer *peer;
+
+	rcu_read_lock_bh();
+	peer = veil_tx_peer(vn, skb);
+	if (peer) {
+		/* It was confirmed; the outer packet is untracked. */
+		nf_reset_ct(skb);
+		veil_tx_packet(peer, skb);
+	} else {
+		veil_drop(vn, skb, VEIL_DROP_policy_changed);
+	}
+	rcu_read_unlock_bh();
+	return 0;
+}
+
+static int veil_tx_reroute(struct net *net, struct sk_buff *skb)
+{
+	struct dst_entry *dst = skb_dst(skb);
+	int err = 0;
+
+	if (READ_ONCE(dst->obsolete) && !dst->ops->check(dst, 0)) {
+		if (skb->protocol == htons(ETH_P_IP))
+			err = ip_route_me_harder(net, skb->sk, skb, RTN_UNSPEC);
+		else
+			err = ip6_route_me_harder(net, skb->sk, skb);
+	}
+	skb->dev = skb_dst(skb)->dev;
+	return err;
+}
+
+void veil_tx_flush(struct veil_peer *peer)
+{
+	struct veil_net *vn = peer->vn;
+	struct sk_buff_head queue;
+	struct sk_buff *skb;
+
+	if (skb_queue_empty_lockless(&peer->queue))
+		return;
+	__skb_queue_head_init(&queue);
+	rcu_read_lock_bh();
+	if (veil_tx_session(peer)) {
+		spin_lock(&peer->queue.lock);
+		skb_queue_splice_init(&peer->queue, &queue);
+		spin_unlock(&peer->queue.lock);
+	}
+	while ((skb = __skb_dequeue(&queue))) {
+		if (veil_tx_peer(vn, skb) != peer)
+			veil_peer_drop(peer, skb, VEIL_DROP_policy_changed);
+		else if (veil_tx_reroute(vn->net, skb))
+			veil_peer_drop(peer, skb, VEIL_DROP_no_route);
+		else
+			veil_tx_packet(peer, skb);
+	}
+	rcu_read_unlock_bh();
+}
+
+void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason)
+{
+	struct sk_buff *skb;
+
+	while ((skb = skb_dequeue(&peer->queue)))
+		veil_peer_drop(peer, skb, reason);
+}
+
+void veil_tx_keepalive(struct veil_peer *peer, u8 flags)
+{
+	struct veil_session *session;
+
+	rcu_read_lock_bh();
+	session = veil_tx_session(peer);
+	if (session)
+		veil_seal_keepalive(session, flags);
+	rcu_read_unlock_bh();
+}
+
+void veil_tx_session_up(struct veil_peer *peer, bool first)
+{
+	if (first)
+		veil_netlink_event(peer->vn, NETVEIL_EVENT_SESSION_UP,
+				   peer->public_key);
+	if (skb_queue_empty_lockless(&peer->queue))
+		veil_tx_keepalive(peer, 0);
+	else
+		veil_tx_flush(peer);
+}

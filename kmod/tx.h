@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The way out: from POST_ROUTING to a sealed packet on the device.
+ *
+ * All of this runs under rcu_read_lock() with bottom halves off, in process or
+ * softirq context.
+ */
+#ifndef _VEIL_TX_H
+#define _VEIL_TX_H
+
+#include "peer.h"
+
+struct nf_hook_state;
+
+/* okfn after the remaining hooks of POST_ROUTING: a packet that the hook found
+ * to be protected.  Consumes skb; it leaves sealed or not at all.
+ */
+int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb);
+/* An empty packet, also to confirm a session; flags: VEIL_DATA_CLOSE or 0. */
+void veil_tx_keepalive(struct veil_peer *peer, u8 flags);
+/* The queue goes out, if there is a session. */
+void veil_tx_flush(struct veil_peer *peer);
+void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason);
+/* We may seal under a new session: say so, and send what waited. */
+void veil_tx_session_up(struct veil_peer *peer, bool first);
+
+#endif /* _VEIL_TX_H */

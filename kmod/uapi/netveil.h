@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Netveil's generic netlink interface, family "netveil", version 1.
+ *
+ * The same is described for the ynl tools in netveil.yaml beside this file.
+ * All requests want CAP_NET_ADMIN in the user namespace that owns the network
+ * namespace.  Keys are write-only, but for public ones.  An error carries its
+ * reason as extended ack text.
+ */
+#ifndef _UAPI_NETVEIL_H
+#define _UAPI_NETVEIL_H
+
+#define NETVEIL_FAMILY_NAME	"netveil"
+#define NETVEIL_FAMILY_VERSION	1
+/* Multicast group of events. */
+#define NETVEIL_EVENTS_NAME	"events"
+
+#define NETVEIL_KEY_LEN		32
+/* Addresses of one peer, at most. */
+#define NETVEIL_ADDRESSES_MAX	64
+
+/**
+ * enum netveil_cmd - commands
+ * @NETVEIL_CMD_UNSPEC: none
+ * @NETVEIL_CMD_GET: this namespace's state: NETVEIL_A_PUBLIC_KEY (absent
+ *	without an identity), _KEY_ORIGIN, _LISTEN_PORT, _CIPHER, _AEADS,
+ *	_DROP for every reason, _PEERS
+ * @NETVEIL_CMD_SET: set any of _PRIVATE_KEY or _GENERATE, _LISTEN_PORT,
+ *	_CIPHER; answers as @NETVEIL_CMD_GET does, so that the maker of a key
+ *	learns its public half
+ * @NETVEIL_CMD_PEER_GET: one peer by _PEER/_PUBLIC_KEY, or all as a dump; each
+ *	message holds one NETVEIL_A_PEER
+ * @NETVEIL_CMD_PEER_ADD: new peer from NETVEIL_A_PEER; -EEXIST if known
+ * @NETVEIL_CMD_PEER_SET: change the given properties of a known peer; -ENOENT
+ * @NETVEIL_CMD_PEER_DEL: remove a peer by its public key; -ENOENT
+ * @NETVEIL_CMD_FLUSH: remove all peers, sessions and the identity
+ * @NETVEIL_CMD_EVENT: sent to the group NETVEIL_EVENTS_NAME: NETVEIL_A_EVENT
+ *	and what it concerns
+ */
+enum netveil_cmd {
+	NETVEIL_CMD_UNSPEC,
+	NETVEIL_CMD_GET,
+	NETVEIL_CMD_SET,
+	NETVEIL_CMD_PEER_GET,
+	NETVEIL_CMD_PEER_ADD,
+	NETVEIL_CMD_PEER_SET,
+	NETVEIL_CMD_PEER_DEL,
+	NETVEIL_CMD_FLUSH,
+	NETVEIL_CMD_EVENT,
+	__NETVEIL_CMD_MAX,
+};
+
+#define NETVEIL_CMD_MAX	(__NETVEIL_CMD_MAX - 1)
+
+/**
+ * enum netveil_attr - attributes of a message
+ * @NETVEIL_A_UNSPEC: none
+ * @NETVEIL_A_PAD: for alignment
+ * @NETVEIL_A_PUBLIC_KEY: binary, %NETVEIL_KEY_LEN
+ * @NETVEIL_A_PRIVATE_KEY: binary, %NETVEIL_KEY_LEN, never sent by the kernel
+ * @NETVEIL_A_GENERATE: flag: the kernel makes a private key and keeps it
+ * @NETVEIL_A_KEY_ORIGIN: u8, enum netveil_key_origin
+ * @NETVEIL_A_LISTEN_PORT: u16, host order, 1 to 65472: lanes use the 63 ports
+ *	after it
+ * @NETVEIL_A_CIPHER: u8, enum netveil_cipher: what an administrator asked for
+ * @NETVEIL_A_AEADS: binary, enum netveil_cipher per byte: what is offered to
+ *	peers, fastest first
+ * @NETVEIL_A_PEERS: u32, number of peers
+ * @NETVEIL_A_PEER: nest, enum netveil_peer_attr
+ * @NETVEIL_A_DROP: nest, enum netveil_drop_attr, one for each reason
+ * @NETVEIL_A_EVENT: u8, enum netveil_event
+ */
+enum netveil_attr {
+	NETVEIL_A_UNSPEC,
+	NETVEIL_A_PAD,
+	NETVEIL_A_PUBLIC_KEY,
+	NETVEIL_A_PRIVATE_KEY,
+	NETVEIL_A_GENERATE,
+	NETVEIL_A_KEY_ORIGIN,
+	NETVEIL_A_LISTEN_PORT,
+	NETVEIL_A_CIPHER,
+	NETVEIL_A_AEADS,
+	NETVEIL_A_PEERS,
+	NETVEIL_A_PEER,
+	NETVEIL_A_DROP,
+	NETVEIL_A_EVENT,
+	__NETVEIL_A_MAX,
+};
+
+#define NETVEIL_A_MAX	(__NETVEIL_A_MAX - 1)
+
+/**
+ * enum netveil_peer_attr - a peer, in NETVEIL_A_PEER
+ * @NETVEIL_PEER_A_UNSPEC: none
+ * @NETVEIL_PEER_A_PAD: for alignment
+ * @NETVEIL_PEER_A_PUBLIC_KEY: binary, %NETVEIL_KEY_LEN; names the peer
+ * @NETVEIL_PEER_A_ADDRESS: binary, 4 or 16 bytes in network order; repeated,
+ *	1 to %NETVEIL_ADDRESSES_MAX times; replaces all addresses in a SET
+ * @NETVEIL_PEER_A_ENDPOINT: binary, 4 or 16 bytes: the one of its addresses
+ *	that handshakes go to; default: the first
+ * @NETVEIL_PEER_A_ENDPOINT_PORT: u16, host order: its listen port; default:
+ *	51888
+ * @NETVEIL_PEER_A_PSK: binary, %NETVEIL_KEY_LEN, never sent by the kernel and
+ *	never zero
+ * @NETVEIL_PEER_A_NO_PSK: flag, in a SET: forget the psk
+ * @NETVEIL_PEER_A_HAS_PSK: flag, from the kernel
+ * @NETVEIL_PEER_A_STATE: u8, enum netveil_peer_state
+ * @NETVEIL_PEER_A_LAST_HANDSHAKE: u64, seconds since 1970 of the last confirmed
+ *	session; absent if there was none
+ * @NETVEIL_PEER_A_SESSION_AGE: u64, milliseconds, of the current session
+ * @NETVEIL_PEER_A_CIPHER: u8, enum netveil_cipher, of the current session
+ * @NETVEIL_PEER_A_RX_BYTES: u64, plaintext bytes delivered, with IP headers
+ * @NETVEIL_PEER_A_TX_BYTES: u64, plaintext bytes sealed, with IP headers
+ * @NETVEIL_PEER_A_RX_PACKETS: u64
+ * @NETVEIL_PEER_A_TX_PACKETS: u64
+ * @NETVEIL_PEER_A_QUEUED: u32, packets that wait for a session
+ * @NETVEIL_PEER_A_DROPS: u64, packets to or from this peer that were dropped
+ * @NETVEIL_PEER_A_MTU: u32, known path MTU of outer packets
+ */
+enum netveil_peer_attr {
+	NETVEIL_PEER_A_UNSPEC,
+	NETVEIL_PEER_A_PAD,
+	NETVEIL_PEER_A_PUBLIC_KEY,
+	NETVEIL_PEER_A_ADDRESS,
+	NETVEIL_PEER_A_ENDPOINT,
+	NETVEIL_PEER_A_ENDPOINT_PORT,
+	NETVEIL_PEER_A_PSK,
+	NETVEIL_PEER_A_NO_PSK,
+	NETVEIL_PEER_A_HAS_PSK,
+	NETVEIL_PEER_A_STATE,
+	NETVEIL_PEER_A_LAST_HANDSHAKE,
+	NETVEIL_PEER_A_SESSION_AGE,
+	NETVEIL_PEER_A_CIPHER,
+	NETVEIL_PEER_A_RX_BYTES,
+	NETVEIL_PEER_A_TX_BYTES,
+	NETVEIL_PEER_A_RX_PACKETS,
+	NETVEIL_PEER_A_TX_PACKETS,
+	NETVEIL_PEER_A_QUEUED,
+	NETVEIL_PEER_A_DROPS,
+	NETVEIL_PEER_A_MTU,
+	__NETVEIL_PEER_A_MAX,
+};
+
+#define NETVEIL_PEER_A_MAX	(__NETVEIL_PEER_A_MAX - 1)
+
+/**
+ * enum netveil_drop_attr - a counter, in NETVEIL_A_DROP
+ * @NETVEIL_DROP_A_UNSPEC: none
+ * @NETVEIL_DROP_A_PAD: for alignment
+ * @NETVEIL_DROP_A_REASON: string, a stable name in lower case
+ * @NETVEIL_DROP_A_COUNT: u64
+ */
+enum netveil_drop_attr {
+	NETVEIL_DROP_A_UNSPEC,
+	NETVEIL_DROP_A_PAD,
+	NETVEIL_DROP_A_REASON,
+	NETVEIL_DROP_A_COUNT,
+	__NETVEIL_DROP_A_MAX,
+};
+
+#define NETVEIL_DROP_A_MAX	(__NETVEIL_DROP_A_MAX - 1)
+
+/**
+ * enum netveil_cipher - AEADs, with their numbers on the wire
+ * @NETVEIL_CIPHER_AUTO: the one that both ends together measured as faster
+ * @NETVEIL_CIPHER_AES_256_GCM: AES-256-GCM
+ * @NETVEIL_CIPHER_CHACHA20_POLY1305: ChaCha20-Poly1305
+ */
+enum netveil_cipher {
+	NETVEIL_CIPHER_AUTO,
+	NETVEIL_CIPHER_AES_256_GCM,
+	NETVEIL_CIPHER_CHACHA20_POLY1305,
+};
+
+/**
+ * enum netveil_key_origin - where the identity came from
+ * @NETVEIL_KEY_NONE: there is none
+ * @NETVEIL_KEY_KERNEL: made in the kernel, exists nowhere else
+ * @NETVEIL_KEY_USER: given by NETVEIL_A_PRIVATE_KEY
+ */
+enum netveil_key_origin {
+	NETVEIL_KEY_NONE,
+	NETVEIL_KEY_KERNEL,
+	NETVEIL_KEY_USER,
+};
+
+/**
+ * enum netveil_peer_state - of a peer's session
+ * @NETVEIL_STATE_NONE: no session and no handshake
+ * @NETVEIL_STATE_HANDSHAKE: no session yet, a handshake is going on
+ * @NETVEIL_STATE_UP: there is a confirmed session
+ */
+enum netveil_peer_state {
+	NETVEIL_STATE_NONE,
+	NETVEIL_STATE_HANDSHAKE,
+	NETVEIL_STATE_UP,
+};
+
+/**
+ * enum netveil_event - what happened
+ * @NETVEIL_EVENT_UNSPEC: nothing
+ * @NETVEIL_EVENT_PEER_ADDED: with NETVEIL_A_PEER/_PUBLIC_KEY, as the others
+ * @NETVEIL_EVENT_PEER_REMOVED: the peer's addresses are no longer protected
+ * @NETVEIL_EVENT_SESSION_UP: confirmed, the first one or after none
+ * @NETVEIL_EVENT_SESSION_DOWN: the last session ended and no new one came
+ * @NETVEIL_EVENT_PLAINTEXT: plaintext to or from a peer was dropped; at most
+ *	one a second and peer
+ * @NETVEIL_EVENT_WEAKENED: protection ended for some addresses of a peer
+ */
+enum netveil_event {
+	NETVEIL_EVENT_UNSPEC,
+	NETVEIL_EVENT_PEER_ADDED,
+	NETVEIL_EVENT_PEER_REMOVED,
+	NETVEIL_EVENT_SESSION_UP,
+	NETVEIL_EVENT_SESSION_DOWN,
+	NETVEIL_EVENT_PLAINTEXT,
+	NETVEIL_EVENT_WEAKENED,
+};
+
+#endif /* _UAPI_NETVEIL_H */

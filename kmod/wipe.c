@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Forgetting keys on suspend and when a VM was forked from a snapshot
+ * (PROTOCOL section 7): two VMs with one key and one counter would use a nonce
+ * twice.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/notifier.h>
+#include <linux/random.h>
+#include <linux/rtnetlink.h>
+#include <linux/suspend.h>
+#include <net/net_namespace.h>
+
+#include "net.h"
+#include "wipe.h"
+
+static void veil_wipe_all(void)
+{
+	struct veil_net *vn;
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net) {
+		vn = veil_net(net);
+		down_read(&vn->lock);
+		veil_net_forget_sessions(vn);
+		up_read(&vn->lock);
+	}
+	up_read(&net_rwsem);
+}
+
+/* A key that the kernel made is not to be written to a disk. */
+static bool veil_wipe_kernel_identity(void)
+{
+	bool found = false;
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net)
+		found |= veil_net(net)->origin == NETVEIL_KEY_KERNEL;
+	up_read(&net_rwsem);
+	return found;
+}
+
+static int veil_wipe_pm(struct notifier_block *block, unsigned long event,
+			void *data)
+{
+	switch (event) {
+	case PM_HIBERNATION_PREPARE:
+		if (veil_wipe_kernel_identity()) {
+			pr_warn("hibernation refused: a private key that exists in the kernel only would be written to disk; veil flush forgets it\n");
+			return NOTIFY_BAD;
+		}
+		fallthrough;
+	case PM_SUSPEND_PREPARE:
+		veil_wipe_all();
+		break;
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block veil_wipe_pm_notifier = {
+	.notifier_call = veil_wipe_pm,
+};
+
+static int veil_wipe_vmfork(struct notifier_block *block, unsigned long event,
+			    void *data)
+{
+	veil_wipe_all();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block veil_wipe_vmfork_notifier = {
+	.notifier_call = veil_wipe_vmfork,
+};
+
+int veil_wipe_init(void)
+{
+	int err;
+
+	if (!IS_ENABLED(CONFIG_VMGENID))
+		pr_info("this kernel is not told when a VM is restored from a snapshot (CONFIG_VMGENID): run veil flush in snapshot hooks\n");
+	err = register_random_vmfork_notifier(&veil_wipe_vmfork_notifier);
+	if (err)
+		return err;
+	err = register_pm_notifier(&veil_wipe_pm_notifier);
+	if (err)
+		unregister_random_vmfork_notifier(&veil_wipe_vmfork_notifier);
+	return err;
+}
+
+void veil_wipe_exit(void)
+{
+	unregister_pm_notifier(&veil_wipe_pm_notifier);
+	unregister_random_vmfork_notifier(&veil_wipe_vmfork_notifier);
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The last step out.  What IP output does after POST_ROUTING, but for the
+ * route's MTU, which is that of inner packets (STACK A2):  IPv4 asks the socket
+ * (ours, that probes), IPv6 the packet's owner, so there we go on alone.
+ */
+#include <net/arp.h>
+#include <net/ip.h>
+#include <net/ip6_route.h>
+#include <net/lwtunnel.h>
+#include <net/ndisc.h>
+#include <net/neighbour.h>
+#include <net/xfrm.h>
+
+#include "compat.h"
+#include "pmtu.h"
+#include "socket.h"
+#include "xmit.h"
+
+/* Fragments bear this, so that the fence knows those without a UDP header. */
+static int veil_xmit_mark(struct sk_buff *skb)
+{
+	return secpath_set(skb) ? 0 : -ENOMEM;
+}
+
+static int veil_xmit4(struct net *net, struct sock *sk, struct sk_buff *skb,
+		      unsigned int mtu)
+{
+	memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
+	/* Past POST_ROUTING. */
+	IPCB(skb)->flags = IPSKB_REROUTED;
+	if (skb->len > mtu)
+		IPCB(skb)->frag_max_size = mtu;
+	return dst_output(net, sk, skb);
+}
+
+/* As ip6_finish_output2() */
+static int veil_xmit6_neighbour(struct net *net, struct sock *sk,
+				struct sk_buff *skb)
+{
+	struct dst_entry *dst = skb_dst(skb);
+	const struct in6_addr *nexthop;
+	struct neighbour *neigh;
+
+	if (lwtunnel_xmit_redirect(dst->lwtstate)) {
+		int res = lwtunnel_xmit(skb);
+
+		if (res != LWTUNNEL_XMIT_CONTINUE)
+			return res;
+	}
+	nexthop = rt6_nexthop((struct rt6_info *)dst, &ipv6_hdr(skb)->daddr);
+	neigh = __ipv6_neigh_lookup_noref(dst->dev, nexthop);
+	if (!neigh)
+		neigh = __neigh_create(&nd_tbl, nexthop, dst->dev, false);
+	if (IS_ERR(neigh)) {
+		veil_drop(veil_net(net), skb, VEIL_DROP_no_route);
+		return PTR_ERR(neigh);
+	}
+	sock_confirm_neigh(skb, neigh);
+	return neigh_output(neigh, skb, false);
+}
+
+static int veil_xmit6(struct net *net, struct sock *sk, struct sk_buff *skb,
+		      unsigned int mtu)
+{
+	memset(IP6CB(skb), 0, sizeof(*IP6CB(skb)));
+	skb->protocol = htons(ETH_P_IPV6);
+	skb->dev = skb_dst(skb)->dev;
+	if (skb->len <= mtu)
+		return veil_xmit6_neighbour(net, sk, skb);
+	skb->ignore_df = 1;
+	IP6CB(skb)->frag_max_size = min(mtu, dst_mtu(skb_dst(skb)));
+	return veil_ip6_fragment(net, sk, skb, veil_xmit6_neighbour);
+}
+
+void veil_xmit(struct veil_peer *peer, struct sk_buff *skb)
+{
+	bool ipv6 = skb->protocol == htons(ETH_P_IPV6);
+	unsigned int mtu = veil_pmtu_outer(peer, skb);
+	struct net *net = peer->vn->net;
+	struct sock *sk = veil_socket_sk(peer->vn, ipv6);
+
+	if (!sk || (skb->len > mtu && veil_xmit_mark(skb))) {
+		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
+		return;
+	}
+	if (ipv6)
+		veil_xmit6(net, sk, skb, mtu);
+	else
+		veil_xmit4(net, sk, skb, mtu);
+}
