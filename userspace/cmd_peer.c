@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * veil peer add, set, del: who is protected, and where.
+ */
+#include <string.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "format.h"
+#include "keyfile.h"
+#include "nl.h"
+#include "parse.h"
+
+struct config {
+	uint8_t public_key[NETVEIL_KEY_LEN];
+	struct address addresses[NETVEIL_ADDRESSES_MAX];
+	unsigned int address_count;
+	struct endpoint endpoint;	/* address.len 0: not given */
+	bool has_psk;
+	bool no_psk;
+	uint8_t psk[NETVEIL_KEY_LEN];
+};
+
+static bool has_address(const struct config *config,
+			const struct address *address)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->address_count; i++)
+		if (address_equal(&config->addresses[i], address))
+			return true;
+	return false;
+}
+
+static int take_address(void *target, const char *value)
+{
+	struct config *config = target;
+	struct address address;
+	const char *reason = parse_address(&address, value);
+
+	if (reason)
+		return err_usage("address '%s': %s", value, reason);
+	if (has_address(config, &address))
+		return err_usage("address '%s' is given twice", value);
+	if (config->address_count == NETVEIL_ADDRESSES_MAX)
+		return err_usage("address '%s': a peer has at most %d addresses",
+				 value, NETVEIL_ADDRESSES_MAX);
+	config->addresses[config->address_count++] = address;
+	return 0;
+}
+
+static int take_endpoint(void *target, const char *value)
+{
+	struct config *config = target;
+	const char *reason = parse_endpoint(&config->endpoint, value);
+
+	return reason ? err_usage("endpoint '%s': %s", value, reason) : 0;
+}
+
+static int take_psk(void *target, const char *value)
+{
+	struct config *config = target;
+
+	config->has_psk = true;
+	return keyfile_read(config->psk, value, "psk");
+}
+
+static int take_no_psk(void *target, const char *value)
+{
+	struct config *config = target;
+
+	(void)value;
+	config->no_psk = true;
+	return 0;
+}
+
+/* A new peer has nothing to forget: it takes all but the last. */
+static const struct option options[] = {
+	{ "address", "an IPv4 or IPv6 address", true, take_address },
+	{ "endpoint", "ADDR, ADDR:PORT or [V6ADDR]:PORT", false,
+	  take_endpoint },
+	{ "psk", "a file with the key", false, take_psk },
+	{ "no-psk", NULL, false, take_no_psk },
+};
+
+static int take_public_key(uint8_t key[NETVEIL_KEY_LEN], struct words *words,
+			   const char *what)
+{
+	const char *word = words_next(words);
+	const char *reason;
+
+	if (!word)
+		return err_usage("%s: say which peer: its public key comes first",
+				 what);
+	reason = parse_key(key, word);
+	if (reason)
+		return err_usage("%s: public key '%s': %s", what, word, reason);
+	if (key_is_zero(key))
+		return err_usage("%s: a public key of zeros is nobody's", what);
+	return 0;
+}
+
+static int check_config(const struct config *config, const char *what)
+{
+	char text[TEXT_LEN];
+
+	if (config->has_psk && config->no_psk)
+		return err_usage("%s: psk and no-psk exclude each other", what);
+	/* Without any, the peer's present ones count, and the kernel knows. */
+	if (!config->address_count || !config->endpoint.address.len ||
+	    has_address(config, &config->endpoint.address))
+		return 0;
+	return err_usage("%s: endpoint %s is none of the peer's addresses: give it as an address too",
+			 what, format_address(text, &config->endpoint.address));
+}
+
+static void put_address(struct nlmsghdr *request, uint16_t type,
+			const struct address *address)
+{
+	if (address->len)
+		mnl_attr_put(request, type, address->len, address->bytes);
+}
+
+static void put_config(struct nlmsghdr *request, const struct config *config)
+{
+	struct nlattr *nest = mnl_attr_nest_start(request, NETVEIL_A_PEER);
+	unsigned int i;
+
+	mnl_attr_put(request, NETVEIL_PEER_A_PUBLIC_KEY, NETVEIL_KEY_LEN,
+		     config->public_key);
+	for (i = 0; i < config->address_count; i++)
+		put_address(request, NETVEIL_PEER_A_ADDRESS,
+			    &config->addresses[i]);
+	put_address(request, NETVEIL_PEER_A_ENDPOINT,
+		    &config->endpoint.address);
+	if (config->endpoint.port)
+		mnl_attr_put_u16(request, NETVEIL_PEER_A_ENDPOINT_PORT,
+				 config->endpoint.port);
+	if (config->has_psk)
+		mnl_attr_put(request, NETVEIL_PEER_A_PSK, NETVEIL_KEY_LEN,
+			     config->psk);
+	if (config->no_psk)
+		mnl_attr_put(request, NETVEIL_PEER_A_NO_PSK, 0, NULL);
+	mnl_attr_nest_end(request, nest);
+}
+
+static int request_peer(struct env *env, uint8_t command,
+			const struct config *config, const char *what)
+{
+	struct nlmsghdr *request;
+	char buffer[NL_REQUEST_SIZE];
+	struct nl nl;
+	int code = nl_open(&nl, env);
+
+	if (!code) {
+		request = nl_request(&nl, buffer, command, 0);
+		put_config(request, config);
+		code = nl_call(&nl, request, NULL, NULL, what);
+	}
+	nl_close(&nl);
+	return code;
+}
+
+static int configure(struct env *env, struct words *words, uint8_t command,
+		     size_t option_count, const char *what)
+{
+	struct config config = {0};
+	int code;
+
+	code = take_public_key(config.public_key, words, what);
+	if (!code)
+		code = options_take(options, option_count, words, &config);
+	if (!code)
+		code = check_config(&config, what);
+	if (!code && command == NETVEIL_CMD_PEER_ADD && !config.address_count)
+		code = err_usage("%s: say where the peer is: address ADDR",
+				 what);
+	if (!code)
+		code = request_peer(env, command, &config, what);
+	explicit_bzero(&config, sizeof(config));
+	return code;
+}
+
+static int peer_add(struct env *env, struct words *words)
+{
+	return configure(env, words, NETVEIL_CMD_PEER_ADD,
+			 ARRAY_LEN(options) - 1, "peer add");
+}
+
+static int peer_set(struct env *env, struct words *words)
+{
+	if (words->count == 1)
+		return err_usage("peer set: say what: address ADDR, endpoint ADDR[:PORT], psk FILE, no-psk");
+	return configure(env, words, NETVEIL_CMD_PEER_SET, ARRAY_LEN(options),
+			 "peer set");
+}
+
+static int peer_del(struct env *env, struct words *words)
+{
+	struct config config = {0};
+	int code;
+
+	code = take_public_key(config.public_key, words, "peer del");
+	if (!code)
+		code = words_end(words);
+	if (!code)
+		code = request_peer(env, NETVEIL_CMD_PEER_DEL, &config,
+				    "peer del");
+	return code;
+}
+
+int cmd_peer(struct env *env, struct words *words)
+{
+	static const struct command commands[] = {
+		{ "show", cmd_peer_show, "[PUBKEY]", "" },
+		{ "add", peer_add, "", "" },
+		{ "set", peer_set, "", "" },
+		{ "del", peer_del, "PUBKEY", "" },
+		{ "delete", peer_del, "PUBKEY", "" },
+	};
+
+	return command_run(commands, ARRAY_LEN(commands), "peer: ", env, words);
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * veil set: the identity, the port and the cipher of this network namespace.
+ */
+#include <string.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "keyfile.h"
+#include "nl.h"
+#include "parse.h"
+
+struct settings {
+	bool has_key;
+	bool has_cipher;
+	uint8_t key[NETVEIL_KEY_LEN];
+	uint8_t cipher;
+	uint16_t port;		/* 0: not given */
+};
+
+static int take_key(void *target, const char *value)
+{
+	struct settings *settings = target;
+
+	settings->has_key = true;
+	return keyfile_read(settings->key, value, "private-key");
+}
+
+static int take_port(void *target, const char *value)
+{
+	struct settings *settings = target;
+	const char *reason = parse_port(&settings->port, value);
+
+	return reason ? err_usage("listen-port '%s': %s", value, reason) : 0;
+}
+
+static int take_cipher(void *target, const char *value)
+{
+	struct settings *settings = target;
+	const char *reason = parse_cipher(&settings->cipher, value);
+
+	settings->has_cipher = true;
+	return reason ? err_usage("cipher '%s': %s", value, reason) : 0;
+}
+
+static const struct option options[] = {
+	{ "private-key", "a file with the key", false, take_key },
+	{ "listen-port", "a port", false, take_port },
+	{ "cipher", "auto, aes-256-gcm or chacha20-poly1305", false,
+	  take_cipher },
+};
+
+static int apply(struct env *env, const struct settings *settings)
+{
+	struct nlmsghdr *request;
+	char buffer[NL_REQUEST_SIZE];
+	struct nl nl;
+	int code = nl_open(&nl, env);
+
+	if (!code) {
+		request = nl_request(&nl, buffer, NETVEIL_CMD_SET, 0);
+		if (settings->has_key)
+			mnl_attr_put(request, NETVEIL_A_PRIVATE_KEY,
+				     NETVEIL_KEY_LEN, settings->key);
+		if (settings->port)
+			mnl_attr_put_u16(request, NETVEIL_A_LISTEN_PORT,
+					 settings->port);
+		if (settings->has_cipher)
+			mnl_attr_put_u8(request, NETVEIL_A_CIPHER,
+					settings->cipher);
+		code = nl_call(&nl, request, NULL, NULL, "set");
+	}
+	nl_close(&nl);
+	return code;
+}
+
+int cmd_set(struct env *env, struct words *words)
+{
+	struct settings settings = {0};
+	int code;
+
+	if (!words->count)
+		return err_usage("set: say what: private-key FILE, listen-port N, cipher NAME");
+	code = options_take(options, ARRAY_LEN(options), words, &settings);
+	if (!code)
+		code = apply(env, &settings);
+	explicit_bzero(&settings, sizeof(settings));
+	return code;
+}

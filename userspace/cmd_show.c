@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * veil show: all that there is to know about this network namespace.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "format.h"
+#include "model.h"
+#include "names.h"
+#include "nl.h"
+#include "out.h"
+
+/* One line that says whether anything is protected. */
+static void show_summary(struct out *out, const struct state *state,
+			 const struct peers *peers)
+{
+	size_t up = 0, i;
+
+	for (i = 0; i < peers->count; i++)
+		up += peers->list[i].state == NETVEIL_STATE_UP;
+	out_heading(out, "netveil", "");
+	if (!peers->count)
+		out_line(out, "state", COLOR_WAIT,
+			 "no peers: nothing is encrypted");
+	else if (!state->has_key)
+		out_line(out, "state", COLOR_BAD,
+			 "no key: all traffic with peers is dropped");
+	else
+		out_line(out, "state", up ? COLOR_GOOD : COLOR_WAIT,
+			 "%zu of %zu peers up", up, peers->count);
+}
+
+static void show_key(struct out *out, const struct state *state)
+{
+	const char *origin = name_of(origin_names, ORIGIN_NAMES, state->origin);
+	char text[TEXT_LEN];
+
+	format_key(text, state->public_key);
+	out_json_string(out, "public_key", state->has_key ? text : NULL);
+	out_json_string(out, "key_origin", origin);
+	if (!state->has_key)
+		out_line(out, "public key", COLOR_BAD,
+			 "none: make one with 'veil key generate'");
+	else
+		out_line(out, "public key", COLOR_NONE, "%s%s", text,
+			 state->origin == NETVEIL_KEY_KERNEL ?
+			 " (only in the kernel)" : "");
+}
+
+static void show_cipher(struct out *out, const struct state *state)
+{
+	char list[TEXT_LEN] = "";
+	size_t len = 0;
+	unsigned int i;
+
+	out_json_string(out, "cipher",
+			name_of(cipher_names, CIPHER_NAMES, state->cipher));
+	out_array(out, "aeads");
+	for (i = 0; i < state->aead_count; i++) {
+		const char *name = name_of(cipher_names, CIPHER_NAMES,
+					   state->aeads[i]);
+
+		out_json_string(out, NULL, name);
+		if (len < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len,
+						"%s%s", i ? ", " : "", name);
+	}
+	out_close(out);
+	if (state->cipher == NETVEIL_CIPHER_AUTO)
+		out_line(out, "cipher", COLOR_NONE, "auto (fastest first: %s)",
+			 list);
+	else
+		out_line(out, "cipher", COLOR_NONE, "%s",
+			 name_of(cipher_names, CIPHER_NAMES, state->cipher));
+}
+
+static void show_peers(struct out *out, const struct peers *peers)
+{
+	size_t i;
+
+	out_array(out, "peers");
+	for (i = 0; i < peers->count; i++) {
+		out_gap(out);
+		show_peer(out, &peers->list[i]);
+	}
+	out_close(out);
+}
+
+/* All reasons in JSON, those that happened in text. */
+static void show_drops(struct out *out, const struct state *state)
+{
+	bool headed = false;
+	unsigned int i;
+
+	out_object(out, "drops");
+	for (i = 0; i < state->drop_count; i++) {
+		const struct drop *drop = &state->drops[i];
+
+		out_json_number(out, drop->reason, drop->count);
+		if (!drop->count)
+			continue;
+		if (!headed) {
+			out_gap(out);
+			out_heading(out, "dropped packets, by reason", "");
+		}
+		headed = true;
+		out_line(out, drop->reason, COLOR_NONE, "%" PRIu64,
+			 drop->count);
+	}
+	out_close(out);
+}
+
+static int print_all(struct env *env, const struct state *state,
+		     const struct peers *peers)
+{
+	char port[TEXT_LEN];
+	struct out out;
+
+	snprintf(port, sizeof(port), "%u (UDP)", state->listen_port);
+	out_begin(&out, env);
+	out_object(&out, NULL);
+	show_summary(&out, state, peers);
+	show_key(&out, state);
+	out_number(&out, "listen_port", "listen port", state->listen_port,
+		   port);
+	show_cipher(&out, state);
+	show_peers(&out, peers);
+	show_drops(&out, state);
+	out_close(&out);
+	return out_end(&out);
+}
+
+int cmd_show(struct env *env, struct words *words)
+{
+	char buffer[NL_REQUEST_SIZE];
+	struct state state = {0};
+	struct peers peers = {0};
+	struct nl nl = {0};
+	int code = words_end(words);
+
+	if (!code)
+		code = nl_open(&nl, env);
+	if (!code)
+		code = nl_call(&nl, nl_request(&nl, buffer, NETVEIL_CMD_GET, 0),
+			       model_parse_state, &state, "show");
+	if (!code)
+		code = nl_dump(&nl, NETVEIL_CMD_PEER_GET, model_parse_peer,
+			       model_free_peers, &peers, "show");
+	nl_close(&nl);
+	if (!code)
+		code = print_all(env, &state, &peers);
+	model_free_peers(&peers);
+	return code;
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * veil: configures the Netveil kernel module. Global options, the table of
+ * commands, and help, which needs no kernel.
+ */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "version.h"
+
+static int cmd_help(struct env *env, struct words *words);
+static int cmd_version(struct env *env, struct words *words);
+
+static const struct command commands[] = {
+	{ "help", cmd_help, "", "this text" },
+	{ "show", cmd_show, "", "keys, peers, traffic, drops" },
+	{ "key", cmd_key, "generate [force]",
+	  "a private key made in the kernel; prints the public one" },
+	{ "set", cmd_set, "[private-key FILE] [listen-port N] [cipher NAME]",
+	  "NAME is auto, aes-256-gcm or chacha20-poly1305" },
+	{ "peer", cmd_peer, "add PUBKEY address ADDR [address ADDR]...\n"
+	  "                [endpoint ADDR[:PORT]|[V6ADDR]:PORT] [psk FILE]\n"
+	  "  veil peer set PUBKEY [address ADDR]... [endpoint ...] [psk FILE|no-psk]\n"
+	  "  veil peer del PUBKEY\n"
+	  "  veil peer show [PUBKEY]",
+	  "with whom all traffic is encrypted" },
+	{ "flush", cmd_flush, "", "remove all peers, sessions and the key" },
+	{ "monitor", cmd_monitor, "", "events as they happen" },
+	{ "genkey", cmd_genkey, "", "make and print a private key" },
+	{ "genpsk", cmd_genpsk, "", "make and print a pre-shared key" },
+	{ "pubkey", cmd_pubkey, "",
+	  "private key on standard input, public key on standard output" },
+	{ "version", cmd_version, "", "the version of veil" },
+};
+
+static void print_usage(FILE *to)
+{
+	size_t i;
+
+	fputs("Usage: veil [-j] [-p] [-n NETNS] COMMAND\n\n", to);
+	for (i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(to, "  veil %s%s%s\n        %s\n", commands[i].word,
+			*commands[i].usage ? " " : "", commands[i].usage,
+			commands[i].help);
+	fputs("\n  -j        JSON\n"
+	      "  -p        JSON for people: indented\n"
+	      "  -n NETNS  in this network namespace, as 'ip netns' names it\n"
+	      "\nCommands and words may be cut short where that leaves no doubt.\n"
+	      "See veil(8).\n", to);
+}
+
+static int cmd_help(struct env *env, struct words *words)
+{
+	(void)env;
+	(void)words;
+	print_usage(stdout);
+	return 0;
+}
+
+static int cmd_version(struct env *env, struct words *words)
+{
+	(void)env;
+	(void)words;
+	printf("veil %s\n", VEIL_VERSION);
+	return 0;
+}
+
+/* Exit code, or -1 to go on. */
+static int take_option(int option, struct env *env)
+{
+	switch (option) {
+	case 'j':
+		env->json = true;
+		return -1;
+	case 'p':
+		env->json = true;
+		env->pretty = true;
+		return -1;
+	case 'n':
+		env->netns = optarg;
+		return -1;
+	case 'h':
+		return cmd_help(env, NULL);
+	case 'V':
+		return cmd_version(env, NULL);
+	case ':':
+		return err_usage("'-%c' wants the name of a network namespace",
+				 optopt);
+	default:
+		return err_usage("'-%c' is no option: 'veil help' lists them",
+				 optopt);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct env env = {0};
+	struct words words;
+	int option, code;
+
+	opterr = 0;
+	while ((option = getopt(argc, argv, "+:jpn:hV")) != -1) {
+		code = take_option(option, &env);
+		if (code >= 0)
+			return code;
+	}
+	if (sodium_init() < 0)
+		return err("cannot set up libsodium");
+	words = (struct words){ argc - optind, argv + optind };
+	if (!words.count) {
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	return command_run(commands, ARRAY_LEN(commands), "", &env, &words);
+}

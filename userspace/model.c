@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the kernel tells: a namespace's state, its peers, its events, as plain
+ * structs. An attribute that is unknown or of another size than this veil
+ * knows is passed over.
+ */
+#include <linux/genetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "model.h"
+
+/* Copies the payload if it is exactly as long as what it is for. */
+static bool take(const struct nlattr *attr, void *to, size_t len)
+{
+	if (mnl_attr_get_payload_len(attr) != len)
+		return false;
+	memcpy(to, mnl_attr_get_payload(attr), len);
+	return true;
+}
+
+static bool take_address(const struct nlattr *attr, struct address *address)
+{
+	uint16_t len = mnl_attr_get_payload_len(attr);
+
+	if (len != 4 && len != sizeof(address->bytes))
+		return false;
+	address->len = (uint8_t)len;
+	return take(attr, address->bytes, len);
+}
+
+static void add_drop(const struct nlattr *nest, struct state *state)
+{
+	struct drop *drop = &state->drops[state->drop_count];
+	const struct nlattr *attr;
+	bool named = false;
+
+	if (state->drop_count == DROPS_MAX)
+		return;
+	mnl_attr_for_each_nested(attr, nest) {
+		switch (mnl_attr_get_type(attr)) {
+		case NETVEIL_DROP_A_REASON:
+			named = mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0;
+			if (named)
+				strncpy(drop->reason, mnl_attr_get_str(attr),
+					REASON_LEN - 1);
+			break;
+		case NETVEIL_DROP_A_COUNT:
+			take(attr, &drop->count, sizeof(drop->count));
+			break;
+		}
+	}
+	state->drop_count += named;
+}
+
+static void take_aeads(const struct nlattr *attr, struct state *state)
+{
+	uint16_t len = mnl_attr_get_payload_len(attr);
+
+	state->aead_count = len < AEADS_MAX ? len : AEADS_MAX;
+	memcpy(state->aeads, mnl_attr_get_payload(attr), state->aead_count);
+}
+
+static void parse_state_attr(const struct nlattr *attr, struct state *state)
+{
+	switch (mnl_attr_get_type(attr)) {
+	case NETVEIL_A_PUBLIC_KEY:
+		state->has_key = take(attr, state->public_key,
+				      NETVEIL_KEY_LEN);
+		break;
+	case NETVEIL_A_KEY_ORIGIN:
+		take(attr, &state->origin, sizeof(state->origin));
+		break;
+	case NETVEIL_A_LISTEN_PORT:
+		take(attr, &state->listen_port, sizeof(state->listen_port));
+		break;
+	case NETVEIL_A_CIPHER:
+		take(attr, &state->cipher, sizeof(state->cipher));
+		break;
+	case NETVEIL_A_AEADS:
+		take_aeads(attr, state);
+		break;
+	case NETVEIL_A_PEERS:
+		take(attr, &state->peers, sizeof(state->peers));
+		break;
+	case NETVEIL_A_DROP:
+		add_drop(attr, state);
+		break;
+	}
+}
+
+int model_parse_state(const struct nlmsghdr *answer, void *data)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, answer, sizeof(struct genlmsghdr))
+		parse_state_attr(attr, data);
+	return MNL_CB_OK;
+}
+
+static void parse_counter(const struct nlattr *attr, struct peer *peer)
+{
+	switch (mnl_attr_get_type(attr)) {
+	case NETVEIL_PEER_A_RX_BYTES:
+		take(attr, &peer->rx_bytes, sizeof(peer->rx_bytes));
+		break;
+	case NETVEIL_PEER_A_TX_BYTES:
+		take(attr, &peer->tx_bytes, sizeof(peer->tx_bytes));
+		break;
+	case NETVEIL_PEER_A_RX_PACKETS:
+		take(attr, &peer->rx_packets, sizeof(peer->rx_packets));
+		break;
+	case NETVEIL_PEER_A_TX_PACKETS:
+		take(attr, &peer->tx_packets, sizeof(peer->tx_packets));
+		break;
+	case NETVEIL_PEER_A_DROPS:
+		take(attr, &peer->drops, sizeof(peer->drops));
+		break;
+	case NETVEIL_PEER_A_QUEUED:
+		take(attr, &peer->queued, sizeof(peer->queued));
+		break;
+	}
+}
+
+static void parse_session(const struct nlattr *attr, struct peer *peer)
+{
+	switch (mnl_attr_get_type(attr)) {
+	case NETVEIL_PEER_A_STATE:
+		take(attr, &peer->state, sizeof(peer->state));
+		break;
+	case NETVEIL_PEER_A_LAST_HANDSHAKE:
+		take(attr, &peer->last_handshake,
+		     sizeof(peer->last_handshake));
+		break;
+	case NETVEIL_PEER_A_SESSION_AGE:
+		peer->has_session = take(attr, &peer->session_age,
+					 sizeof(peer->session_age));
+		break;
+	case NETVEIL_PEER_A_CIPHER:
+		take(attr, &peer->cipher, sizeof(peer->cipher));
+		break;
+	}
+}
+
+static void parse_config(const struct nlattr *attr, struct peer *peer)
+{
+	switch (mnl_attr_get_type(attr)) {
+	case NETVEIL_PEER_A_PUBLIC_KEY:
+		take(attr, peer->public_key, NETVEIL_KEY_LEN);
+		break;
+	case NETVEIL_PEER_A_ADDRESS:
+		if (peer->address_count < NETVEIL_ADDRESSES_MAX &&
+		    take_address(attr, &peer->addresses[peer->address_count]))
+			peer->address_count++;
+		break;
+	case NETVEIL_PEER_A_ENDPOINT:
+		take_address(attr, &peer->endpoint.address);
+		break;
+	case NETVEIL_PEER_A_ENDPOINT_PORT:
+		take(attr, &peer->endpoint.port, sizeof(peer->endpoint.port));
+		break;
+	case NETVEIL_PEER_A_HAS_PSK:
+		peer->has_psk = true;
+		break;
+	case NETVEIL_PEER_A_MTU:
+		take(attr, &peer->mtu, sizeof(peer->mtu));
+		break;
+	}
+}
+
+static struct peer *add_peer(struct peers *peers)
+{
+	struct peer *list;
+
+	list = reallocarray(peers->list, peers->count + 1, sizeof(*list));
+	if (!list)
+		die_no_memory();
+	peers->list = list;
+	memset(&list[peers->count], 0, sizeof(*list));
+	return &list[peers->count++];
+}
+
+static void parse_peer(const struct nlattr *nest, struct peer *peer)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, nest) {
+		parse_config(attr, peer);
+		parse_session(attr, peer);
+		parse_counter(attr, peer);
+	}
+}
+
+int model_parse_peer(const struct nlmsghdr *answer, void *data)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, answer, sizeof(struct genlmsghdr))
+		if (mnl_attr_get_type(attr) == NETVEIL_A_PEER)
+			parse_peer(attr, add_peer(data));
+	return MNL_CB_OK;
+}
+
+void model_free_peers(void *data)
+{
+	struct peers *peers = data;
+
+	free(peers->list);
+	memset(peers, 0, sizeof(*peers));
+}
+
+bool model_parse_event(const struct nlmsghdr *message, struct event *event)
+{
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr, *inner;
+
+	memset(event, 0, sizeof(*event));
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*genl) ||
+	    genl->cmd != NETVEIL_CMD_EVENT)
+		return false;
+	mnl_attr_for_each(attr, message, sizeof(*genl)) {
+		if (mnl_attr_get_type(attr) == NETVEIL_A_EVENT)
+			take(attr, &event->kind, sizeof(event->kind));
+		if (mnl_attr_get_type(attr) != NETVEIL_A_PEER)
+			continue;
+		mnl_attr_for_each_nested(inner, attr)
+			if (mnl_attr_get_type(inner) == NETVEIL_PEER_A_PUBLIC_KEY)
+				event->has_key = take(inner, event->public_key,
+						      NETVEIL_KEY_LEN);
+	}
+	return true;
+}

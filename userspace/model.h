@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the kernel tells: a namespace's state, its peers, its events, as plain
+ * structs.
+ */
+#ifndef VEIL_MODEL_H
+#define VEIL_MODEL_H
+
+#include <libmnl/libmnl.h>
+
+#include "parse.h"
+
+#define AEADS_MAX	8
+#define DROPS_MAX	128
+#define REASON_LEN	48
+
+struct peer {
+	uint8_t public_key[NETVEIL_KEY_LEN];
+	struct address addresses[NETVEIL_ADDRESSES_MAX];
+	unsigned int address_count;
+	struct endpoint endpoint;
+	bool has_psk;
+	bool has_session;	/* session_age and cipher are known */
+	uint8_t state;
+	uint8_t cipher;
+	uint64_t last_handshake;	/* 0: never */
+	uint64_t session_age;
+	uint64_t rx_bytes, tx_bytes;
+	uint64_t rx_packets, tx_packets;
+	uint64_t drops;
+	uint32_t queued;
+	uint32_t mtu;
+};
+
+struct peers {
+	struct peer *list;
+	size_t count;
+};
+
+struct drop {
+	char reason[REASON_LEN];
+	uint64_t count;
+};
+
+struct state {
+	bool has_key;
+	uint8_t public_key[NETVEIL_KEY_LEN];
+	uint8_t origin;
+	uint16_t listen_port;
+	uint8_t cipher;
+	uint8_t aeads[AEADS_MAX];	/* fastest first */
+	unsigned int aead_count;
+	uint32_t peers;
+	struct drop drops[DROPS_MAX];
+	unsigned int drop_count;
+};
+
+struct event {
+	uint8_t kind;
+	bool has_key;
+	uint8_t public_key[NETVEIL_KEY_LEN];
+};
+
+/* For nl_call() and nl_listen(), with the struct of that name as data. */
+int model_parse_state(const struct nlmsghdr *answer, void *state);
+/* Adds the message's peer to struct peers. */
+int model_parse_peer(const struct nlmsghdr *answer, void *peers);
+
+/* For a callback of its own; false if the message is no event. */
+bool model_parse_event(const struct nlmsghdr *message, struct event *event);
+
+/* For nl_dump(), with struct peers as data. */
+void model_free_peers(void *peers);
+
+#endif /* VEIL_MODEL_H */

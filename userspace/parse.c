@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What people write, read: keys, addresses, endpoints, ports, ciphers.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "names.h"
+#include "parse.h"
+
+/* libsodium's decoder takes the same time for every key of the right form. */
+const char *parse_key(uint8_t key[NETVEIL_KEY_LEN], const char *text)
+{
+	const char *end;
+	size_t len;
+
+	if (strlen(text) != KEY_TEXT_LEN)
+		return "a key is 44 characters of base64, as 'veil pubkey' prints it";
+	if (sodium_base642bin(key, NETVEIL_KEY_LEN, text, KEY_TEXT_LEN, NULL,
+			      &len, &end, sodium_base64_VARIANT_ORIGINAL) ||
+	    len != NETVEIL_KEY_LEN || end != text + KEY_TEXT_LEN)
+		return "not a key: 44 characters, but no base64 of 32 bytes";
+	return NULL;
+}
+
+bool key_is_zero(const uint8_t key[NETVEIL_KEY_LEN])
+{
+	return sodium_is_zero(key, NETVEIL_KEY_LEN);
+}
+
+/* Plain decimal: no sign, no space, no other base. */
+const char *parse_port(uint16_t *port, const char *text)
+{
+	static const char reason[] = "a port is a number from 1 to 65472";
+	size_t len = strspn(text, "0123456789");
+	unsigned long value = 0;
+	size_t i;
+
+	if (!len || len > 5 || text[len])
+		return reason;
+	for (i = 0; i < len; i++)
+		value = value * 10 + (unsigned long)(text[i] - '0');
+	if (!value || value > LISTEN_PORT_MAX)
+		return reason;
+	*port = (uint16_t)value;
+	return NULL;
+}
+
+const char *parse_cipher(uint8_t *cipher, const char *text)
+{
+	int value = name_find(cipher_names, CIPHER_NAMES, text);
+
+	if (value < 0)
+		return "a cipher is auto, aes-256-gcm or chacha20-poly1305";
+	*cipher = (uint8_t)value;
+	return NULL;
+}
+
+static const char *check_ipv4(const uint8_t bytes[4])
+{
+	if (bytes[0] == 0)
+		return "this network's addresses (0.0.0.0/8) are nobody's";
+	if (bytes[0] == 127)
+		return "a loopback address is this host itself";
+	if (bytes[0] >= 224 && bytes[0] < 240)
+		return "a multicast address is no single host";
+	if (!memcmp(bytes, "\xff\xff\xff\xff", 4))
+		return "the broadcast address is no single host";
+	return NULL;
+}
+
+static const char *check_ipv6(const struct in6_addr *addr)
+{
+	if (IN6_IS_ADDR_UNSPECIFIED(addr))
+		return "the unspecified address is nobody's";
+	if (IN6_IS_ADDR_LOOPBACK(addr))
+		return "a loopback address is this host itself";
+	if (IN6_IS_ADDR_MULTICAST(addr))
+		return "a multicast address is no single host";
+	if (IN6_IS_ADDR_V4MAPPED(addr))
+		return "write an IPv4-mapped address as IPv4";
+	if (IN6_IS_ADDR_LINKLOCAL(addr))
+		return "a link-local address means another host on every interface";
+	return NULL;
+}
+
+const char *parse_address(struct address *address, const char *text)
+{
+	struct in6_addr ipv6;
+
+	memset(address, 0, sizeof(*address));
+	if (strchr(text, '/'))
+		return "a prefix; peers are given by single addresses";
+	if (inet_pton(AF_INET, text, address->bytes) == 1) {
+		address->len = 4;
+		return check_ipv4(address->bytes);
+	}
+	if (inet_pton(AF_INET6, text, &ipv6) != 1)
+		return "not an IPv4 or IPv6 address (names are not resolved)";
+	memcpy(address->bytes, &ipv6, sizeof(ipv6));
+	address->len = sizeof(ipv6);
+	return check_ipv6(&ipv6);
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+	return a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);
+}
+
+/* Cuts text into host and port (NULL: none); false if brackets are wrong. */
+static bool split_endpoint(char *text, char **host, char **port)
+{
+	char *colon = strchr(text, ':');
+
+	*host = text;
+	*port = NULL;
+	if (text[0] == '[') {
+		char *end = strchr(text, ']');
+
+		if (!end || (end[1] && end[1] != ':'))
+			return false;
+		*host = text + 1;
+		*port = end[1] ? end + 2 : NULL;
+		*end = '\0';
+		return strchr(*host, ':');
+	}
+	if (colon && !strchr(colon + 1, ':')) {
+		*colon = '\0';
+		*port = colon + 1;
+	}
+	return true;
+}
+
+const char *parse_endpoint(struct endpoint *endpoint, const char *text)
+{
+	/* The longest IPv6 address, two brackets, a colon, five digits. */
+	char copy[INET6_ADDRSTRLEN + 8];
+	char *host, *port;
+	const char *reason;
+
+	endpoint->port = 0;
+	if (strlen(text) >= sizeof(copy))
+		return "too long for an endpoint: write ADDR, ADDR:PORT or [V6ADDR]:PORT";
+	strcpy(copy, text);
+	if (!split_endpoint(copy, &host, &port))
+		return "an IPv6 endpoint with a port is written [V6ADDR]:PORT";
+	reason = parse_address(&endpoint->address, host);
+	if (reason || !port)
+		return reason;
+	return parse_port(&endpoint->port, port);
+}

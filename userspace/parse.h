@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What people write, read: keys, addresses, endpoints, ports, ciphers.
+ *
+ * Pure: no input or output. Every parser returns NULL, or the reason why the
+ * text is refused, to be put after the text itself; the result is then
+ * undefined.
+ */
+#ifndef VEIL_PARSE_H
+#define VEIL_PARSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../kmod/uapi/netveil.h"
+
+/* A key as text: base64 of NETVEIL_KEY_LEN bytes, without the final zero. */
+#define KEY_TEXT_LEN		44
+/* Lanes use the 63 ports after the listen port. */
+#define LISTEN_PORT_MAX		65472
+
+struct address {
+	uint8_t len;		/* 4 or 16; 0: none */
+	uint8_t bytes[16];
+};
+
+struct endpoint {
+	struct address address;
+	uint16_t port;		/* 0: not given */
+};
+
+const char *parse_key(uint8_t key[NETVEIL_KEY_LEN], const char *text);
+const char *parse_port(uint16_t *port, const char *text);
+const char *parse_cipher(uint8_t *cipher, const char *text);
+/* One host that can be a peer: no name, no prefix, no group. */
+const char *parse_address(struct address *address, const char *text);
+/* ADDR, ADDR:PORT for IPv4, [ADDR]:PORT for IPv6. */
+const char *parse_endpoint(struct endpoint *endpoint, const char *text);
+
+bool key_is_zero(const uint8_t key[NETVEIL_KEY_LEN]);
+bool address_equal(const struct address *a, const struct address *b);
+
+#endif /* VEIL_PARSE_H */

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unit tests of veil's pure parts: keys, addresses, endpoints, ports, words and
+ * the texts that people read. Prints KTAP.
+ */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "format.h"
+#include "names.h"
+#include "parse.h"
+#include "words.h"
+
+static unsigned int tests, failures;
+
+static void result(bool ok, const char *name, const char *detail)
+{
+	tests++;
+	failures += !ok;
+	printf("%s %u %s: %s\n", ok ? "ok" : "not ok", tests, name, detail);
+}
+
+#define KEY_TEXT	"zs62S5nTGvTDSt+2SJqq5m0e4Ul1oLfNXWcgDbIsyS0="
+
+static void test_keys(void)
+{
+	static const char *const bad[] = {
+		"",
+		"zs62",
+		/* One short, one long, a byte too few and too many. */
+		"zs62S5nTGvTDSt+2SJqq5m0e4Ul1oLfNXWcgDbIsyS0",
+		KEY_TEXT "=",
+		"zs62S5nTGvTDSt+2SJqq5m0e4Ul1oLfNXWcgDbIsyQ==",
+		"zs62S5nTGvTDSt+2SJqq5m0e4Ul1oLfNXWcgDbIsyS0A",
+		/* Bits that stand for nothing; the other alphabet; blanks. */
+		"zs62S5nTGvTDSt+2SJqq5m0e4Ul1oLfNXWcgDbIsyS1=",
+		"zs62S5nTGvTDSt-2SJqq5m0e4Ul1oLfNXWcgDbIsyS0=",
+		"zs62S5nTGvTDSt+2SJqq5m0e4Ul1 LfNXWcgDbIsyS0=",
+		"\nzs62S5nTGvTDSt+2SJqq5m0e4Ul1oLfNXWcgDbIsyS=",
+	};
+	uint8_t key[NETVEIL_KEY_LEN];
+	char text[TEXT_LEN];
+	size_t i;
+
+	result(!parse_key(key, KEY_TEXT), "key", "a good one");
+	result(!strcmp(format_key(text, key), KEY_TEXT), "key",
+	       "comes back as it was");
+	result(!key_is_zero(key), "key", "is not zero");
+	memset(key, 0, sizeof(key));
+	result(key_is_zero(key), "key", "zeros are zero");
+	for (i = 0; i < ARRAY_LEN(bad); i++)
+		result(parse_key(key, bad[i]), "bad key", bad[i][0] == '\n' ?
+		       "with a newline" : bad[i]);
+}
+
+static void test_ports(void)
+{
+	static const char *const bad[] = {
+		"", "0", "00000", "65473", "65536", "99999", "100000",
+		"4294967297", "-1", "+1", " 1", "1 ", "0x10", "1e3", "http",
+	};
+	uint16_t port = 0;
+	size_t i;
+
+	result(!parse_port(&port, "1") && port == 1, "port", "1");
+	result(!parse_port(&port, "51888") && port == 51888, "port", "51888");
+	result(!parse_port(&port, "65472") && port == 65472, "port", "65472");
+	for (i = 0; i < ARRAY_LEN(bad); i++)
+		result(parse_port(&port, bad[i]), "bad port", bad[i]);
+}
+
+static void test_addresses(void)
+{
+	static const char *const good[] = {
+		"10.9.0.2", "192.0.2.255", "240.0.0.1", "fd00::2",
+		"2001:db8:1:2:3:4:5:6", "64:ff9b::a09:2",
+	};
+	static const char *const bad[] = {
+		"", "10.9.0", "10.9.0.256", "010.9.0.2", "10.9.0.2 ",
+		"10.9.0.2/32", "fd00::/64", "fd00::2%eth0", "[fd00::2]",
+		"host.example", "0.0.0.0", "127.0.0.1", "224.0.0.1",
+		"255.255.255.255", "::", "::1", "ff02::1", "fe80::1",
+		"::ffff:10.9.0.2", "fd00:::2",
+	};
+	struct address address;
+	char text[TEXT_LEN];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(good); i++)
+		result(!parse_address(&address, good[i]) &&
+		       !strcmp(format_address(text, &address), good[i]),
+		       "address", good[i]);
+	for (i = 0; i < ARRAY_LEN(bad); i++)
+		result(parse_address(&address, bad[i]), "bad address", bad[i]);
+}
+
+static void test_equal_addresses(void)
+{
+	struct address a, b, c;
+
+	if (parse_address(&a, "fd00::2") || parse_address(&b, "fd00:0:0::0:2") ||
+	    parse_address(&c, "fd00::3")) {
+		result(false, "addresses", "parse");
+		return;
+	}
+	result(address_equal(&a, &b), "addresses", "two ways to write one");
+	result(!address_equal(&a, &c), "addresses", "two that differ");
+	a.len = 4;
+	result(!address_equal(&a, &b), "addresses", "of two families");
+}
+
+static void test_endpoints(void)
+{
+	static const struct {
+		const char *text, *shown;
+	} good[] = {
+		{ "10.9.0.2", "10.9.0.2:0" },
+		{ "10.9.0.2:51888", "10.9.0.2:51888" },
+		{ "fd00::2", "[fd00::2]:0" },
+		{ "[fd00::2]", "[fd00::2]:0" },
+		{ "[fd00::2]:1", "[fd00::2]:1" },
+		{ "[2001:db8:1111:2222:3333:4444:5555:6666]:65472",
+		  "[2001:db8:1111:2222:3333:4444:5555:6666]:65472" },
+	};
+	static const char *const bad[] = {
+		"", ":", ":1", "10.9.0.2:", "10.9.0.2:0", "10.9.0.2:65473",
+		"10.9.0.2:1:2", "[10.9.0.2]:1", "[fd00::2", "[fd00::2]1",
+		"[fd00::2]:", "[fd00::2]:0", "[]:1", "fd00::2]:1", "[::]:1",
+		"host.example:1",
+		"[2001:db8:1111:2222:3333:4444:5555:6666:7777:8888:9999]:65472",
+	};
+	struct endpoint endpoint;
+	char text[TEXT_LEN];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(good); i++)
+		result(!parse_endpoint(&endpoint, good[i].text) &&
+		       !strcmp(format_endpoint(text, &endpoint),
+			       good[i].shown), "endpoint", good[i].text);
+	for (i = 0; i < ARRAY_LEN(bad); i++)
+		result(parse_endpoint(&endpoint, bad[i]), "bad endpoint",
+		       bad[i]);
+}
+
+static void test_names(void)
+{
+	uint8_t cipher = 9;
+
+	result(!parse_cipher(&cipher, "auto") && cipher == 0, "cipher", "auto");
+	result(!parse_cipher(&cipher, "chacha20-poly1305") && cipher == 2,
+	       "cipher", "chacha20-poly1305");
+	result(parse_cipher(&cipher, "aes"), "bad cipher", "aes");
+	result(parse_cipher(&cipher, ""), "bad cipher", "");
+	result(!strcmp(name_of(event_names, EVENT_NAMES, 200), "unknown"),
+	       "name", "of a number that is not known");
+}
+
+static void test_texts(void)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} sizes[] = {
+		{ 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1.00 KiB" },
+		{ 1536, "1.50 KiB" }, { 5ULL << 40, "5.00 TiB" },
+		{ UINT64_MAX, "16.00 EiB" },
+	};
+	static const struct {
+		uint64_t age;
+		const char *text;
+	} ages[] = {
+		{ 0, "0 seconds ago" }, { 1, "1 second ago" },
+		{ 60, "1 minute ago" }, { 125, "2 minutes, 5 seconds ago" },
+		{ 3661, "1 hour, 1 minute ago" },
+		{ 10 * 86400 + 7200, "10 days, 2 hours ago" },
+		{ UINT64_MAX - 10, "213503982334601 days, 7 hours ago" },
+	};
+	char text[TEXT_LEN];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(sizes); i++)
+		result(!strcmp(format_bytes(text, sizes[i].bytes),
+			       sizes[i].text), "bytes", sizes[i].text);
+	for (i = 0; i < ARRAY_LEN(ages); i++)
+		result(!strcmp(format_ago(text, 5, 5 + ages[i].age),
+			       ages[i].text), "ago", ages[i].text);
+	result(!strcmp(format_packets(text, 1), "1 packet") &&
+	       !strcmp(format_packets(text, 2), "2 packets"), "packets",
+	       "one and two");
+	result(strstr(format_ago(text, 6, 5), "future"), "ago",
+	       "a clock that was set back");
+}
+
+static int run_one(struct env *env, struct words *words)
+{
+	(void)env;
+	return 100 + words->count;
+}
+
+static int run_other(struct env *env, struct words *words)
+{
+	(void)env;
+	(void)words;
+	return 50;
+}
+
+static int run_words(const char *line)
+{
+	static const struct command table[] = {
+		{ "show", run_one, "", "" },
+		{ "set", run_other, "", "" },
+		{ "del", run_one, "", "" },
+		{ "delete", run_one, "", "" },
+		{ "deny", run_other, "", "" },
+	};
+	struct words words = {0};
+	char copy[64], *list[8], *word;
+	struct env env = {0};
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (word = strtok(copy, " "); word; word = strtok(NULL, " "))
+		list[words.count++] = word;
+	words.list = list;
+	return command_run(table, ARRAY_LEN(table), "", &env, &words);
+}
+
+static void test_commands(void)
+{
+	result(run_words("show a b") == 102, "command", "exact");
+	result(run_words("sh") == 100, "command", "short");
+	result(run_words("") == 100, "command", "none: the first");
+	result(run_words("s") == 2, "command", "short for two");
+	result(run_words("del") == 100, "command", "exact, and another's start");
+	result(run_words("dele") == 100, "command", "short for the longer");
+	result(run_words("de") == 2, "command", "short for several");
+	result(run_words("shown") == 2, "command", "too long");
+}
+
+static int take_count(void *target, const char *value)
+{
+	*(int *)target += value ? (int)strlen(value) : 100;
+	return 0;
+}
+
+/* The sum, or minus the exit code. */
+static int run_options(const char *line)
+{
+	static const struct option table[] = {
+		{ "value", "a word", false, take_count },
+		{ "more", "a word", true, take_count },
+		{ "flag", NULL, false, take_count },
+	};
+	struct words words = {0};
+	char copy[64], *list[8], *word;
+	int sum = 0, code;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (word = strtok(copy, " "); word; word = strtok(NULL, " "))
+		list[words.count++] = word;
+	words.list = list;
+	code = options_take(table, ARRAY_LEN(table), &words, &sum);
+	return code ? -code : sum;
+}
+
+static void test_options(void)
+{
+	result(run_options("") == 0, "option", "none");
+	result(run_options("value ab flag") == 102, "option", "two");
+	result(run_options("m a mor b v c") == 3, "option", "repeated, short");
+	result(run_options("value a value b") == -2, "option", "given twice");
+	result(run_options("flag flag") == -2, "option", "a flag twice");
+	result(run_options("flag value") == -2, "option", "without its value");
+	result(run_options("other a") == -2, "option", "unknown");
+	/* A value may look like a word. */
+	result(run_options("value flag") == 4, "option", "a value as a word");
+}
+
+int main(void)
+{
+	puts("KTAP version 1");
+	if (sodium_init() < 0) {
+		puts("Bail out! libsodium does not start");
+		return 1;
+	}
+	test_keys();
+	test_ports();
+	test_addresses();
+	test_equal_addresses();
+	test_endpoints();
+	test_names();
+	test_texts();
+	test_commands();
+	test_options();
+	printf("1..%u\n# %u passed, %u failed\n", tests, tests - failures,
+	       failures);
+	return failures ? 1 : 0;
+}
