@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+# What a user and a developer of Netveil call; the work is done in scripts/.
+# (The kernel's build system reads Kbuild, not this file.)
+
+KDIR	?= /lib/modules/$(shell uname -r)/build
+KERNELS	?=
+TESTS	?=
+VM	?= qemu
+KERNEL	?= 6.12
+
+SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: all module tools load unload demo check vm uml uml-debug lint clean help
+
+all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
+
+.PHONY: no-headers
+no-headers:
+	@echo "netveil.ko is not built: $(KDIR) is missing, the headers of the running kernel" \
+		"(Debian: apt-get install linux-headers-$(shell uname -r)), or name another: make KDIR=..."
+
+# A KDIR with vmlinux wants pahole, and says so in no clearer words than 127.
+.PHONY: pahole
+pahole:
+	@test ! -e $(KDIR)/vmlinux || command -v pahole >/dev/null || { echo "pahole is missing," \
+		"which $(KDIR) needs: apt-get install pahole" >&2; exit 1; }
+
+module: pahole ## Build netveil.ko for the kernel in KDIR
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+tools: ## Build veil
+	$(MAKE) -C userspace
+
+load: ## Load netveil.ko, after what this kernel's build of it depends on
+	@test -f netveil.ko || { echo "netveil.ko is not built: run make first" >&2; exit 1; }
+	@for module in $$(modinfo -F depends netveil.ko | tr , ' '); do \
+		$(SUDO) modprobe $$module || exit; \
+	done
+	$(SUDO) insmod netveil.ko
+
+unload: ## Remove netveil.ko again
+	$(SUDO) rmmod netveil
+
+demo: ## Show in a VM what a tap sees before and after
+	@scripts/demo.sh
+
+check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=words VM=qemu|uml|uml-debug|virtme)
+	@KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
+
+vm: ## A shell in a VM with two hosts and the tap between them (KERNEL=6.12)
+	@scripts/vm-run.sh --kernel $(KERNEL) --shell -- scripts/guest/shell.sh
+
+uml: ## Build the User Mode Linux kernel for make check VM=uml
+	@scripts/build-uml.sh
+
+uml-debug: ## The same with KASAN, lockdep and kmemleak, for VM=uml-debug
+	@scripts/build-uml.sh --debug
+
+lint: ## Static checks: shellcheck, checkpatch, W=1, sparse (KERNEL=6.12)
+	@KERNEL="$(KERNEL)" scripts/lint.sh
+
+clean: ## Remove what was built in this folder (the cache stays)
+	rm -f *.ko *.o *.mod *.mod.c .*.cmd Module.symvers modules.order
+	find kmod -name '*.o' -o -name '.*.cmd' -o -name '.*.d' | xargs -r rm -f
+	$(MAKE) -C userspace clean
+	$(MAKE) -C tests/unit clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done

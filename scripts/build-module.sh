@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Builds netveil.ko for one kernel (a series such as 6.12, uml, uml-debug, or the
+# release of an installed kernel) in the cache, leaving the checkout as it is, and
+# prints the module's path.
+# Further words go to make: build-module.sh 6.12 W=1 C=2.
+
+. "$(dirname "$0")/lib/common.sh"
+
+[ $# -ge 1 ] || die "usage: build-module.sh KERNEL [MAKE-WORD...]"
+kernel=$1
+shift
+
+kernel_build_dir() {
+	case $kernel in
+	uml) "$NETVEIL_TOP/scripts/build-uml.sh" --if-built ;;
+	uml-debug) "$NETVEIL_TOP/scripts/build-uml.sh" --debug --if-built ;;
+	*-*) installed_headers "/lib/modules/$kernel/build" ;;
+	*) "$NETVEIL_TOP/scripts/kernels.sh" headers "$kernel" ;;
+	esac
+}
+
+installed_headers() {
+	[ -e "$1/Makefile" ] ||
+		die "$1 is missing, the headers of kernel $kernel: apt-get install linux-headers-$kernel"
+	printf '%s\n' "$1"
+}
+
+source_files() {
+	(cd "$NETVEIL_TOP" && find Kbuild kmod -type f \( -name 'Kbuild*' -o -name 'Makefile*' \
+		-o -name '*.[chS]' -o -name '*.mk' \) ! -name '*.mod.c' | sort)
+}
+
+# A tree of links to the sources, so that each kernel has its own objects and
+# only what changed is compiled again.
+link_sources() {
+	mkdir -p "$tree"
+	find "$tree" -xtype l -delete
+	local file
+	while read -r file; do
+		[ ! -L "$tree/$file" ] || continue
+		mkdir -p "$tree/$(dirname "$file")"
+		ln -s "$NETVEIL_TOP/$file" "$tree/$file"
+	done < <(source_files)
+}
+
+# Starts afresh when the kernel or the list of files changed.
+forget_stale() {
+	local state
+	state=$(realpath "$build"; cat "$build/.netveil-key" 2>/dev/null; source_files)
+	if [ "$state" != "$(cat "$tree/.state" 2>/dev/null)" ]; then
+		rm -rf "$tree"
+		mkdir -p "$tree"
+		printf '%s\n' "$state" >"$tree/.state"
+	fi
+}
+
+arch_words() {
+	case $kernel in
+	uml*) printf '%s\n' ARCH=um ;;
+	*) printf '%s\n' "CC=$(compiler)" CONFIG_DEBUG_INFO_BTF_MODULES= ;;
+	esac
+}
+
+# The compiler that built the kernel, or else the machine's own.
+compiler() {
+	local cc
+	cc=$(grep -so 'gcc-[0-9]*' "$build/.kernelvariables" | head -n 1) || true
+	command -v "${cc:-gcc}" >/dev/null || cc=gcc
+	printf '%s\n' "${cc:-gcc}"
+}
+
+compile() {
+	forget_stale
+	link_sources
+	mapfile -t words < <(arch_words)
+	make -s -C "$build" M="$tree" "${words[@]}" -j"$NETVEIL_JOBS" "$@" modules >&2
+	[ -s "$tree/netveil.ko" ] || die "the build for $kernel made no netveil.ko: Kbuild must name it in obj-m"
+}
+
+[ -f "$NETVEIL_TOP/Kbuild" ] || die "$NETVEIL_TOP/Kbuild is missing: this needs a whole checkout of Netveil"
+build=$(kernel_build_dir)
+tree=$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/$kernel
+with_lock "$tree.lock" compile "$@"
+printf '%s\n' "$tree/netveil.ko"

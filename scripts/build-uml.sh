@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Builds the User Mode Linux kernel that the tests run on (make uml), or the one
+# with KASAN, lockdep and kmemleak (--debug, make uml-debug), in the cache.
+# What is built already, from the same source and configuration, stays.
+# Prints the build folder. --if-built only prints it, and fails when not built.
+
+. "$(dirname "$0")/lib/common.sh"
+
+SERIES=6.12
+here=$NETVEIL_TOP/scripts
+
+usage() {
+	say "usage: build-uml.sh [--debug] [--if-built]"
+	exit 2
+}
+
+unpack_source() {
+	local tarball=/usr/src/linux-source-$SERIES.tar.xz
+
+	[ ! -f "$source/Makefile" ] || return 0
+	need_packages "linux-source-$SERIES" xz-utils
+	rm -rf "$source.new"
+	mkdir -p "$source.new"
+	step "unpacking $tarball" tar -xf "$tarball" --strip-components=1 -C "$source.new"
+	mv "$source.new" "$source"
+}
+
+kmake() {
+	make -C "$source" ARCH=um O="$build" "$@"
+}
+
+configure() {
+	mkdir -p "$build"
+	kmake defconfig
+	(cd "$source" && ./scripts/kconfig/merge_config.sh -m -O "$build" \
+		"$build/.config" "${fragments[@]}")
+	kmake olddefconfig
+}
+
+compile() {
+	kmake -j"$NETVEIL_JOBS" CC="ccache gcc" all
+	rm -rf "$build/netveil-modules"
+	kmake INSTALL_MOD_PATH="$build/netveil-modules" modules_install
+	rm -f "$build"/netveil-modules/lib/modules/*/{build,source}
+}
+
+# An option that the kernel does not know, or that lacks what it depends on,
+# vanishes without a word: name it.
+check_config() {
+	local line
+	while read -r line; do
+		case $line in
+		*=n) grep -q "^${line%=n}=" "$build/.config" || continue ;;
+		CONFIG_*) ! grep -qxF "$line" "$build/.config" || continue ;;
+		*) continue ;;
+		esac
+		say "  note: $line of scripts/uml*.config did not take effect"
+	done < <(cat "${fragments[@]}")
+}
+
+build_all() {
+	[ "$(cat "$stamp" 2>/dev/null)" != "$key" ] || return 0
+	need_packages make gcc libc6-dev flex bison bc ccache libelf-dev kmod
+	unpack_source
+	rm -f "$stamp"
+	step "configuring the $name kernel" configure
+	check_config
+	step "building the $name kernel (5 to 15 minutes the first time)" compile
+	printf '%s\n' "$key" >"$stamp"
+}
+
+parse_args() {
+	name=uml
+	only_show=
+	fragments=("$here/uml.config")
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--debug)
+			name=uml-debug
+			fragments+=("$here/uml-debug.config")
+			;;
+		--if-built) only_show=y ;;
+		*) usage ;;
+		esac
+		shift
+	done
+}
+
+main() {
+	parse_args "$@"
+	source=$NETVEIL_CACHE/src/linux-source-$SERIES
+	build=$NETVEIL_CACHE/$name
+	stamp=$build/.netveil-key
+	key=$(hash_of "$SERIES" "$(cat "${fragments[@]}")" "$(declare -f configure compile)")
+	export CCACHE_DIR=$NETVEIL_CACHE/ccache
+	export KBUILD_BUILD_TIMESTAMP=fixed KBUILD_BUILD_USER=netveil KBUILD_BUILD_HOST=netveil
+	if [ -z "$only_show" ]; then
+		with_lock "$NETVEIL_CACHE/lock/$name" build_all
+	elif [ ! -x "$build/linux" ] || [ ! -s "$stamp" ]; then
+		die "the $name kernel is not built: run 'make $name'"
+	fi
+	printf '%s\n' "$build"
+}
+
+main "$@"

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What a guest finds at /netveil: netveil.ko for its kernel, veil, tests/ and
+# scripts/. Sourced after common.sh.
+
+# The module for KERNEL, where build-module.sh leaves it.
+module_path() {
+	printf '%s\n' "$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/$1/netveil.ko"
+}
+
+build_tools() {
+	with_lock "$NETVEIL_CACHE/lock/tools-$(hash_of "$NETVEIL_TOP")" \
+		make -s -C "$NETVEIL_TOP/userspace" >&2
+}
+
+# stage_built DIR KERNEL build|last: the module and veil, built first or as they
+# were built last.
+stage_built() {
+	local ko
+	ko=$(module_path "$2")
+	if [ "$3" = build ]; then
+		"$NETVEIL_TOP/scripts/build-module.sh" "$2" >/dev/null
+		build_tools
+	fi
+	[ -s "$ko" ] || die "--no-build, but $ko was never built: leave the option out"
+	cp "$ko" "$1/netveil.ko"
+	cp "$NETVEIL_TOP/userspace/veil" "$1/veil"
+}
+
+# stage_sources DIR
+stage_sources() {
+	tar -C "$NETVEIL_TOP" --exclude=tests/unit --exclude=__pycache__ -cf - tests scripts |
+		tar -C "$1" -xf -
+}

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Netveil's generic netlink interface (kmod/uapi/netveil.h) in Python.
+
+Tests configure and read the module through it where starting `veil` hundreds
+of times would take the time of the whole run on an emulated CPU.
+"""
+
+import ipaddress
+import os
+import socket
+import struct
+
+NETLINK_GENERIC, SOL_NETLINK = 16, 270
+NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLA_NESTED, NLA_TYPE_MASK = 0x8000, 0x3FFF
+GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 3
+CTRL_A_FAMILY_ID, CTRL_A_FAMILY_NAME = 1, 2
+NLMSGERR_A_MSG = 1
+
+(GET, SET, PEER_GET, PEER_ADD, PEER_SET, PEER_DEL, FLUSH) = range(1, 8)
+(
+    A_PUBLIC_KEY,
+    A_PRIVATE_KEY,
+    A_GENERATE,
+    A_KEY_ORIGIN,
+    A_LISTEN_PORT,
+    A_CIPHER,
+    A_AEADS,
+    A_PEERS,
+    A_PEER,
+    A_DROP,
+) = range(2, 12)
+(
+    P_PUBLIC_KEY,
+    P_ADDRESS,
+    P_ENDPOINT,
+    P_ENDPOINT_PORT,
+    P_PSK,
+    P_NO_PSK,
+    P_HAS_PSK,
+    P_STATE,
+    P_LAST_HANDSHAKE,
+    P_SESSION_AGE,
+    P_CIPHER,
+    P_RX_BYTES,
+    P_TX_BYTES,
+    P_RX_PACKETS,
+    P_TX_PACKETS,
+    P_QUEUED,
+    P_DROPS,
+    P_MTU,
+) = range(2, 20)
+STATE_NONE, STATE_HANDSHAKE, STATE_UP = range(3)
+DROP_REASON, DROP_COUNT = 2, 3
+
+PEER_NUMBERS = {
+    P_STATE: "state",
+    P_LAST_HANDSHAKE: "last_handshake",
+    P_SESSION_AGE: "session_age",
+    P_CIPHER: "cipher",
+    P_RX_BYTES: "rx_bytes",
+    P_TX_BYTES: "tx_bytes",
+    P_RX_PACKETS: "rx_packets",
+    P_TX_PACKETS: "tx_packets",
+    P_QUEUED: "queued",
+    P_DROPS: "drops",
+    P_MTU: "mtu",
+}
+
+
+def attr(kind, data=b""):
+    raw = struct.pack("=HH", 4 + len(data), kind) + data
+    return raw + bytes(-len(raw) % 4)
+
+
+def attrs(data):
+    """(type, value) of every attribute in data."""
+    place = 0
+    while place + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, place)
+        yield kind & NLA_TYPE_MASK, data[place + 4 : place + length]
+        place += (length + 3) & ~3
+
+
+def number(value):
+    return int.from_bytes(value, "little")
+
+
+class Refused(OSError):
+    """The kernel said no; strerror is its extended ack text, if it gave one."""
+
+
+def raise_error(body, flags):
+    code = struct.unpack_from("=i", body)[0]
+    if code == 0:
+        return
+    text = os.strerror(-code)
+    if flags & NLM_F_ACK_TLVS:
+        size = 20 if flags & NLM_F_CAPPED else 4 + struct.unpack_from("=I", body, 4)[0]
+        for kind, value in attrs(body[size:]):
+            if kind == NLMSGERR_A_MSG:
+                text = value.rstrip(b"\0").decode()
+    raise Refused(-code, text)
+
+
+class Control:
+    """The module's control interface in the namespace where this is made."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
+        self.socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+        self.socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
+        self.socket.bind((0, 0))
+        self.sequence = 0
+        self.family = self.find_family()
+
+    def close(self):
+        self.socket.close()
+
+    def find_family(self):
+        body = attr(CTRL_A_FAMILY_NAME, b"netveil\0")
+        answers = self.exchange(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, body)
+        return number(dict(answers[0])[CTRL_A_FAMILY_ID])
+
+    def exchange(self, family, command, body, flags=NLM_F_ACK):
+        """Attributes of every answer to one request."""
+        self.sequence += 1
+        body = struct.pack("=BBH", command, 1, 0) + body
+        head = 16 + len(body), family, NLM_F_REQUEST | flags, self.sequence, 0
+        self.socket.send(struct.pack("=IHHII", *head) + body)
+        answers = []
+        while not self.take(self.socket.recv(1 << 17), answers):
+            pass
+        return answers
+
+    @staticmethod
+    def take(data, answers):
+        """Read one datagram; whether it was the last."""
+        while data:
+            length, kind, flags, _, _ = struct.unpack_from("=IHHII", data)
+            body = data[16:length]
+            if kind in (NLMSG_ERROR, NLMSG_DONE):
+                raise_error(body, flags)
+                return True
+            answers.append(list(attrs(body[4:])))
+            data = data[(length + 3) & ~3 :]
+        return False
+
+    def request(self, command, body=b"", flags=NLM_F_ACK):
+        return self.exchange(self.family, command, body, flags)
+
+    def get(self):
+        """The namespace's own state, with "drops" by their reasons."""
+        state = {"drops": {}, "public_key": None}
+        for kind, value in self.request(GET)[0]:
+            if kind == A_PUBLIC_KEY:
+                state["public_key"] = value
+            elif kind == A_LISTEN_PORT:
+                state["listen_port"] = number(value)
+            elif kind == A_AEADS:
+                state["aeads"] = tuple(value)
+            elif kind == A_PEERS:
+                state["peers"] = number(value)
+            elif kind == A_DROP:
+                drop = dict(attrs(value))
+                reason = drop[DROP_REASON].rstrip(b"\0").decode()
+                state["drops"][reason] = number(drop[DROP_COUNT])
+        return state
+
+    def drops(self):
+        return self.get()["drops"]
+
+    def peers(self):
+        """All peers' properties by public key."""
+        flags = NLM_F_DUMP
+        return dict(
+            read_peer(value)
+            for answer in self.request(PEER_GET, flags=flags)
+            for kind, value in answer
+            if kind == A_PEER
+        )
+
+    def set_private_key(self, key):
+        self.request(SET, attr(A_PRIVATE_KEY, key))
+
+    def set_cipher(self, cipher):
+        """0: the faster one; else that AEAD alone."""
+        self.request(SET, attr(A_CIPHER, bytes([cipher])))
+
+    def add_peer(self, public_key, *addresses, psk=None, command=PEER_ADD):
+        nest = attr(P_PUBLIC_KEY, public_key)
+        for address in addresses:
+            nest += attr(P_ADDRESS, ipaddress.ip_address(address).packed)
+        if psk:
+            nest += attr(P_PSK, psk)
+        self.request(command, attr(A_PEER | NLA_NESTED, nest))
+
+    def set_psk(self, public_key, psk):
+        self.add_peer(public_key, psk=psk, command=PEER_SET)
+
+    def delete_peer(self, public_key):
+        self.add_peer(public_key, command=PEER_DEL)
+
+    def flush(self):
+        self.request(FLUSH)
+
+
+def read_peer(nest):
+    peer = {"has_psk": False, "addresses": [], "state": STATE_NONE}
+    key = None
+    for kind, value in attrs(nest):
+        if kind == P_PUBLIC_KEY:
+            key = value
+        elif kind == P_ADDRESS:
+            peer["addresses"].append(str(ipaddress.ip_address(value)))
+        elif kind == P_HAS_PSK:
+            peer["has_psk"] = True
+        elif kind in PEER_NUMBERS:
+            peer[PEER_NUMBERS[kind]] = number(value)
+    return key, peer

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The two hosts and the wire of topo.sh, driven from one Python process.
+
+A socket belongs to the namespace of the thread that made it, so a test opens
+sockets on all hosts by stepping into their namespaces, without starting a
+process for each.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+
+import genl
+from ktap import check, skip, wait_until
+
+LIB = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(LIB))
+MODULE = os.environ.get("NETVEIL_KO", os.path.join(TOP, "netveil.ko"))
+VEIL = os.path.join(TOP, "veil")
+PORT = 51888
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+
+
+def command(*words, **options):
+    """Run a program; its output, or an error that shows it."""
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+    check(done.returncode == 0, " ".join(words), done.returncode, done.stdout)
+    return done.stdout
+
+
+class Host:
+    """A network namespace and the addresses in it."""
+
+    def __init__(self, name, *addresses, device="eth0"):
+        self.name, self.addresses, self.device = name, addresses, device
+        self.control_socket = None
+        self.place = None
+
+    @property
+    def v4(self):
+        return self.addresses[0]
+
+    @property
+    def v6(self):
+        return self.addresses[1]
+
+    @contextlib.contextmanager
+    def inside(self):
+        """The calling thread, and what it opens or starts, is on this host."""
+        back = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open("/run/netns/" + self.name, os.O_RDONLY)
+        try:
+            os.setns(there, os.CLONE_NEWNET)
+            yield self
+        finally:
+            os.setns(back, os.CLONE_NEWNET)
+            os.close(there)
+            os.close(back)
+
+    def socket(self, *kind):
+        with self.inside():
+            return socket.socket(*kind)
+
+    def run(self, *words, **options):
+        with self.inside():
+            return command(*words, **options)
+
+    def start(self, *words, **options):
+        """A program in the background."""
+        options = {"stdin": subprocess.DEVNULL, **options}
+        with self.inside():
+            return subprocess.Popen(words, **options)
+
+    def veil(self, *words, **options):
+        return command(VEIL, "-n", self.name, *words, **options)
+
+    @property
+    def control(self):
+        if self.control_socket is None:
+            with self.inside():
+                self.control_socket = genl.Control()
+        return self.control_socket
+
+    def forget_control(self):
+        """After the module was unloaded, its family has another number."""
+        if self.control_socket is not None:
+            self.control_socket.close()
+            self.control_socket = None
+
+    def drops(self):
+        return self.control.drops()
+
+    def peer(self, public_key=None):
+        """The named peer's properties, or those of the only one."""
+        peers = self.control.peers()
+        return peers[public_key] if public_key else next(iter(peers.values()))
+
+    def is_up(self, public_key=None):
+        return self.peer(public_key)["state"] == genl.STATE_UP
+
+    def udp(self, address, port=0):
+        """A UDP socket at one of this host's addresses, without blocking."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = self.socket(family, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20)
+        sock.bind((address, port))
+        sock.setblocking(False)
+        return sock
+
+    def mac(self):
+        with self.inside(), socket.socket() as sock:
+            request = struct.pack("16s16x", self.device.encode())
+            answer = fcntl.ioctl(sock, 0x8927, request)  # SIOCGIFHWADDR
+            return answer[18:24]
+
+
+alpha = Host("alpha", "10.9.0.1", "fd09::1")
+beta = Host("beta", "10.9.0.2", "fd09::2")
+wire = Host("wire", device="wa")
+
+
+def topology_up(*options):
+    command("bash", os.path.join(LIB, "topo.sh"), "up", *options)
+
+
+def ip_batch(host, *lines):
+    """`ip` on a host, all lines by one process."""
+    text = "".join(line + "\n" for line in lines)
+    command("ip", "-n", host.name, "-batch", "-", input=text)
+
+
+def add_gamma():
+    """A third host on the same wire, at port wg."""
+    gamma = Host("gamma", "10.9.0.3", "fd09::3")
+    command("ip", "netns", "add", "gamma")
+    ip_batch(
+        wire,
+        "link add wg type veth peer name eth0 netns gamma",
+        "link set wg master br0 up",
+    )
+    ip_batch(
+        gamma,
+        "link set lo up",
+        "link set eth0 up",
+        "addr add 10.9.0.3/24 dev eth0",
+        "addr add fd09::3/64 dev eth0 nodad",
+    )
+    return gamma
+
+
+def load_module():
+    if not os.path.exists("/sys/module/netveil"):
+        command("insmod", MODULE)
+
+
+def unload_module():
+    if os.environ.get("NETVEIL_KERNEL") == "uml-debug":
+        skip("KASAN on UML cannot take a module that is loaded again")
+    for host in alpha, beta:
+        host.forget_control()
+    wait_until(try_rmmod, 15, "rmmod netveil")
+
+
+def try_rmmod():
+    done = subprocess.run(["rmmod", "netveil"], stderr=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
+
+
+def set_up():
+    """What most tests begin with: the hosts, and the module without a peer."""
+    topology_up()
+    load_module()
+
+
+def make_peer(host, me, other_key, other_host, psk=None):
+    """host, of identity me, knows one peer: what was before is gone."""
+    host.control.flush()
+    host.control.set_private_key(me.private)
+    host.control.add_peer(other_key, *other_host.addresses, psk=psk)
+
+
+def make_peers(a_identity, b_identity, psk=None):
+    """Both hosts know each other."""
+    make_peer(alpha, a_identity, b_identity.public, beta, psk)
+    make_peer(beta, b_identity, a_identity.public, alpha, psk)
+
+
+def flush_all():
+    for host in alpha, beta:
+        host.control.flush()
+
+
+def offer(sock, data, to):
+    """Send a datagram that the module may refuse, which an application sees as
+    an error of its call."""
+    with contextlib.suppress(OSError):
+        sock.sendto(data, to)
+
+
+def receive(sock, size=65535):
+    """One datagram, or None if there is none now."""
+    try:
+        return sock.recv(size)
+    except BlockingIOError:
+        return None
+
+
+def receive_all(sock):
+    return list(iter(lambda: receive(sock), None))
+
+
+def ping_once(host, address, seconds=20):
+    """An echo request is answered: sent again as `ping` would until it is."""
+    family = ("-6",) if ":" in address else ()
+    words = "ping", *family, "-q", "-c", "1", "-W", "1", address
+    with host.inside():
+        wait_until(
+            lambda: subprocess.run(
+                words, stdout=subprocess.DEVNULL, check=False
+            ).returncode
+            == 0,
+            seconds,
+            "ping %s from %s" % (address, host.name),
+        )
+
+
+def drops_since(before, after):
+    """The counters that moved."""
+    moved = {name: after[name] - before.get(name, 0) for name in after}
+    return {name: count for name, count in moved.items() if count}

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A host that speaks Netveil in Python (veilproto), against the real module.
+
+It lives in a namespace where the module has no peers, and so sees what the wire
+brings: handshakes and sealed packets, as UDP.
+"""
+
+import socket
+import time
+
+import packets
+import veilproto
+from ktap import wait_until
+from veilproto import PORT, Initiator, ProtocolError, Responder
+
+
+class PythonPeer:
+    """The far end of the module on `module_host`, at `host`'s addresses."""
+
+    def __init__(self, host, me, module_host, module_key, psks=()):
+        self.host, self.me = host, me
+        self.module_host, self.module_key = module_host, module_key
+        self.psks = tuple(psks)
+        self.sockets = {address: host.udp(address, PORT) for address in host.addresses}
+        self.lane_sockets = {}
+        self.session = None
+        self.waiting = []
+
+    def close(self):
+        for sock in *self.sockets.values(), *self.lane_sockets.values():
+            sock.close()
+
+    def remote_of(self, local):
+        """The module's address of the same family, at the same place."""
+        family = ":" in local
+        mine = [a for a in self.host.addresses if (":" in a) == family]
+        theirs = [a for a in self.module_host.addresses if (":" in a) == family]
+        return theirs[min(mine.index(local), len(theirs) - 1)]
+
+    # Messages
+
+    def send(self, message, lane=0, local=None, remote=None):
+        local = local or self.host.v4
+        sock = self.sockets[local] if lane == 0 else self.lane_socket(local, lane)
+        sock.sendto(message, (remote or self.remote_of(local), PORT))
+
+    def lane_socket(self, local, lane):
+        key = local, lane
+        if key not in self.lane_sockets:
+            self.lane_sockets[key] = self.host.udp(local, PORT + lane)
+        return self.lane_sockets[key]
+
+    def poll(self):
+        """Take what came: (local address, source, message) in self.waiting."""
+        for local, sock in self.sockets.items():
+            while True:
+                try:
+                    message, source = sock.recvfrom(65535)
+                except BlockingIOError:
+                    break
+                self.waiting.append((local, source[0], source[1], message))
+        return self.waiting
+
+    def take(self, kind):
+        """The oldest message of a kind that came, or None."""
+        for place, entry in enumerate(self.poll()):
+            if entry[3][:1] == bytes([kind]):
+                return self.waiting.pop(place)
+        return None
+
+    def count(self, kind):
+        """How many messages of a kind wait."""
+        return sum(entry[3][:1] == bytes([kind]) for entry in self.poll())
+
+    def wait(self, kind, seconds=10):
+        what = "a message of type %d from the module" % kind
+        return wait_until(lambda: self.take(kind), seconds, what)
+
+    def forget(self):
+        self.poll()
+        self.waiting.clear()
+
+    # Handshakes
+
+    def initiator(self, **forged):
+        local = forged.pop("local", self.host.v4)
+        forged.setdefault("psks", self.psks)
+        remote = self.remote_of(local)
+        me = forged.pop("me", self.me)
+        return Initiator(me, self.module_key, local, remote, **forged)
+
+    def initiate(self, seconds=10, local=None, confirm=True, **forged):
+        """A whole handshake as initiator: the new session."""
+        local = local or self.host.v4
+        initiator = self.initiator(local=local, **forged)
+        self.send(initiator.initiation(), local=local)
+        self.session = self.finish(initiator, seconds)
+        if confirm:
+            self.send_keepalive(local)
+        return self.session
+
+    def finish(self, initiator, seconds=10):
+        """The session of the response to an initiation of ours."""
+
+        def answered():
+            entry = self.take(veilproto.RESPONSE)
+            if entry is None:
+                return None
+            try:
+                return initiator.finish(entry[3])[0]
+            except ProtocolError:
+                return None
+
+        return wait_until(answered, seconds, "a response from the module")
+
+    def wait_initiation(self, seconds=10):
+        """The module's next initiation, read and found right."""
+        _, _, _, message = self.wait(veilproto.INITIATION, seconds)
+        return Responder(self.me, message)
+
+    def respond(self, responder=None, local=None, seconds=10, **forged):
+        """Answer the module's initiation: the new session."""
+        responder = responder or self.wait_initiation(seconds)
+        local = local or self.host.v4
+        psk = forged.pop("psk", self.psk_of(responder))
+        message, session = responder.response(
+            local, self.remote_of(local), psk, **forged
+        )
+        self.send(message, local=local)
+        self.session = session
+        return session
+
+    def psk_of(self, responder):
+        offered = [p for p in self.psks if veilproto.psk_id(p) in responder.psk_ids]
+        return offered[0] if offered else None
+
+    # Data
+
+    def send_keepalive(self, local=None, session=None):
+        local = local or self.host.v4
+        session = session or self.session
+        self.send(session.keepalive(local, self.remote_of(local)), local=local)
+
+    def seal_udp(self, sport, dport, payload, local=None, session=None, **more):
+        """A sealed UDP datagram to the module's host."""
+        local = local or self.host.v4
+        ends = local, self.remote_of(local)
+        segment = packets.udp(*ends, sport, dport, payload)
+        return (session or self.session).seal(*ends, packets.UDP, segment, **more)
+
+    def send_udp(self, sport, dport, payload, local=None, lane=0, **more):
+        message = self.seal_udp(sport, dport, payload, local, lane=lane, **more)
+        self.send(message, lane, local)
+
+    def take_data(self, session=None):
+        """The next packet that opens: (next header, L4 bytes), a keepalive as
+        (None, b""); None if nothing came. What does not open fails the test."""
+        entry = self.take(veilproto.DATA)
+        if entry is None:
+            return None
+        local, source, _, message = entry
+        return (session or self.session).open(source, local, message)
+
+    def take_udp(self, session=None):
+        """The payload of the next sealed UDP datagram, keepalives skipped."""
+        while True:
+            opened = self.take_data(session)
+            if opened is None:
+                return None
+            if opened[0] == packets.UDP:
+                return packets.parse_udp(opened[1]).payload
+            if opened[0] in (4, 41):
+                raise AssertionError("a datagram that fits came in tunnel mode")
+
+    def wait_udp(self, seconds=10, session=None):
+        what = "a sealed datagram from the module"
+        return wait_until(lambda: self.take_udp(session), seconds, what)
+
+
+def identities(ordered=True):
+    """Two key pairs, the first with the smaller public key if ordered."""
+    pair = [veilproto.Identity(), veilproto.Identity()]
+    return sorted(pair, key=lambda i: i.public) if ordered else pair
+
+
+def boottime():
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def socket_receives(sock, wanted, seconds=10):
+    """Wait until a socket gets the wanted datagram; what came before it."""
+    got = []
+
+    def arrived():
+        while True:
+            try:
+                got.append(sock.recv(65535))
+            except (BlockingIOError, socket.timeout):
+                return False
+            if got[-1] == wanted:
+                return True
+
+    wait_until(arrived, seconds, "the datagram %r" % wanted[:40])
+    return got[:-1]

@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=150
+"""What an attacker on the path sends is dropped, counted by its reason, and never
+delivered (PROTOCOL sections 1, 4 and 5; invariants 2 and 6).
+
+The module is on alpha; its peer is played in Python on beta, with the session's
+own keys, so that every packet is wrong in one place only. After each wrong packet
+a right one follows the same way: when that has arrived, the other has not.
+"""
+
+import os
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import pypeer
+import veilproto
+import wire
+from hosts import alpha, beta, drops_since, receive_all
+from ktap import case, check, check_equal, wait_until
+from packets import ICMPV6, TCP, UDP
+
+APP = 7000
+WINDOW = 2048
+A2, B2 = ("10.9.0.3", "fd09::3"), ("10.9.0.4", "fd09::4")
+state = {}
+
+
+def set_up():
+    """alpha with the module, a Python peer on beta, a second address on each."""
+    hosts.set_up()
+    hosts.ip_batch(alpha, *("addr add %s dev eth0 %s" % a for a in second(A2)))
+    hosts.ip_batch(beta, *("addr add %s dev eth0 %s" % a for a in second(B2)))
+    beta.addresses += B2
+    alpha.addresses += A2
+    state["app"] = {a: alpha.udp(a, APP) for a in alpha.addresses}
+    macs = beta.mac(), alpha.mac()
+    state["wire"] = wire.Injector(hosts.wire, "wa", *macs)
+    state["alpha"], state["me"] = pypeer.identities()
+    connect()
+
+
+def second(addresses):
+    return (addresses[0] + "/24", ""), (addresses[1] + "/64", "nodad")
+
+
+def connect():
+    """A fresh configuration on alpha and a session with the Python peer."""
+    alpha.control.flush()
+    if "peer" in state:
+        state["peer"].close()
+    alpha.control.set_private_key(state["alpha"].private)
+    alpha.control.add_peer(state["me"].public, *beta.addresses)
+    peer = pypeer.PythonPeer(beta, state["me"], alpha, state["alpha"].public)
+    state["peer"] = peer
+    peer.initiate()
+    wait_until(alpha.is_up, 10, "a session")
+    return peer
+
+
+def arrives(payload, local=None):
+    """The payload reaches alpha's socket, sealed and sent as an honest peer
+    would; returns what came to any socket before it."""
+    peer = state["peer"]
+    local = local or beta.v4
+    peer.send_udp(APP, APP, payload, local)
+    sock = state["app"][peer.remote_of(local)]
+    before = pypeer.socket_receives(sock, payload)
+    for each in state["app"].values():
+        before += receive_all(each)
+    return before
+
+
+def refused(reason, send, local=None):
+    """send() gets nothing delivered and adds one to one drop counter."""
+    before = alpha.drops()
+    send()
+
+    def moved():
+        return drops_since(before, alpha.drops())
+
+    wait_until(moved, 10, "a drop for " + reason)
+    check_equal(arrives(b"right", local), [], "delivered before the right packet")
+    check_equal(moved(), {reason: 1}, "drop counters that moved")
+
+
+def plaintext(ends, identifier):
+    """An echo request, a datagram and a SYN in clear between ends."""
+    icmp = packets.echo_request(*ends, identifier, b"clear")
+    yield packets.ip(*ends, packets.icmp_protocol(ends[0]), icmp)
+    yield packets.ip(*ends, UDP, packets.udp(*ends, APP, APP, b"clear"))
+    yield packets.ip(*ends, TCP, packets.tcp_syn(*ends, 4000 + identifier, 9))
+
+
+def answers_in_clear(tap, ends):
+    """Echo replies and TCP answers from alpha that the tap saw."""
+    found = [p for p in tap.packets() if (p.destination, p.source) == ends]
+    return {p.protocol for p in found} & {packets.ICMP, ICMPV6, TCP}
+
+
+@case("injected plaintext is delivered without a peer: the control")
+def control_of_plaintext():
+    alpha.control.flush()
+    for ends in (beta.v4, alpha.v4), (beta.v6, alpha.v6):
+        tap = wire.Tap(hosts.wire)
+        for packet in plaintext(ends, 1):
+            state["wire"].packet(packet)
+        pypeer.socket_receives(state["app"][ends[1]], b"clear")
+        wanted = {packets.icmp_protocol(ends[0]), TCP}
+        wait_until(lambda: answers_in_clear(tap, ends) == wanted, 10, "answers")
+        tap.close()
+    connect()
+
+
+@case("plaintext with the peer's source address is dropped: echo, UDP, SYN, v4, v6")
+def plaintext_in():
+    for number, local in enumerate((beta.v4, beta.v6)):
+        ends = local, state["peer"].remote_of(local)
+        tap = wire.Tap(hosts.wire)
+        for packet in plaintext(ends, 10 + number):
+            refused("plaintext_in", lambda: state["wire"].packet(packet), local)
+        check_equal(answers_in_clear(tap, ends), set(), "answers in clear")
+        tap.close()
+
+
+@case("plaintext in fragments is dropped, v4 and v6")
+def plaintext_fragments():
+    ends = beta.v4, alpha.v4
+    segment = packets.udp(*ends, APP, APP, b"f" * 800)
+    parts = packets.fragments_v4(*ends, UDP, segment, 400, 77)
+    before = alpha.drops()["plaintext_in"]
+    for part in parts:
+        state["wire"].packet(part)
+    wait_until(lambda: alpha.drops()["plaintext_in"] > before, 10, "plaintext_in")
+    check_equal(arrives(b"after fragments"), [], "delivered")
+    ends = beta.v6, alpha.v6
+    segment = packets.udp(*ends, APP, APP, b"f" * 800)
+    before = alpha.drops()["plaintext_in"]
+    for offset in 0, 400:
+        more = int(offset == 0)
+        head = struct.pack(">BxHI", UDP, offset | more, 9)
+        part = head + segment[offset : offset + 400 if more else None]
+        state["wire"].packet(packets.ipv6(*ends, packets.FRAGMENT, part))
+    wait_until(lambda: alpha.drops()["plaintext_in"] > before, 10, "plaintext_in")
+    check_equal(arrives(b"after fragments", beta.v6), [], "delivered")
+
+
+@case("one flipped bit anywhere: refused by its reason, both AEADs")
+def flipped_bits():
+    peer = state["peer"]
+    places = [(0, 1, "malformed"), (1, 0x08, "malformed"), (1, 0x80, "malformed")]
+    places += [(2, 0x80, "wrong_lane"), (3, 1, "not_authentic")]
+    places += [(4, 1, "unknown_index"), (8, 1, "not_authentic")]
+    places += [(14, 1, "not_authentic"), (16, 1, "not_authentic")]
+    places += [(24, 0x40, "not_authentic"), (-17, 1, "not_authentic")]
+    places += [(-16, 1, "not_authentic"), (-1, 0x80, "not_authentic")]
+    for aead in veilproto.AEADS:
+        alpha.control.set_cipher(aead)
+        peer.initiate()
+        check_equal(peer.session.aead, aead, "AEAD")
+        for place, bit, reason in places:
+            message = wire.flip(peer.seal_udp(APP, APP, b"flipped"), place, bit)
+            refused(reason, lambda: peer.send(message))
+
+
+@case("a truncated packet is refused")
+def truncated():
+    peer = state["peer"]
+    message = peer.seal_udp(APP, APP, b"truncated")
+    for length in len(message) - 1, len(message) - 16, 32:
+        refused("not_authentic", lambda: peer.send(message[:length]))
+    for length in 31, 16, 15, 4, 1, 0:
+        refused("malformed", lambda: peer.send(message[:length]))
+    refused("not_authentic", lambda: peer.send(message + b"\0"))
+
+
+@case("a data packet is delivered once, out of order within the window only")
+def replayed():
+    peer = state["peer"]
+    first = peer.seal_udp(APP, APP, b"once", lane=1, counter=5)
+    peer.send(first, lane=1)
+    pypeer.socket_receives(state["app"][alpha.v4], b"once")
+    refused("replayed", lambda: peer.send(first, lane=1))
+    refused("replayed", lambda: peer.send(first, lane=2))
+    late = peer.seal_udp(APP, APP, b"late", lane=1, counter=3)
+    peer.send(late, lane=1)
+    pypeer.socket_receives(state["app"][alpha.v4], b"late")
+    for counter, payload in ((5 + WINDOW + 500, b"far"), (600, b"in")):
+        peer.send_udp(APP, APP, payload, lane=1, counter=counter)
+        pypeer.socket_receives(state["app"][alpha.v4], payload)
+    old = peer.seal_udp(APP, APP, b"old", lane=1, counter=500)
+    refused("replayed", lambda: peer.send(old, lane=1))
+    peer.session.counters[1] = 5 + WINDOW + 500
+
+
+@case("a forged counter does not move the replay window")
+def window_stays():
+    peer = state["peer"]
+    forged = wire.flip(peer.seal_udp(APP, APP, b"x", lane=3, counter=1 << 40), -1)
+    refused("not_authentic", lambda: peer.send(forged, lane=3))
+    peer.send_udp(APP, APP, b"low counter", lane=3, counter=0)
+    pypeer.socket_receives(state["app"][alpha.v4], b"low counter")
+
+
+def readdress(message, sport, ends):
+    """Sent from and to these addresses, whatever it was sealed for."""
+    state["wire"].udp(*ends, sport, veilproto.PORT, message)
+
+
+@case("outer addresses swapped within the peer's set are refused, equal checksums")
+def swapped_addresses():
+    peer = state["peer"]
+    for first, second_b, target, second_a in (
+        (beta.v4, B2[0], alpha.v4, A2[0]),
+        (beta.v6, B2[1], alpha.v6, A2[1]),
+    ):
+        sealed_for = first, second_a
+        sent_as = second_b, target
+        segment = packets.udp(*sealed_for, APP, APP, b"swapped")
+        for ends, expected in ((sent_as, "not_authentic"), (sealed_for, None)):
+            message = peer.session.seal(*sealed_for, UDP, segment)
+            sums = {
+                packets.udp(*e, veilproto.PORT, veilproto.PORT, message)[6:8]
+                for e in (sealed_for, sent_as)
+            }
+            check_equal(len(sums), 1, "UDP checksums of both addressings")
+            if expected:
+                refused(
+                    expected, lambda: readdress(message, veilproto.PORT, ends), first
+                )
+            else:
+                readdress(message, veilproto.PORT, ends)
+                pypeer.socket_receives(state["app"][second_a], b"swapped")
+
+
+@case("a live index from an address that is not its peer's is refused")
+def wrong_source():
+    peer, other = state["peer"], veilproto.Identity()
+    strangers = {"10.9.0.99": "stranger", "10.9.0.5": "wrong_source"}
+    alpha.control.add_peer(other.public, "10.9.0.5")
+    for source, reason in strangers.items():
+        ends = source, alpha.v4
+        segment = packets.udp(*ends, APP, APP, b"stranger")
+        message = peer.session.seal(*ends, UDP, segment)
+        refused(reason, lambda: readdress(message, veilproto.PORT, ends))
+    alpha.control.delete_peer(other.public)
+
+
+@case("IPv4 options and IPv6 extension headers on a transport packet are refused")
+def options():
+    peer = state["peer"]
+    router_alert, nops = bytes([0x94, 4, 0, 0]), bytes([1, 1, 1, 0])
+    for added in router_alert, nops:
+        message = peer.seal_udp(APP, APP, b"options")
+        ends = beta.v4, alpha.v4
+        outer = packets.udp(*ends, veilproto.PORT, veilproto.PORT, message)
+        packet = packets.ipv4(*ends, UDP, outer, options=added)
+        refused("ip_options", lambda: state["wire"].packet(packet))
+    ends = beta.v6, alpha.v6
+    padding = bytes([UDP, 0, 1, 4, 0, 0, 0, 0])
+    for kind in packets.HOP_BY_HOP, packets.DSTOPTS:
+        message = peer.seal_udp(APP, APP, b"options", beta.v6)
+        outer = packets.udp(*ends, veilproto.PORT, veilproto.PORT, message)
+        packet = packets.ipv6(*ends, kind, padding + outer)
+        refused("plaintext_in", lambda: state["wire"].packet(packet), beta.v6)
+        message = peer.seal_udp(APP, APP, b"none added", beta.v6)
+        outer = packets.udp(*ends, veilproto.PORT, veilproto.PORT, message)
+        state["wire"].packet(packets.ipv6(*ends, UDP, outer))
+        pypeer.socket_receives(state["app"][alpha.v6], b"none added")
+
+
+@case("a UDP length other than the IP payload's is refused")
+def udp_length():
+    peer = state["peer"]
+    for ends in (beta.v4, alpha.v4), (beta.v6, alpha.v6):
+        for extra, forged in ((b"", -1), (b"", 4), (b"trailing", 0)):
+            message = peer.seal_udp(APP, APP, b"length", ends[0])
+            length = 8 + len(message) + forged
+            ports = veilproto.PORT, veilproto.PORT
+            outer = packets.udp(*ends, *ports, message, length) + extra
+            packet = packets.ip(*ends, UDP, outer)
+            refused("malformed", lambda: state["wire"].packet(packet), ends[0])
+
+
+@case("a lane or counter beyond what the session has is refused")
+def limits():
+    peer = state["peer"]
+    message = peer.seal_udp(APP, APP, b"lane", lane=peer.session.lanes)
+    refused("wrong_lane", lambda: peer.send(message))
+    alpha.control.set_cipher(veilproto.CHACHA20_POLY1305)
+    peer.initiate()
+    message = peer.seal_udp(APP, APP, b"counter", counter=1 << 61)
+    refused("limit_reached", lambda: peer.send(message))
+
+
+@case("what a transport packet may not carry inside is refused")
+def bad_inner():
+    peer = state["peer"]
+    ends = beta.v4, alpha.v4
+    for next_header in 0, 4, 41, 43, 44, 60:
+        body = packets.udp(*ends, APP, APP, b"inner")
+        message = peer.session.seal(*ends, next_header, body)
+        refused("bad_inner", lambda: peer.send(message))
+    addresses = veilproto.packed(*ends)
+    for plaintext_bytes in b"\x11", b"\xff\x11", b"\x01\x11":
+        message = peer.session.seal_message(plaintext_bytes, addresses)
+        refused("bad_inner", lambda: peer.send(message))
+
+
+@case("a keepalive is counted and not delivered, a replayed one refused")
+def keepalive():
+    peer = state["peer"]
+    message = peer.session.keepalive(beta.v4, alpha.v4, lane=2)
+    before = alpha.drops()
+    peer.send(message, lane=2)
+    check_equal(arrives(b"after keepalive"), [], "delivered")
+    check_equal(drops_since(before, alpha.drops()), {}, "drops")
+    refused("replayed", lambda: peer.send(message, lane=2))
+
+
+@case("a forged CLOSE ends nothing")
+def forged_close():
+    peer = state["peer"]
+    message = peer.session.keepalive(beta.v4, alpha.v4)
+    closing = wire.flip(message, 1, veilproto.CLOSE)
+    refused("not_authentic", lambda: peer.send(closing))
+    check(alpha.is_up(), "the session is still there")
+
+
+@case("unknown types and cookie replies are dropped")
+def other_types():
+    peer = state["peer"]
+    for kind in 0, veilproto.COOKIE, 5, 255:
+        refused("malformed", lambda: peer.send(bytes([kind]) + bytes(99)))
+
+
+ktap.run(set_up)

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=150
+"""Hosts come and go: a peer that restarts, a link that goes down, 200 peers, a
+namespace deleted under load. Sessions come back by themselves, and nothing is
+ever in clear meanwhile.
+"""
+
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import genl
+import hosts
+import ktap
+import pypeer
+import wire
+from hosts import Host, alpha, beta, command, receive, receive_all
+from ktap import case, check, check_equal, note, wait_until
+from veilproto import Identity
+
+APP = 7000
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+OURS = alpha.addresses + beta.addresses
+# What a user would call at once, on an emulated CPU.
+SECONDS = 6
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    state["a"], state["b"] = Identity(), Identity()
+    for host in alpha, beta:
+        with host.inside():
+            keep = "/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down"
+            with open(keep, "w", encoding="ascii") as file:
+                file.write("1")
+    state["inbox"] = {a: h.udp(a, APP) for h in (alpha, beta) for a in h.addresses}
+
+
+def say(source, target):
+    state["inbox"][source].sendto(MARKER, (target, APP))
+
+
+def arrives(source, target, seconds=SECONDS):
+    """Sends until something arrives; how long that took."""
+    start = time.monotonic()
+    receive_all(state["inbox"][target])
+
+    def arrived():
+        hosts.offer(state["inbox"][source], MARKER, (target, APP))
+        return receive(state["inbox"][target])
+
+    wait_until(arrived, seconds, "%s hears %s" % (target, source), every=0.1)
+    return time.monotonic() - start
+
+
+def both_ways(seconds=SECONDS):
+    spent = arrives(alpha.v4, beta.v4, seconds), arrives(beta.v6, alpha.v6, seconds)
+    note("after %.1f and %.1f s" % spent)
+
+
+def configure():
+    hosts.make_peers(state["a"], state["b"])
+
+
+def crash(host):
+    """All that the host's module knew is gone, and it had no time to say so."""
+    with wire.Relay(hosts.wire) as relay:
+        relay.rule = lambda to, frame: []
+        host.control.flush()
+        if host is beta:
+            hosts.make_peer(beta, state["b"], state["a"].public, alpha)
+        else:
+            hosts.make_peer(alpha, state["a"], state["b"].public, beta)
+        time.sleep(0.2)
+
+
+@case("a peer that crashed and restarted is back in seconds, whoever speaks first")
+def peer_restarts():
+    for host, first in (
+        (beta, (alpha, beta)),
+        (beta, (beta, alpha)),
+        (alpha, (alpha, beta)),
+    ):
+        configure()
+        both_ways()
+        tap = wire.Tap(hosts.wire)
+        crash(host)
+        for source, target in (first, first[::-1]):
+            note("%.1f s" % arrives(source.v4, target.v4))
+        wire.only_netveil(tap.frames(), OURS, (MARKER,))
+        tap.close()
+
+
+@case("a peer that leaves in order says so, and the session ends at once")
+def close_is_heard():
+    configure()
+    both_ways()
+    beta.control.flush()
+    wait_until(lambda: not alpha.is_up(), 3, "alpha's session has ended")
+
+
+@case("a peer of before the module was reloaded is asked for a new session")
+def module_reloaded():
+    hosts.flush_all()
+    hosts.make_peer(alpha, state["a"], state["b"].public, beta)
+    peer = pypeer.PythonPeer(beta, state["b"], alpha, state["a"].public)
+    old = peer.initiate()
+    peer.send_udp(APP, APP, b"before")
+    pypeer.socket_receives(state["inbox"][alpha.v4], b"before")
+    alpha.control.flush()
+    hosts.unload_module()
+    hosts.load_module()
+    hosts.make_peer(alpha, state["a"], state["b"].public, beta)
+    peer.forget()
+    start = time.monotonic()
+
+    def asked():
+        peer.send_udp(APP, APP, b"sealed long ago", session=old)
+        return peer.take(pypeer.veilproto.INITIATION)
+
+    _, _, _, message = wait_until(asked, SECONDS, "an initiation", every=0.2)
+    peer.respond(pypeer.Responder(peer.me, message))
+    peer.send_udp(APP, APP, b"after")
+    pypeer.socket_receives(state["inbox"][alpha.v4], b"after")
+    note("after %.1f s" % (time.monotonic() - start))
+    peer.close()
+
+
+@case("a link that goes down and up again: traffic goes on")
+def link_flaps():
+    configure()
+    both_ways()
+    tap = wire.Tap(hosts.wire)
+    for host in alpha, beta:
+        hosts.ip_batch(host, "link set eth0 down")
+        hosts.offer(state["inbox"][alpha.v4], MARKER, (beta.v4, APP))
+        hosts.ip_batch(host, "link set eth0 up")
+        both_ways()
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+
+
+@case("a device that is deleted with packets waiting for a session")
+def device_deleted():
+    hosts.flush_all()
+    hosts.ip_batch(
+        alpha,
+        "link add away0 type veth peer name away1",
+        "addr add 10.8.0.1/24 dev away0",
+        "link set away0 up",
+        "link set away1 up",
+        "neigh add 10.8.0.2 lladdr 02:00:00:00:00:02 dev away0",
+    )
+    alpha.control.set_private_key(state["a"].private)
+    alpha.control.add_peer(Identity().public, "10.8.0.2")
+    sender = alpha.udp("10.8.0.1")
+    for _ in range(20):
+        hosts.offer(sender, MARKER, ("10.8.0.2", APP))
+    wait_until(lambda: alpha.peer()["queued"] == 20, 5, "20 packets wait")
+    hosts.ip_batch(alpha, "link del away0")
+    wait_until(lambda: alpha.peer()["queued"] == 0, 5, "no packet waits")
+    sender.close()
+
+
+@case("packets that wait when the peer is removed are dropped, not sent in clear")
+def removed_while_waiting():
+    hosts.flush_all()
+    hosts.make_peer(alpha, state["a"], state["b"].public, beta)
+    tap = wire.Tap(hosts.wire)
+    for _ in range(20):
+        say(alpha.v4, beta.v4)
+    wait_until(lambda: alpha.peer()["queued"] == 20, 5, "20 packets wait")
+    before = alpha.drops()
+    alpha.control.delete_peer(state["b"].public)
+    moved = hosts.drops_since(before, alpha.drops())
+    check_equal(moved, {"policy_changed": 20}, "drop counters that moved")
+    say(alpha.v4, beta.v4)
+    pypeer.socket_receives(state["inbox"][beta.v4], MARKER)
+    seen = [frame for frame in tap.frames() if MARKER in frame]
+    check_equal(len(seen), 1, "frames in clear: the one sent after")
+    tap.close()
+
+
+def many_hosts(count):
+    """beta with more addresses, and a Python peer with its own key at each."""
+    names = ["10.9.%d.%d" % (1 + i // 100, 1 + i % 100) for i in range(count)]
+    hosts.ip_batch(beta, *("addr add %s/32 dev eth0" % name for name in names))
+    hosts.ip_batch(alpha, "route add 10.9.0.0/16 dev eth0")
+    hosts.ip_batch(beta, "route add 10.9.0.0/16 dev eth0")
+    key = state["a"].public
+    return [
+        pypeer.PythonPeer(Host("beta", name), Identity(), alpha, key) for name in names
+    ]
+
+
+@case("200 peers, each with its own key and session")
+def many_peers():
+    hosts.flush_all()
+    alpha.control.set_private_key(state["a"].private)
+    peers = many_hosts(200)
+    sender = alpha.udp(alpha.v4, 0)
+    sender.setblocking(True)
+    for peer in peers:
+        alpha.control.add_peer(peer.me.public, peer.host.v4)
+        sender.sendto(b"for " + peer.me.public, (peer.host.v4, APP))
+    waiting = set(peers)
+
+    def answered():
+        for peer in list(waiting):
+            entry = peer.take(pypeer.veilproto.INITIATION)
+            if entry:
+                peer.respond(pypeer.Responder(peer.me, entry[3]))
+            if peer.session and peer.take_udp() == b"for " + peer.me.public:
+                waiting.discard(peer)
+        return not waiting
+
+    wait_until(answered, 60, "every peer got its own datagram")
+    states = [peer["state"] for peer in alpha.control.peers().values()]
+    check_equal(states, [genl.STATE_UP] * 200, "states of the peers")
+    receiver = alpha.udp(alpha.v4, 0)
+    port = receiver.getsockname()[1]
+    for peer in peers:
+        peer.send_udp(APP, port, peer.me.public)
+    got = set()
+    wait_until(
+        lambda: got.update(receive_all(receiver)) or len(got) == 200,
+        20,
+        "a datagram of every peer",
+    )
+    check_equal(got, {peer.me.public for peer in peers}, "datagrams by peer")
+    shown = alpha.veil("show")
+    check(all(peer.host.v4 in shown for peer in peers), "veil show lists them")
+    for peer in peers:
+        peer.close()
+    alpha.control.flush()
+    check_equal(alpha.control.peers(), {}, "peers after flush")
+
+
+FLOOD = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+print("ready", flush=True)
+while True:
+    try:
+        s.sendto(b"%s" * 20, ("%s", 7000))
+    except OSError:
+        pass
+"""
+
+
+def delete_under_load(answering):
+    """gamma floods beta when it is deleted: with a session, or with none and a
+    queue that is full."""
+    gamma, me = hosts.add_gamma(), Identity()
+    hosts.flush_all()
+    hosts.make_peer(gamma, me, state["b"].public, beta)
+    if answering:
+        hosts.make_peer(beta, state["b"], me.public, gamma)
+    tap = wire.Tap(hosts.wire, "wg")
+    text = FLOOD % (MARKER.decode(), beta.v4)
+    flood = gamma.start("python3", "-c", text, stdout=-1)
+    flood.stdout.readline()
+    if answering:
+        wait_until(lambda: receive(state["inbox"][beta.v4]), 20, "the flood arrives")
+    else:
+        wait_until(lambda: gamma.drops()["queue_full"] > 100, 20, "the queue is full")
+    gamma.forget_control()
+    mac = gamma.mac()
+    command("ip", "netns", "del", "gamma")
+    flood.kill()
+    flood.wait()
+    flood.stdout.close()
+    wait_until(lambda: not wire_has("wg"), 10, "the namespace is gone")
+    frames = [f for f in tap.kept + tap.take() if f[6:12] == mac]
+    judge = wire.only_netveil(frames, (gamma.v4, gamma.v6) + beta.addresses, (MARKER,))
+    check(bool(judge.messages[4]) == answering, "data messages", judge.messages)
+    receive_all(state["inbox"][beta.v4])
+    beta.control.flush()
+
+
+def wire_has(device):
+    with hosts.wire.inside(), open("/proc/thread-self/net/dev", encoding="ascii") as f:
+        return device + ":" in f.read()
+
+
+@case("a namespace deleted under load, with a session and without")
+def namespace_deleted():
+    for _ in range(2):
+        delete_under_load(answering=True)
+        delete_under_load(answering=False)
+    configure()
+    both_ways()
+
+
+ktap.run(set_up)

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=200 uml-debug=no
+"""Loaded and unloaded 50 times under traffic: what is protected is never in
+clear, unloading is refused while it would end protection, and no memory is
+left behind.
+"""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import wire
+from hosts import alpha, beta, receive_all
+from ktap import case, check, check_equal, note, wait_until
+from veilproto import Identity
+
+APP = 7000
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+OURS = alpha.addresses + beta.addresses
+CYCLES, WARM_UP = 50, 10
+# A page for each cycle.
+LEAK_KIB = 4 * (CYCLES - WARM_UP)
+state = {}
+
+
+class Traffic:
+    """Datagrams both ways all the time; marked while `marked` is set."""
+
+    def __init__(self):
+        self.pairs = []
+        for source, target in (alpha, beta), (beta, alpha):
+            for one, other in zip(source.addresses, target.addresses):
+                self.pairs.append((source.udp(one), target.udp(other, APP), other))
+        self.marked = self.stopped = False
+        self.arrived = [0] * len(self.pairs)
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopped:
+            with self.lock:
+                text = MARKER if self.marked else b"clear"
+                for sender, _, address in self.pairs:
+                    hosts.offer(sender, text, (address, APP))
+            for number, (_, receiver, _) in enumerate(self.pairs):
+                self.arrived[number] += receive_all(receiver).count(MARKER)
+            time.sleep(0.005)
+
+    def mark(self, marked):
+        """From the next datagram on; the last one has been sent when this
+        returns."""
+        with self.lock:
+            self.marked = marked
+
+    def flows(self):
+        """Wait until marked datagrams arrive in every direction."""
+        before = list(self.arrived)
+        wait_until(
+            lambda: all(now > then for now, then in zip(self.arrived, before)),
+            20,
+            "marked datagrams in every direction",
+        )
+
+    def stop(self):
+        self.stopped = True
+        self.thread.join()
+
+
+def set_up():
+    hosts.topology_up()
+    state["a"], state["b"] = Identity(), Identity()
+
+
+def kept_kib():
+    """Memory that the kernel holds and cannot give back."""
+    gc.collect()
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+        file.write("3")
+    with open("/proc/meminfo", encoding="ascii") as file:
+        info = dict(line.split(":") for line in file)
+    names = "SUnreclaim", "Percpu", "VmallocUsed", "KernelStack"
+    return sum(int(info[name].split()[0]) for name in names if name in info)
+
+
+def rmmod():
+    done = subprocess.run(
+        ["rmmod", "netveil"], stderr=subprocess.PIPE, text=True, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@case("unloading is refused while peers are protected, and protection goes on")
+def unload_refused():
+    hosts.load_module()
+    hosts.make_peers(state["a"], state["b"])
+    tap, traffic = wire.Tap(hosts.wire), Traffic()
+    traffic.mark(True)
+    traffic.flows()
+    code, text = rmmod()
+    check(code != 0 and "in use" in text, "rmmod is refused", code, text)
+    traffic.flows()
+    traffic.stop()
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+    hosts.flush_all()
+    hosts.unload_module()
+
+
+@case("50 times: load, configure, traffic, flush, unload; memory stays the same")
+def cycles():
+    traffic, tap = Traffic(), wire.Tap(hosts.wire)
+    for cycle in range(CYCLES):
+        if cycle == WARM_UP:
+            before = kept_kib()
+        hosts.load_module()
+        hosts.make_peers(state["a"], state["b"])
+        traffic.mark(True)
+        # Every other time the flush meets packets that wait for a session.
+        if cycle % 2 == 0:
+            traffic.flows()
+        traffic.mark(False)
+        hosts.flush_all()
+        hosts.unload_module()
+        leaked = [frame for frame in tap.take() if MARKER in frame]
+        check_equal(leaked, [], "marked frames in clear in cycle %d" % cycle)
+    traffic.stop()
+    tap.close()
+    # Freeing waits for grace periods and workers.
+    what = "memory is back to %d KiB and less than %d more" % (before, LEAK_KIB)
+    wait_until(lambda: kept_kib() < before + LEAK_KIB, 10, what, every=0.5)
+    note("%d KiB more after %d cycles" % (kept_kib() - before, CYCLES - WARM_UP))
+
+
+ktap.run(set_up)
