@@ -69,8 +69,11 @@ static void __exit veil_exit(void)
 {
 	veil_netlink_exit();
 	veil_wipe_exit();
-	veil_nets_exit();
+	/* Goes first: it is told of every device's end, and looks its namespace
+	 * up.
+	 */
 	veil_fence_exit();
+	veil_nets_exit();
 	/* Sessions were freed from works that call_rcu() queued; late crypto
 	 * completions and readers are past our code after these.
 	 */

@@ -92,6 +92,19 @@ static inline struct veil_net *veil_net(const struct net *net)
 	return net_generic(net, veil_net_id);
 }
 
+/* What the packet path runs under, wherever it was entered from. */
+static inline void veil_path_enter(void)
+{
+	local_bh_disable();
+	rcu_read_lock();
+}
+
+static inline void veil_path_leave(void)
+{
+	rcu_read_unlock();
+	local_bh_enable();
+}
+
 static inline void veil_drop_count(struct veil_net *vn, enum veil_drop reason)
 {
 	this_cpu_inc(vn->drops->count[reason]);

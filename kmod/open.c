@@ -347,13 +347,13 @@ static void veil_open_async_done(veil_completion_data_t *data, int err)
 
 	if (err == -EINPROGRESS)
 		return;
-	rcu_read_lock_bh();
+	veil_path_enter();
 	if (veil_open_finish(request, err) == NF_ACCEPT)
 		veil_hooks_continue(request->skb, &request->state);
 	dev_put(dev);
 	/* Last: with it may go the session, the peer and the namespace. */
 	veil_request_free(request);
-	rcu_read_unlock_bh();
+	veil_path_leave();
 }
 
 static unsigned int veil_open_submit(struct veil_request *request,

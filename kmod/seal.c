@@ -284,9 +284,9 @@ static void veil_seal_async_done(veil_completion_data_t *data, int err)
 
 	if (err == -EINPROGRESS)
 		return;
-	rcu_read_lock_bh();
+	veil_path_enter();
 	veil_seal_done(request, err);
-	rcu_read_unlock_bh();
+	veil_path_leave();
 }
 
 static void veil_seal_submit(struct veil_request *request, unsigned int aad_len)

@@ -223,13 +223,13 @@ int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
 	struct sock *sk;
 	int err;
 
-	rcu_read_lock_bh();
-	sk = rcu_dereference_bh(vn->sk[ipv6]);
+	veil_path_enter();
+	sk = veil_socket_sk(vn, ipv6);
 	dst = sk ? veil_socket_dst(vn, &route, source_port, port) :
 		   ERR_PTR(-EAFNOSUPPORT);
 	if (IS_ERR(dst)) {
 		veil_drop(vn, skb, VEIL_DROP_no_route);
-		rcu_read_unlock_bh();
+		veil_path_leave();
 		return PTR_ERR(dst);
 	}
 	skb_dst_set(skb, dst);
@@ -241,7 +241,7 @@ int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
 	veil_socket_udp_header(skb, addrs, source_port, port);
 	err = ipv6 ? veil_socket_out6(vn, skb, addrs) :
 		     veil_socket_out4(vn, skb, addrs);
-	rcu_read_unlock_bh();
+	veil_path_leave();
 	return err;
 }
 

@@ -113,7 +113,7 @@ int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 	struct veil_net *vn = veil_net(net);
 	struct veil_peer *peer;
 
-	rcu_read_lock_bh();
+	veil_path_enter();
 	peer = veil_tx_peer(vn, skb);
 	if (peer) {
 		/* It was confirmed; the outer packet is untracked. */
@@ -122,7 +122,7 @@ int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 	} else {
 		veil_drop(vn, skb, VEIL_DROP_policy_changed);
 	}
-	rcu_read_unlock_bh();
+	veil_path_leave();
 	return 0;
 }
 
@@ -150,7 +150,7 @@ void veil_tx_flush(struct veil_peer *peer)
 	if (skb_queue_empty_lockless(&peer->queue))
 		return;
 	__skb_queue_head_init(&queue);
-	rcu_read_lock_bh();
+	veil_path_enter();
 	if (veil_tx_session(peer)) {
 		spin_lock(&peer->queue.lock);
 		skb_queue_splice_init(&peer->queue, &queue);
@@ -164,7 +164,7 @@ void veil_tx_flush(struct veil_peer *peer)
 		else
 			veil_tx_packet(peer, skb);
 	}
-	rcu_read_unlock_bh();
+	veil_path_leave();
 }
 
 void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason)
@@ -179,11 +179,11 @@ void veil_tx_keepalive(struct veil_peer *peer, u8 flags)
 {
 	struct veil_session *session;
 
-	rcu_read_lock_bh();
+	veil_path_enter();
 	session = veil_tx_session(peer);
 	if (session)
 		veil_seal_keepalive(session, flags);
-	rcu_read_unlock_bh();
+	veil_path_leave();
 }
 
 void veil_tx_session_up(struct veil_peer *peer, bool first)

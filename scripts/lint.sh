@@ -52,7 +52,9 @@ find_checkpatch() {
 
 run_checkpatch() {
 	local files
-	mapfile -t files < <(find kmod -name '*.[ch]' ! -name '*.mod.c' | sort)
+	mapfile -t files < <(find "$NETVEIL_TOP/kmod" -name '*.[ch]' ! -name '*.mod.c' | sort)
+	# it leaves a file behind where it runs
+	cd "$NETVEIL_CACHE/checkpatch"
 	perl "$checkpatch" --no-tree --strict --terse --quiet --no-summary --show-types \
 		--ignore FILE_PATH_CHANGES -f "${files[@]}"
 }

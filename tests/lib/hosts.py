@@ -186,9 +186,14 @@ def make_peer(host, me, other_key, other_host, psk=None):
 
 
 def make_peers(a_identity, b_identity, psk=None):
-    """Both hosts know each other."""
-    make_peer(alpha, a_identity, b_identity.public, beta, psk)
-    make_peer(beta, b_identity, a_identity.public, alpha, psk)
+    """Both hosts know each other. The one with the smaller key comes first: it
+    answers the other's first initiation, so that there is a session at once."""
+    arguments = [
+        (alpha, a_identity, b_identity.public, beta, psk),
+        (beta, b_identity, a_identity.public, alpha, psk),
+    ]
+    for each in sorted(arguments, key=lambda a: a[1].public):
+        make_peer(*each)
 
 
 def flush_all():

@@ -36,15 +36,20 @@ def note(text):
         print("# " + line, flush=True)
 
 
+def shown(value):
+    text = repr(value)
+    return text if len(text) < 500 else text[:500] + "..."
+
+
 def check(condition, what, *details):
     """Fails the case with what should have been, and what was."""
     if not condition:
-        was = ": " + ", ".join(repr(d) for d in details) if details else ""
+        was = ": " + ", ".join(map(shown, details)) if details else ""
         raise AssertionError(what + was)
 
 
 def check_equal(got, wanted, what):
-    check(got == wanted, "%s: got %r, wanted %r" % (what, got, wanted))
+    check(got == wanted, "%s: got %s, wanted %s" % (what, shown(got), shown(wanted)))
 
 
 def wait_until(condition, seconds, what, every=0.02):

@@ -8,6 +8,7 @@ Relay takes the bridge's place and hands every frame to a rule of the test.
 Run as a program, it judges captures given as arguments, or tests itself.
 """
 
+import errno
 import os
 import select
 import socket
@@ -193,6 +194,10 @@ class Tap:
                 frames.append(self.sock.recv(65600))
             except BlockingIOError:
                 break
+            except OSError as error:
+                # Said once when the port is deleted; frames remain.
+                if error.errno != errno.ENETDOWN:
+                    raise
         stats = self.sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
         if struct.unpack("=II", stats)[1]:
             raise AssertionError("the tap lost frames")
@@ -246,13 +251,13 @@ class Relay:
     joined by a thread, and rule(to, frame) says what becomes of each frame.
 
     rule returns the frames to send on to the port `to`, at once; what it keeps
-    it can send later by send(). Without a rule everything passes. `refused`
-    counts frames too long for the wire, which no test should produce.
+    it can send later by send(). Without a rule everything passes. `seen` counts
+    frames, and `refused` those too long for the wire, which no test should make.
     """
 
     def __init__(self, wire, ports=("wa", "wb"), bridge="br0"):
         self.wire, self.ports, self.bridge = wire, ports, bridge
-        self.rule, self.failure, self.refused = None, None, 0
+        self.rule, self.failure, self.seen, self.refused = None, None, 0, 0
         self.stopped = threading.Event()
 
     def __enter__(self):
@@ -299,6 +304,7 @@ class Relay:
     def forward(self, port, others):
         frame = self.sockets[port].recv(65600)
         rule = self.rule
+        self.seen += 1
         frames = rule(others[port], frame) if rule else (frame,)
         for each in frames or ():
             self.send(others[port], each)

@@ -404,10 +404,10 @@ def psk_mismatch():
     for ours, theirs in (PSK, None), (PSK, bytes(32 * [7])):
         peer = fresh(psk=ours, peer_psk=theirs)
         peer.psks = (theirs,) if theirs else ()
-        refused(peer, "psk_mismatch", peer.initiator().initiation())
         say(peer, b"x")
         message, _ = peer.wait_initiation().response(beta.v4, alpha.v4)
         refused(peer, "psk_mismatch", message, DATA)
+        refused(peer, "psk_mismatch", peer.initiator().initiation())
     peer = fresh()
     refused(peer, "psk_mismatch", peer.initiator(psks=(PSK,)).initiation())
 

@@ -31,7 +31,7 @@ state = {}
 
 def set_up():
     hosts.set_up()
-    state["a"], state["b"] = Identity(), Identity()
+    state["a"], state["b"] = pypeer.identities()
     for host in alpha, beta:
         with host.inside():
             keep = "/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down"
@@ -71,11 +71,11 @@ def crash(host):
     with wire.Relay(hosts.wire) as relay:
         relay.rule = lambda to, frame: []
         host.control.flush()
-        if host is beta:
-            hosts.make_peer(beta, state["b"], state["a"].public, alpha)
-        else:
-            hosts.make_peer(alpha, state["a"], state["b"].public, beta)
-        time.sleep(0.2)
+        wait_until(lambda: relay.seen, 5, "the goodbye, which is lost")
+    if host is beta:
+        hosts.make_peer(beta, state["b"], state["a"].public, alpha)
+    else:
+        hosts.make_peer(alpha, state["a"], state["b"].public, beta)
 
 
 @case("a peer that crashed and restarted is back in seconds, whoever speaks first")
@@ -124,6 +124,7 @@ def module_reloaded():
 
     _, _, _, message = wait_until(asked, SECONDS, "an initiation", every=0.2)
     peer.respond(pypeer.Responder(peer.me, message))
+    peer.wait(pypeer.veilproto.DATA)
     peer.send_udp(APP, APP, b"after")
     pypeer.socket_receives(state["inbox"][alpha.v4], b"after")
     note("after %.1f s" % (time.monotonic() - start))

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import genl
 import hosts
 import ktap
+import pypeer
 import wire
 from hosts import alpha, beta, receive_all
 from ktap import case, check, check_equal, wait_until
@@ -34,7 +35,9 @@ def set_up():
         for host in (alpha, beta)
         for address in host.addresses
     }
-    state["a"], state["b"] = Identity(), Identity()
+    # alpha's key is the smaller one, and alpha always comes first: it answers
+    # beta's first initiation (PROTOCOL section 2, crossing initiations).
+    state["a"], state["b"] = pypeer.identities()
 
 
 def say_all():
@@ -131,8 +134,8 @@ def no_peer():
     identities = {alpha: state["a"], beta: state["b"]}
     for host, silent in (alpha, beta), (beta, alpha):
         hosts.flush_all()
-        hosts.make_peer(host, identities[host], identities[silent].public, silent)
         tap, before = wire.Tap(hosts.wire), host.drops()["plaintext_in"]
+        hosts.make_peer(host, identities[host], identities[silent].public, silent)
         say_all()
         wait_until(lambda: host.drops()["plaintext_in"] >= before + 2, 10, "drops")
         wait_until(lambda: host.peer()["queued"] >= 2, 10, "queued packets")

@@ -8,6 +8,7 @@ Configured by `veil` as a user would do it. The last cases judge what the tap
 saw during all others.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -37,15 +38,25 @@ def marked(size):
 
 def set_up():
     hosts.set_up()
-    keys = [h.veil("key", "generate").strip() for h in (alpha, beta)]
+    keys = {h: h.veil("key", "generate").strip() for h in (alpha, beta)}
     command = "tcpdump", "-Z", "root", "-i", "wa", "-n", "-U", "-s", "0"
     log = open(CAPTURE + ".log", "w", encoding="ascii")
     state["tcpdump"] = wire_host.start(
         *command, "-B", "65536", "--immediate-mode", "-w", CAPTURE, stderr=log
     )
     wait_until(lambda: "listening on" in tcpdump_log(), 10, "tcpdump listens")
-    alpha.veil("peer", "add", keys[1], "address", beta.v4, "address", beta.v6)
-    beta.veil("peer", "add", keys[0], "address", alpha.v4, "address", alpha.v6)
+    # The smaller key's owner answers the other's first initiation (PROTOCOL
+    # section 2). Its own finds somebody at the port, who says nothing.
+    first, second = sorted(keys, key=lambda h: base64.b64decode(keys[h]))
+    with second.udp(second.v4, hosts.PORT) as silent:
+        add_peer(first, second, keys[second])
+        wait_until(lambda: receive_all(silent), 10, "an initiation")
+    add_peer(second, first, keys[first])
+
+
+def add_peer(host, other, key):
+    addresses = [word for a in other.addresses for word in ("address", a)]
+    host.veil("peer", "add", key, *addresses)
 
 
 def tcpdump_log():
@@ -92,7 +103,7 @@ def tcp_send(host, address, port, data):
 def ping():
     for source, _, address in each_way():
         family = "-6" if ":" in address else "-4"
-        words = "ping", family, "-q", "-c", "3", "-i", "0.2", "-W", "5"
+        words = "ping", family, "-q", "-c", "3", "-i", "0.02", "-W", "5"
         for size in "8", "1400", "5000":
             source.run(*words, "-s", size, "-p", MARKER[:8].hex(), address)
 
@@ -255,7 +266,7 @@ def tap():
     judge = wire.only_netveil(frames, ours, (MARKER, MARKER[:8] * 2))
     note("%d frames, messages by type %s" % (len(frames), judge.messages))
     check(judge.messages[4] > 3000, "data packets seen", judge.messages)
-    check_equal((judge.messages[1], judge.messages[2]), (1, 1), "handshakes")
+    check_equal((judge.messages[1], judge.messages[2]), (2, 1), "handshakes")
     check(len(judge.lanes()) > 1, "more than one lane is in use", judge.lanes())
 
 
