@@ -108,16 +108,17 @@ static int veil_nl_check_ipv6(const struct in6_addr *addr,
 				    "IPv4 addresses are given in 4 bytes");
 		return -EINVAL;
 	}
+	if (!(type & IPV6_ADDR_UNICAST) || type & IPV6_ADDR_LOOPBACK) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "not the address of one other host");
+		return -EINVAL;
+	}
 	if (type & IPV6_ADDR_LINKLOCAL) {
 		NL_SET_ERR_MSG_ATTR(extack, attr,
 				    "a link-local address means another host on every interface");
 		return -EINVAL;
 	}
-	if (type & IPV6_ADDR_UNICAST && !(type & IPV6_ADDR_LOOPBACK))
-		return 0;
-	NL_SET_ERR_MSG_ATTR(extack, attr,
-			    "not the address of one other host");
-	return -EINVAL;
+	return 0;
 }
 
 static int veil_nl_get_address(struct in6_addr *addr, const struct nlattr *attr,

@@ -145,6 +145,8 @@ static void veil_timers_tick(struct timer_list *timer)
 				   peer->public_key);
 	if (tick.give_up)
 		veil_tx_purge(peer, VEIL_DROP_no_session);
+	else
+		veil_tx_expire(peer);
 	if (tick.give_up || tick.retry)
 		veil_handshake_queue(peer);
 	else if (tick.start)

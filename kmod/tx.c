@@ -19,6 +19,19 @@
 
 /* Packets that wait for a session, of one peer. */
 #define VEIL_QUEUE_MAX	128
+/* Seconds that one waits: it holds its socket, and that its namespace. */
+#define VEIL_QUEUE_AGE	10
+
+/* When a waiting packet was queued: jiffies, behind IP's part of skb->cb. */
+struct veil_queue_cb {
+	union {
+		struct inet_skb_parm ipv4;
+		struct inet6_skb_parm ipv6;
+	};
+	unsigned long since;
+};
+
+#define VEIL_QUEUE_CB(skb)	((struct veil_queue_cb *)(skb)->cb)
 
 static struct veil_session *veil_tx_session(struct veil_peer *peer)
 {
@@ -34,6 +47,8 @@ static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
 {
 	struct sk_buff *old = NULL;
 
+	BUILD_BUG_ON(sizeof(struct veil_queue_cb) > sizeof(skb->cb));
+
 	if (!READ_ONCE(peer->usable)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_no_key);
 		return;
@@ -43,6 +58,9 @@ static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
 		return;
 	}
 
+	VEIL_QUEUE_CB(skb)->since = jiffies;
+	/* It finds its way anew when it leaves; the device may go before. */
+	skb->dev = NULL;
 	spin_lock(&peer->queue.lock);
 	if (skb_queue_len(&peer->queue) >= VEIL_QUEUE_MAX)
 		old = __skb_dequeue(&peer->queue);
@@ -165,6 +183,25 @@ void veil_tx_flush(struct veil_peer *peer)
 			veil_tx_packet(peer, skb);
 	}
 	veil_path_leave();
+}
+
+void veil_tx_expire(struct veil_peer *peer)
+{
+	struct sk_buff *skb;
+
+	for (;;) {
+		spin_lock_bh(&peer->queue.lock);
+		skb = skb_peek(&peer->queue);
+		if (skb && time_after_eq(jiffies, VEIL_QUEUE_CB(skb)->since +
+					 VEIL_QUEUE_AGE * HZ))
+			__skb_unlink(skb, &peer->queue);
+		else
+			skb = NULL;
+		spin_unlock_bh(&peer->queue.lock);
+		if (!skb)
+			return;
+		veil_peer_drop(peer, skb, VEIL_DROP_no_session);
+	}
 }
 
 void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason)

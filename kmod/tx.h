@@ -20,6 +20,8 @@ int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb);
 void veil_tx_keepalive(struct veil_peer *peer, u8 flags);
 /* The queue goes out, if there is a session. */
 void veil_tx_flush(struct veil_peer *peer);
+/* Drop what has waited too long. */
+void veil_tx_expire(struct veil_peer *peer);
 void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason);
 /* We may seal under a new session: say so, and send what waited. */
 void veil_tx_session_up(struct veil_peer *peer, bool first);

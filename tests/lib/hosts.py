@@ -156,14 +156,19 @@ def add_gamma():
 
 def load_module():
     if not os.path.exists("/sys/module/netveil"):
+        forget_controls()
         command("insmod", MODULE)
+
+
+def forget_controls():
+    for host in alpha, beta:
+        host.forget_control()
 
 
 def unload_module():
     if os.environ.get("NETVEIL_KERNEL") == "uml-debug":
         skip("KASAN on UML cannot take a module that is loaded again")
-    for host in alpha, beta:
-        host.forget_control()
+    forget_controls()
     wait_until(try_rmmod, 15, "rmmod netveil")
 
 
@@ -185,15 +190,28 @@ def make_peer(host, me, other_key, other_host, psk=None):
     host.control.add_peer(other_key, *other_host.addresses, psk=psk)
 
 
+def make_peer_unheard(host, me, other_key, other_host, psk=None):
+    """As make_peer(); the first initiation goes to somebody who says nothing,
+    where a host without a configuration would answer with an ICMP error."""
+    with other_host.udp(other_host.v4, PORT) as silent:
+        make_peer(host, me, other_key, other_host, psk)
+        wait_until(lambda: receive_all(silent), 10, "an initiation")
+
+
 def make_peers(a_identity, b_identity, psk=None):
     """Both hosts know each other. The one with the smaller key comes first: it
-    answers the other's first initiation, so that there is a session at once."""
-    arguments = [
-        (alpha, a_identity, b_identity.public, beta, psk),
-        (beta, b_identity, a_identity.public, alpha, psk),
-    ]
-    for each in sorted(arguments, key=lambda a: a[1].public):
-        make_peer(*each)
+    answers the other's first initiation, so that there is a session at once
+    (PROTOCOL section 2, crossing initiations)."""
+    flush_all()
+    first, second = sorted(
+        [
+            (alpha, a_identity, b_identity.public, beta, psk),
+            (beta, b_identity, a_identity.public, alpha, psk),
+        ],
+        key=lambda arguments: arguments[1].public,
+    )
+    make_peer_unheard(*first)
+    make_peer(*second)
 
 
 def flush_all():

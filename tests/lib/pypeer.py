@@ -10,7 +10,7 @@ import time
 
 import packets
 import veilproto
-from ktap import wait_until
+from ktap import check, wait_until
 from veilproto import PORT, Initiator, ProtocolError, Responder
 
 
@@ -24,6 +24,7 @@ class PythonPeer:
         self.sockets = {address: host.udp(address, PORT) for address in host.addresses}
         self.lane_sockets = {}
         self.session = None
+        self.sessions = {}
         self.waiting = []
 
     def close(self):
@@ -80,6 +81,11 @@ class PythonPeer:
         self.poll()
         self.waiting.clear()
 
+    def adopt(self, session):
+        """From now on, seal under session; what comes may be under any."""
+        self.sessions[session.local] = self.session = session
+        return session
+
     # Handshakes
 
     def initiator(self, **forged):
@@ -94,10 +100,10 @@ class PythonPeer:
         local = local or self.host.v4
         initiator = self.initiator(local=local, **forged)
         self.send(initiator.initiation(), local=local)
-        self.session = self.finish(initiator, seconds)
+        session = self.finish(initiator, seconds)
         if confirm:
             self.send_keepalive(local)
-        return self.session
+        return session
 
     def finish(self, initiator, seconds=10):
         """The session of the response to an initiation of ours."""
@@ -111,7 +117,7 @@ class PythonPeer:
             except ProtocolError:
                 return None
 
-        return wait_until(answered, seconds, "a response from the module")
+        return self.adopt(wait_until(answered, seconds, "a response from the module"))
 
     def wait_initiation(self, seconds=10):
         """The module's next initiation, read and found right."""
@@ -127,8 +133,16 @@ class PythonPeer:
             local, self.remote_of(local), psk, **forged
         )
         self.send(message, local=local)
-        self.session = session
-        return session
+        return self.adopt(session)
+
+    def wait_confirmed(self, seconds=10):
+        """Until the module has sent something under our last session."""
+        index = self.session.local.to_bytes(4, "big")
+
+        def heard():
+            return any(e[3][:1] == b"\4" and e[3][4:8] == index for e in self.poll())
+
+        wait_until(heard, seconds, "data under the new session")
 
     def psk_of(self, responder):
         offered = [p for p in self.psks if veilproto.psk_id(p) in responder.psk_ids]
@@ -154,12 +168,17 @@ class PythonPeer:
 
     def take_data(self, session=None):
         """The next packet that opens: (next header, L4 bytes), a keepalive as
-        (None, b""); None if nothing came. What does not open fails the test."""
+        (None, b""); None if nothing came. What does not open, or not under the
+        session asked for, fails the test."""
         entry = self.take(veilproto.DATA)
         if entry is None:
             return None
         local, source, _, message = entry
-        return (session or self.session).open(source, local, message)
+        index = int.from_bytes(message[4:8], "big")
+        check(index in self.sessions, "data under a session of ours", message[:16])
+        used = self.sessions[index]
+        check(session in (None, used), "data under the right session")
+        return used.open(source, local, message)
 
     def take_udp(self, session=None):
         """The payload of the next sealed UDP datagram, keepalives skipped."""

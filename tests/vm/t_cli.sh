@@ -287,15 +287,15 @@ fill_beta() {
 	done
 }
 
-# The third answer is the dump's first part: it is held back while a peer comes,
-# so that the rest, told later, does not go with it.
+# The third answer is the dump's first part, made when it was asked for. It is
+# held back while a peer comes, so that the rest does not go with it.
 interrupted_dump() {
 	local pid
 	strace -qq -o "$dir/trace" -e trace=sendto,recvmsg \
-		-e inject=recvmsg:delay_enter=2000000:when=3 \
+		-e inject=recvmsg:delay_enter=5000000:when=3 \
 		veil -n beta -j peer show >"$dir/dump" &
 	pid=$!
-	wait_for 20 traced recvmsg 2 && beta peer add "$BOB" address 10.8.0.1 && wait "$pid" || return
+	wait_for 20 traced sendto 2 && beta peer add "$BOB" address 10.8.0.1 && wait "$pid" || return
 	cat "$dir/trace"
 	# Asked for the family, for the peers, and for the peers again.
 	traced sendto 3 && jq -e 'map(.addresses | length) | sort == [1, 2] + [range(9) | 64]' "$dir/dump"

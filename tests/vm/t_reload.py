@@ -43,7 +43,6 @@ class Traffic:
         self.arrived = [0] * len(self.pairs)
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
 
     def run(self):
         while not self.stopped:
@@ -70,9 +69,16 @@ class Traffic:
             "marked datagrams in every direction",
         )
 
-    def stop(self):
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
         self.stopped = True
         self.thread.join()
+        for sender, receiver, _ in self.pairs:
+            sender.close()
+            receiver.close()
 
 
 def set_up():
@@ -102,13 +108,13 @@ def rmmod():
 def unload_refused():
     hosts.load_module()
     hosts.make_peers(state["a"], state["b"])
-    tap, traffic = wire.Tap(hosts.wire), Traffic()
-    traffic.mark(True)
-    traffic.flows()
-    code, text = rmmod()
-    check(code != 0 and "in use" in text, "rmmod is refused", code, text)
-    traffic.flows()
-    traffic.stop()
+    tap = wire.Tap(hosts.wire)
+    with Traffic() as traffic:
+        traffic.mark(True)
+        traffic.flows()
+        code, text = rmmod()
+        check(code != 0 and "in use" in text, "rmmod is refused", code, text)
+        traffic.flows()
     wire.only_netveil(tap.frames(), OURS, (MARKER,))
     tap.close()
     hosts.flush_all()
@@ -117,27 +123,38 @@ def unload_refused():
 
 @case("50 times: load, configure, traffic, flush, unload; memory stays the same")
 def cycles():
-    traffic, tap = Traffic(), wire.Tap(hosts.wire)
-    for cycle in range(CYCLES):
-        if cycle == WARM_UP:
-            before = kept_kib()
-        hosts.load_module()
-        hosts.make_peers(state["a"], state["b"])
-        traffic.mark(True)
-        # Every other time the flush meets packets that wait for a session.
-        if cycle % 2 == 0:
-            traffic.flows()
-        traffic.mark(False)
-        hosts.flush_all()
-        hosts.unload_module()
-        leaked = [frame for frame in tap.take() if MARKER in frame]
-        check_equal(leaked, [], "marked frames in clear in cycle %d" % cycle)
-    traffic.stop()
+    tap = wire.Tap(hosts.wire)
+    with Traffic() as traffic:
+        for number in range(CYCLES):
+            if number == WARM_UP:
+                before = kept_kib()
+            cycle(traffic, waiting=number % 2)
+            leaked = [frame for frame in tap.take() if MARKER in frame]
+            check_equal(leaked, [], "marked frames in clear in cycle %d" % number)
     tap.close()
     # Freeing waits for grace periods and workers.
     what = "memory is back to %d KiB and less than %d more" % (before, LEAK_KIB)
     wait_until(lambda: kept_kib() < before + LEAK_KIB, 10, what, every=0.5)
     note("%d KiB more after %d cycles" % (kept_kib() - before, CYCLES - WARM_UP))
+
+
+def cycle(traffic, waiting):
+    """Load, protect, unload. waiting: the flush meets packets that wait for a
+    session, and not those of one."""
+    hosts.load_module()
+    if waiting:
+        hosts.make_peer(alpha, state["a"], Identity().public, beta)
+        hosts.make_peer(beta, state["b"], Identity().public, alpha)
+        traffic.mark(True)
+        for host in alpha, beta:
+            wait_until(lambda: host.peer()["queued"] > 10, 20, "packets that wait")
+    else:
+        hosts.make_peers(state["a"], state["b"])
+        traffic.mark(True)
+        traffic.flows()
+    traffic.mark(False)
+    hosts.flush_all()
+    hosts.unload_module()
 
 
 ktap.run(set_up)
