@@ -6,6 +6,7 @@
  * judge, and empties the queues; exit, after the devices are gone, takes the
  * peers and then the hooks away.
  */
+#include <linux/module.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
@@ -28,9 +29,14 @@ int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack)
 
 	if (vn->active)
 		return 0;
+	/* While a peer is protected the module stays: rmmod says "in use", and
+	 * veil flush is the way out.
+	 */
+	if (!try_module_get(THIS_MODULE))
+		return -ENODEV;
 	err = veil_socket_open(vn, vn->port, extack);
 	if (err)
-		return err;
+		goto err_module;
 	err = veil_hooks_register(vn);
 	if (err)
 		goto err_sockets;
@@ -45,6 +51,8 @@ err_hooks:
 err_sockets:
 	veil_socket_close(vn);
 	NL_SET_ERR_MSG_MOD(extack, "cannot register the netfilter hooks");
+err_module:
+	module_put(THIS_MODULE);
 	return err;
 }
 
@@ -56,6 +64,7 @@ void veil_net_deactivate(struct veil_net *vn)
 	veil_fence_down(vn);
 	veil_hooks_unregister(vn);
 	veil_socket_close(vn);
+	module_put(THIS_MODULE);
 }
 
 int veil_net_set_identity(struct veil_net *vn, const u8 *private,

@@ -8,10 +8,15 @@ brings: handshakes and sealed packets, as UDP.
 import socket
 import time
 
+import hosts
 import packets
 import veilproto
-from ktap import check, wait_until
-from veilproto import PORT, Initiator, ProtocolError, Responder
+from hosts import alpha, beta
+from ktap import check, check_equal, wait_until
+from veilproto import DATA, PORT, RESPONSE, Initiator, ProtocolError, Responder
+
+APP = 7000
+open_peers = []
 
 
 class PythonPeer:
@@ -140,7 +145,9 @@ class PythonPeer:
         index = self.session.local.to_bytes(4, "big")
 
         def heard():
-            return any(e[3][:1] == b"\4" and e[3][4:8] == index for e in self.poll())
+            return any(
+                e[3][:1] == bytes([DATA]) and e[3][4:8] == index for e in self.poll()
+            )
 
         wait_until(heard, seconds, "data under the new session")
 
@@ -148,7 +155,35 @@ class PythonPeer:
         offered = [p for p in self.psks if veilproto.psk_id(p) in responder.psk_ids]
         return offered[0] if offered else None
 
+    def refused(self, reason, message, answer=RESPONSE):
+        """message is counted under reason and gets no answer of that type."""
+        before = self.module_host.drops()
+        self.forget()
+        self.send(message)
+
+        def moved():
+            return hosts.drops_since(before, self.module_host.drops())
+
+        wait_until(lambda: reason in moved(), 10, "drop " + reason)
+        check_equal(moved(), {reason: 1}, "drop counters that moved")
+        check_equal(self.count(answer), 0, "answers")
+
     # Data
+
+    def say(self, payload=b"x"):
+        """A datagram from the module's host's application to the peer."""
+        self.app.sendto(payload, (self.host.v4, APP))
+
+    def talk(self, payload=b"hello"):
+        """Sealed data passes both ways."""
+        self.say(payload)
+        check_equal(self.wait_udp(), payload, "what the peer opened")
+        self.send(self.sealed(payload))
+        socket_receives(self.app, payload)
+
+    def sealed(self, payload, session=None):
+        """A sealed datagram to the application on the module's host."""
+        return self.seal_udp(APP, self.app_port, payload, session=session)
 
     def send_keepalive(self, local=None, session=None):
         local = local or self.host.v4
@@ -196,10 +231,38 @@ class PythonPeer:
         return wait_until(lambda: self.take_udp(session), seconds, what)
 
 
-def identities(ordered=True):
-    """Two key pairs, the first with the smaller public key if ordered."""
-    pair = [veilproto.Identity(), veilproto.Identity()]
-    return sorted(pair, key=lambda i: i.public) if ordered else pair
+def identities():
+    """Two key pairs, the first with the smaller public key."""
+    pair = veilproto.Identity(), veilproto.Identity()
+    return sorted(pair, key=lambda i: i.public)
+
+
+def fresh(larger="peer", psk=None, peer_psk=None, cipher=0):
+    """alpha configured anew, with the module, and its Python peer on beta; both
+    with an application's socket. larger: whose public key is the larger one."""
+    small, large = identities()
+    ours, theirs = (small, large) if larger == "peer" else (large, small)
+    hosts.flush_all()
+    while open_peers:
+        open_peers.pop().close()
+    psks = [key for key in (peer_psk or psk,) if key]
+    peer = PythonPeer(beta, theirs, alpha, ours.public, psks)
+    open_peers.append(peer)
+    peer.module_identity = ours
+    peer.app = alpha.udp(alpha.v4, 0)
+    peer.app_port = peer.app.getsockname()[1]
+    alpha.control.set_cipher(cipher)
+    hosts.make_peer(alpha, ours, theirs.public, beta, psk)
+    return peer
+
+
+def connected(**how):
+    """The same with a session that the peer initiated, and nothing waiting."""
+    peer = fresh(**how)
+    peer.initiate()
+    wait_until(alpha.is_up, 10, "a session")
+    peer.forget()
+    return peer
 
 
 def boottime():

@@ -224,7 +224,13 @@ def add_refusals():
                 "own public key",
                 genl.P_PUBLIC_KEY,
             ),
-            (add, peer(key(ZERO), good), errno.EKEYREJECTED, "valid", genl.P_PUBLIC_KEY),
+            (
+                add,
+                peer(key(ZERO), good),
+                errno.EKEYREJECTED,
+                "valid",
+                genl.P_PUBLIC_KEY,
+            ),
         ]
     )
 
@@ -238,7 +244,13 @@ def other_refusals():
             (change, peer(key(), no_psk), *gone),
             (genl.PEER_DEL, peer(key()), *gone),
             (genl.PEER_GET, peer(key()), *gone),
-            (change, peer(key(FIXED)), errno.EINVAL, "nothing to change", genl.P_PUBLIC_KEY),
+            (
+                change,
+                peer(key(FIXED)),
+                errno.EINVAL,
+                "nothing to change",
+                genl.P_PUBLIC_KEY,
+            ),
             (
                 change,
                 peer(key(FIXED), attr(genl.P_PSK, PSK), no_psk),

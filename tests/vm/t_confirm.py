@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=100
+"""Which session seals: none before it is confirmed, whoever began the handshake,
+and one only when both did at once (PROTOCOL section 2, Confirmation and
+Crossing initiations).
+
+The module is on alpha, its peer in Python (veilproto) on beta, who can also be
+an attacker with alpha's own private key.
+"""
+
+import copy
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import genl
+import hosts
+import ktap
+import packets
+import pypeer
+import veilproto
+import wire
+from hosts import alpha, beta, drops_since, receive
+from ktap import case, check, check_equal, wait_until
+from pypeer import fresh
+from veilproto import (
+    AES_256_GCM,
+    CHACHA20_POLY1305,
+    DATA,
+    INITIATION,
+    RESPONSE,
+    Identity,
+    Initiator,
+    ProtocolError,
+)
+
+APP = 7000
+
+
+@case("a responder sends nothing until the session is confirmed")
+def confirmation():
+    peer = fresh()
+    peer.initiate(confirm=False)
+    for number in range(5):
+        peer.say(b"waits %d" % number)
+    wait_until(lambda: alpha.peer()["queued"] == 5, 10, "5 queued packets")
+    check(not alpha.is_up(), "no session is up before confirmation")
+    check_equal(peer.count(DATA), 0, "data before confirmation")
+    peer.send_keepalive()
+    got = [peer.wait_udp() for _ in range(5)]
+    check_equal(got, [b"waits %d" % n for n in range(5)], "the queue")
+    check(alpha.is_up(), "the session is up")
+    peer.talk()
+
+
+@case("an initiation forged with the responder's own key gets nothing sealed")
+def forged_initiation():
+    peer = fresh()
+    peer.say(b"secret 0")
+    peer.wait_initiation()
+    ss = veilproto.dh(peer.module_identity.private, peer.me.public)
+    forger = Identity(public=peer.me.public)
+    forged = peer.initiator(me=forger, ss=ss)
+    peer.send(forged.initiation())
+    _, _, _, response = peer.wait(RESPONSE)
+    forger.private = os.urandom(32)
+    try:
+        forged.finish(response)
+        check(False, "the forger cannot finish the handshake")
+    except ProtocolError:
+        pass
+    for number in range(1, 4):
+        peer.say(b"secret %d" % number)
+    wait_until(lambda: alpha.peer()["queued"] == 4, 10, "4 queued packets")
+    check(not alpha.is_up(), "no session is up")
+    check_equal(peer.count(DATA), 0, "packets sealed for the forger")
+    session = peer.initiate()
+    got = [peer.wait_udp(session=session) for _ in range(4)]
+    check_equal(got, [b"secret %d" % n for n in range(4)], "the queue, to the peer")
+
+
+@case("an unconfirmed session displaces nothing")
+def unconfirmed_displaces_nothing():
+    peer = fresh()
+    session = peer.initiate()
+    peer.talk()
+    for _ in range(3):
+        peer.initiate(confirm=False)
+    peer.say(b"still the old session")
+    got = peer.wait_udp(session=session)
+    check_equal(got, b"still the old session", "data")
+    message = peer.sealed(b"and back", session)
+    peer.send(message)
+    pypeer.socket_receives(peer.app, b"and back")
+
+
+@case("after a rekey the previous session still opens")
+def previous_opens():
+    peer = fresh()
+    old = peer.initiate()
+    peer.talk()
+    late = peer.sealed(b"late", old)
+    new = peer.initiate()
+    peer.talk()
+    peer.send(late)
+    pypeer.socket_receives(peer.app, b"late")
+    peer.say(b"new")
+    check_equal(peer.wait_udp(session=new), b"new", "sealed under the new one")
+
+
+@case("crossing initiations, the module's key smaller: it answers, drops its own")
+def crossing_smaller():
+    peer = fresh(larger="peer")
+    peer.say(b"crossed")
+    theirs = peer.wait_initiation()
+    initiator = peer.initiator()
+    peer.send(initiator.initiation())
+    peer.finish(initiator)
+    message, _ = theirs.response(beta.v4, alpha.v4)
+    peer.refused("unexpected_response", message)
+    peer.send_keepalive()
+    check_equal(peer.wait_udp(), b"crossed", "the packet that waited")
+    check_equal(peer.count(INITIATION), 0, "further initiations")
+
+
+@case("crossing initiations, the module's key larger: it ignores the other's")
+def crossing_larger():
+    peer = fresh(larger="module")
+    peer.say(b"crossed")
+    theirs = peer.wait_initiation()
+    peer.refused("crossed_initiation", peer.initiator().initiation())
+    peer.respond(theirs)
+    check_equal(peer.wait_udp(), b"crossed", "the packet that waited")
+    check_equal(peer.count(INITIATION), 0, "further initiations")
+
+
+def hold_both(relay):
+    """A rule that lets the first initiations pass only when there is one from
+    each end; returns what it saw of handshakes."""
+    held, seen = {}, []
+
+    def rule(to, frame):
+        message = wire.netveil_message(frame)
+        if message[:1] in (b"\1", b"\2"):
+            seen.append((to, message[0]))
+        if message[:1] != b"\1" or len(held) == 2:
+            return [frame]
+        held[to] = frame
+        if len(held) == 2:
+            for port, kept in held.items():
+                relay.send(port, kept)
+        return []
+
+    relay.rule = rule
+    return seen
+
+
+@case("crossing initiations of two modules: one round trip")
+def crossing_modules():
+    while open_peers:
+        open_peers.pop().close()
+    hosts.flush_all()
+    a, b = alpha.udp(alpha.v4, APP), beta.udp(beta.v4, APP)
+    with wire.Relay(hosts.wire) as relay:
+        seen = hold_both(relay)
+        ours, theirs = Identity(), Identity()
+        hosts.make_peer(alpha, ours, theirs.public, beta)
+        hosts.make_peer(beta, theirs, ours.public, alpha)
+        a.sendto(b"from alpha", (beta.v4, APP))
+        b.sendto(b"from beta", (alpha.v4, APP))
+        pypeer.socket_receives(b, b"from alpha")
+        pypeer.socket_receives(a, b"from beta")
+    kinds = [kind for _, kind in seen]
+    check_equal(kinds, [INITIATION, INITIATION, RESPONSE], "handshake messages")
+    check(alpha.is_up() and beta.is_up(), "sessions are up")
+
+
+ktap.run(hosts.set_up)

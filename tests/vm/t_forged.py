@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=100
+"""Handshake messages that are repeated, changed or made up: counted, not answered,
+and no harm to the handshake that is under way (PROTOCOL sections 1 to 3).
+
+The module is on alpha, its peer in Python (veilproto) on beta, knows all keys of
+its own, and so can make messages that are wrong in one place only.
+"""
+
+import copy
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import genl
+import hosts
+import ktap
+import packets
+import pypeer
+import veilproto
+import wire
+from hosts import alpha, beta, drops_since, receive
+from ktap import case, check, check_equal, wait_until
+from pypeer import fresh
+from veilproto import (
+    AES_256_GCM,
+    CHACHA20_POLY1305,
+    DATA,
+    INITIATION,
+    RESPONSE,
+    Identity,
+    Initiator,
+    ProtocolError,
+)
+
+PSK = bytes(range(1, 33))
+
+
+@case("a replayed initiation is refused, before and after confirmation")
+def replayed_initiation():
+    peer = fresh()
+    initiator = peer.initiator()
+    message = initiator.initiation()
+    peer.send(message)
+    peer.finish(initiator)
+    peer.refused("repeated_initiation", message)
+    peer.send_keepalive()
+    wait_until(alpha.is_up, 10, "a session")
+    peer.refused("stale_initiation", message)
+    older = peer.initiator(time=veilproto.tai64n(1000)).initiation()
+    peer.refused("stale_initiation", older)
+    peer.talk()
+
+
+@case("a replayed response is refused")
+def replayed_response():
+    peer = fresh()
+    peer.say(b"x")
+    responder = peer.wait_initiation()
+    message, session = responder.response(beta.v4, alpha.v4)
+    peer.adopt(session)
+    peer.send(message)
+    peer.wait_udp()
+    peer.refused("unexpected_response", message)
+    peer.talk()
+
+
+@case("a response that is wrong does not spoil the handshake")
+def wrong_responses():
+    peer = fresh()
+    peer.say(b"after forgeries")
+    responder = peer.wait_initiation()
+    low_order = {"ephemeral": Identity(public=bytes(32))}
+    twin = copy.deepcopy(responder)
+    zero, _ = twin.response(beta.v4, alpha.v4, **low_order)
+    good, session = responder.response(beta.v4, alpha.v4)
+    header = veilproto.RESPONSE_HEADER.size
+    for place in header, header + 40, -40:
+        changed = wire.flip(good[:-32], place if place > 0 else place + 32)
+        message = veilproto.with_macs(peer.module_key, changed)
+        peer.refused("handshake_failed", message)
+    peer.refused("handshake_failed", wire.flip(good, -32))
+    peer.refused("handshake_failed", zero)
+    other_psk = wire.flip(good[:-32], 2)
+    message = veilproto.with_macs(peer.module_key, other_psk)
+    peer.refused("psk_mismatch", message)
+    for place, bit in ((1, 2), (2, 4), (3, 1)):
+        peer.refused("malformed", wire.flip(good, place, bit))
+    for length in 1, 16, len(good) - 1:
+        peer.refused("malformed", good[:length])
+    peer.refused("malformed", good + b"\0")
+    peer.refused("unexpected_response", wire.flip(good, 8))
+    peer.adopt(session)
+    peer.send(good)
+    check_equal(peer.wait_udp(), b"after forgeries", "the packet that waited")
+    peer.talk()
+
+
+@case("a response may choose only what was offered")
+def wrong_choices():
+    for forged, reason in (
+        ({"aead": 3}, "no_common_cipher"),
+        ({"aead": CHACHA20_POLY1305}, "no_common_cipher"),
+        ({"psk_choice": 1}, "psk_mismatch"),
+        ({"lanes": 0}, "malformed"),
+        ({"lanes": 65}, "malformed"),
+    ):
+        peer = fresh(cipher=AES_256_GCM)
+        peer.say(b"x")
+        responder = peer.wait_initiation()
+        message, session = responder.response(beta.v4, alpha.v4, **forged)
+        peer.refused(reason, message, DATA)
+        check(not alpha.is_up(), "no session is up", forged)
+        keepalive = session.keepalive(beta.v4, alpha.v4)
+        peer.refused("unknown_index", keepalive, DATA)
+
+
+@case("an initiation that is wrong in one place is refused")
+def wrong_initiations():
+    peer = fresh()
+    good = peer.initiator().initiation()
+    for place, bit in ((1, 3), (2, 1), (3, 0x80)):
+        peer.refused("malformed", wire.flip(good, place, bit))
+    for length in len(good) - 1, 20, 1:
+        peer.refused("malformed", good[:length])
+    peer.refused("malformed", good + b"\0")
+    for place in 4, 8, 19, 20, 27, 28:
+        peer.refused("bad_stamp", wire.flip(good, place))
+    for place in 70, 120, -40, -32:
+        good = peer.initiator().initiation()
+        changed = wire.flip(good, place)
+        if place != -32:
+            changed = veilproto.with_macs(peer.module_key, changed[:-32])
+        peer.refused("handshake_failed", changed)
+    initiator = peer.initiator(ephemeral=Identity(b"\1" * 32, bytes(32)))
+    initiator.es = bytes(32)
+    peer.refused("handshake_failed", initiator.initiation())
+    for lanes in 0, 65:
+        peer.refused("malformed", peer.initiator(lanes=lanes).initiation())
+    peer.initiate()
+    peer.talk()
+
+
+@case("a stranger's initiation gets no answer: other key, other address")
+def strangers():
+    peer = fresh()
+    other = Initiator(Identity(), peer.module_key, beta.v4, alpha.v4)
+    peer.refused("bad_stamp", other.initiation())
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    tap = wire.Tap(hosts.wire)
+    for source, target in ("10.9.0.99", alpha.v4), ("fd09::99", alpha.v6):
+        before = alpha.drops()
+        good = peer.initiator().initiation()
+        injector.udp(source, target, veilproto.PORT, veilproto.PORT, good)
+        wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+        moved = drops_since(before, alpha.drops())
+        check_equal(moved, {"stranger": 1}, "drop counters that moved")
+    peer.initiate()
+    answered = wire.messages(tap.packets(), RESPONSE)
+    check_equal(len(answered), 1, "responses, the right initiation's included")
+
+
+@case("a psk that one end lacks, or that differs, gives no session")
+def psk_mismatch():
+    for ours, theirs in (PSK, None), (PSK, bytes(32 * [7])):
+        peer = fresh(psk=ours, peer_psk=theirs)
+        peer.psks = (theirs,) if theirs else ()
+        peer.say(b"x")
+        message, _ = peer.wait_initiation().response(beta.v4, alpha.v4)
+        peer.refused("psk_mismatch", message, DATA)
+        peer.refused("psk_mismatch", peer.initiator().initiation())
+    peer = fresh()
+    peer.refused("psk_mismatch", peer.initiator(psks=(PSK,)).initiation())
+
+
+ktap.run(hosts.set_up)
