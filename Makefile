@@ -44,7 +44,7 @@ unload: ## Remove netveil.ko again
 demo: ## Show in a VM what a tap sees before and after
 	@scripts/demo.sh
 
-check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=words VM=qemu|uml|uml-debug|virtme)
+check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=words VM=qemu|uml|uml-debug|virtme GUESTS=2)
 	@KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
 
 vm: ## A shell in a VM with two hosts and the tap between them (KERNEL=6.12)

@@ -56,10 +56,8 @@ int veil_exchange_keys(struct veil_session *session, struct veil_noise *noise,
 void veil_exchange_install(struct veil_peer *peer, struct veil_session *session)
 {
 	bool initiator = session->initiator;
-	bool first;
 
 	spin_lock_bh(&peer->lock);
-	first = !rcu_access_pointer(peer->current_session);
 	veil_session_install(peer, session);
 	/* Ours has its answer; or the other end's goes before ours. */
 	WRITE_ONCE(peer->handshaking, false);
@@ -70,5 +68,5 @@ void veil_exchange_install(struct veil_peer *peer, struct veil_session *session)
 	 * The responder waits until something opens (confirmation).
 	 */
 	if (initiator)
-		veil_tx_session_up(peer, first);
+		veil_tx_session_up(peer);
 }

@@ -22,7 +22,9 @@
 
 void veil_handshake_queue(struct veil_peer *peer)
 {
-	veil_peer_get(peer);
+	/* The packet path holds no reference: it may meet a peer at its end. */
+	if (!kref_get_unless_zero(&peer->refs))
+		return;
 	if (!queue_work(veil_wq, &peer->work))
 		veil_peer_put(peer);
 }
@@ -39,7 +41,7 @@ void veil_handshake_start(struct veil_peer *peer)
 	bool start = false;
 
 	if (READ_ONCE(peer->handshaking) || !READ_ONCE(peer->usable) ||
-	    READ_ONCE(peer->dead))
+	    READ_ONCE(peer->dead) || READ_ONCE(veil_asleep))
 		return;
 
 	spin_lock_bh(&peer->lock);
@@ -180,7 +182,9 @@ static void veil_handshake_handle(struct veil_net *vn, struct sk_buff *skb)
 	}
 
 	mutex_lock(&peer->handshake_lock);
-	if (*(const u8 *)msg == VEIL_MSG_INITIATION)
+	if (READ_ONCE(veil_asleep))
+		reason = VEIL_DROP_handshake_failed;
+	else if (*(const u8 *)msg == VEIL_MSG_INITIATION)
 		reason = veil_responder_handle(peer, msg, &addrs);
 	else
 		reason = veil_initiator_handle(peer, msg, &addrs);
@@ -196,10 +200,16 @@ void veil_handshake_work(struct work_struct *work)
 {
 	struct veil_net *vn = container_of(work, struct veil_net,
 					   handshake_work);
+	unsigned int served = 0;
 	struct sk_buff *skb;
 
-	while ((skb = skb_dequeue(&vn->responses) ?:
-		      skb_dequeue(&vn->initiations))) {
+	wait_for_random_bytes();
+
+	/* Responses first, but not only: they can be forged more cheaply. */
+	while ((skb = served++ % 8 ? skb_dequeue(&vn->responses) :
+				     skb_dequeue(&vn->initiations)) ||
+	       (skb = skb_dequeue(&vn->responses)) ||
+	       (skb = skb_dequeue(&vn->initiations))) {
 		down_read(&vn->lock);
 		veil_handshake_handle(vn, skb);
 		up_read(&vn->lock);

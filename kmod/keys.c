@@ -48,14 +48,14 @@ u64 veil_stamp(const u8 key[VEIL_PAIR_KEY_LEN],
 {
 	struct {
 		struct veil_initiation_header header;
-		u8 ephemeral[VEIL_KEY_LEN];
+		u8 noise[sizeof(msg->noise)];
 	} __packed input;
 	siphash_key_t sip;
 	__le64 words[2];
 	u64 stamp;
 
 	input.header = msg->header;
-	memcpy(input.ephemeral, msg->noise, VEIL_KEY_LEN);
+	memcpy(input.noise, msg->noise, sizeof(input.noise));
 	memcpy(words, key, sizeof(words));
 	sip.key[0] = le64_to_cpu(words[0]);
 	sip.key[1] = le64_to_cpu(words[1]);

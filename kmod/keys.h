@@ -15,7 +15,10 @@ int veil_pair_key(u8 key[VEIL_PAIR_KEY_LEN], const u8 ss[VEIL_KEY_LEN],
 		  const u8 initiator[VEIL_KEY_LEN],
 		  const u8 responder[VEIL_KEY_LEN]);
 
-/* SipHash-2-4 over the clear header and the ephemeral key of an initiation. */
+/* SipHash-2-4 over the clear header and the Noise message of an initiation: all
+ * of it, or who alters a byte of a copy would have the worker refuse it, and the
+ * genuine one dropped as repeated.
+ */
 u64 veil_stamp(const u8 key[VEIL_PAIR_KEY_LEN],
 	       const struct veil_initiation *msg);
 

@@ -93,7 +93,7 @@ struct veil_initiation_header {
 
 struct veil_initiation {
 	struct veil_initiation_header header;
-	__be64 stamp;		/* SipHash-2-4(K_pair, header || e) */
+	__be64 stamp;		/* SipHash-2-4(K_pair, header || noise) */
 	u8 noise[VEIL_NOISE1_LEN(sizeof(struct veil_offer))];
 	struct veil_macs macs;
 } __packed;

@@ -7,6 +7,7 @@
  * peers and then the hooks away.
  */
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
@@ -22,6 +23,14 @@
 #include "tx.h"
 
 unsigned int veil_net_id;
+atomic_t veil_epoch = ATOMIC_INIT(0);
+bool veil_asleep;
+
+/* All namespaces, under a lock of our own: net_rwsem is taken under RTNL by
+ * others, and RTNL under vn->lock by us.
+ */
+static LIST_HEAD(veil_nets);
+static DEFINE_MUTEX(veil_nets_lock);
 
 int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack)
 {
@@ -64,36 +73,47 @@ void veil_net_deactivate(struct veil_net *vn)
 	veil_fence_down(vn);
 	veil_hooks_unregister(vn);
 	veil_socket_close(vn);
+	/* Hooks may still run, with what the caller frees next. */
+	synchronize_net();
 	module_put(THIS_MODULE);
 }
 
-int veil_net_set_identity(struct veil_net *vn, const u8 *private,
-			  struct netlink_ext_ack *extack)
+int veil_net_make_identity(struct veil_net *vn, const u8 *private,
+			   struct veil_identity *identity,
+			   struct netlink_ext_ack *extack)
 {
-	struct veil_identity identity;
+	int err;
+
+	if (private) {
+		memcpy(identity->private, private, VEIL_KEY_LEN);
+	} else if (rng_is_initialized()) {
+		get_random_bytes(identity->private, VEIL_KEY_LEN);
+	} else {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "the kernel's random generator is not ready yet: try again in a moment");
+		return -EAGAIN;
+	}
+	err = veil_x25519_public(identity->public, identity->private);
+	if (err)
+		return err;
+	if (veil_peer_find(vn, identity->public)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "a peer has this key: every host needs its own");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int veil_net_set_identity(struct veil_net *vn,
+			  const struct veil_identity *identity, u8 origin)
+{
 	struct veil_peer *peer;
 	int err = 0;
 
-	if (private)
-		memcpy(identity.private, private, VEIL_KEY_LEN);
-	else
-		err = get_random_bytes_wait(identity.private, VEIL_KEY_LEN);
-	if (!err)
-		err = veil_x25519_public(identity.public, identity.private);
-	if (!err && veil_peer_find(vn, identity.public)) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "a peer has this key: every host needs its own");
-		err = -EINVAL;
-	}
-	if (err)
-		goto out;
-
-	vn->identity = identity;
-	vn->origin = private ? NETVEIL_KEY_USER : NETVEIL_KEY_KERNEL;
+	vn->identity = *identity;
+	vn->origin = origin;
 	list_for_each_entry(peer, &vn->peers, list)
 		err = veil_peer_rekey_static(peer) ?: err;
-out:
-	memzero_explicit(&identity, sizeof(identity));
 	return err;
 }
 
@@ -117,17 +137,15 @@ int veil_net_set_port(struct veil_net *vn, u16 port,
 	return 0;
 }
 
-int veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher,
-			struct netlink_ext_ack *extack)
+void veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher)
 {
 	struct veil_peer *peer;
 
 	if (cipher == vn->cipher)
-		return 0;
+		return;
 	vn->cipher = cipher;
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_peer_rekey_static(peer);
-	return 0;
 }
 
 unsigned int veil_net_aeads(const struct veil_net *vn, u8 aeads[VEIL_AEAD_MAX])
@@ -149,14 +167,39 @@ void veil_net_flush(struct veil_net *vn)
 	vn->origin = NETVEIL_KEY_NONE;
 }
 
-void veil_net_forget_sessions(struct veil_net *vn)
+static void veil_net_forget_sessions(struct veil_net *vn)
 {
 	struct veil_peer *peer;
 
+	down_read(&vn->lock);
 	list_for_each_entry(peer, &vn->peers, list) {
-		veil_handshake_cancel(peer);
 		veil_session_kill_all(peer);
+		veil_handshake_cancel(peer);
+		veil_timers_arm(peer);
 	}
+	up_read(&vn->lock);
+}
+
+void veil_nets_forget_sessions(void)
+{
+	struct veil_net *vn;
+
+	mutex_lock(&veil_nets_lock);
+	list_for_each_entry(vn, &veil_nets, all)
+		veil_net_forget_sessions(vn);
+	mutex_unlock(&veil_nets_lock);
+}
+
+bool veil_nets_kernel_identity(void)
+{
+	struct veil_net *vn;
+	bool found = false;
+
+	mutex_lock(&veil_nets_lock);
+	list_for_each_entry(vn, &veil_nets, all)
+		found |= vn->origin == NETVEIL_KEY_KERNEL;
+	mutex_unlock(&veil_nets_lock);
+	return found;
 }
 
 static void veil_net_release_address(struct veil_prefix_node *node)
@@ -188,6 +231,9 @@ static int __net_init veil_net_init(struct net *net)
 	err = veil_indexes_init(vn);
 	if (err)
 		goto err_addresses;
+	mutex_lock(&veil_nets_lock);
+	list_add_tail(&vn->all, &veil_nets);
+	mutex_unlock(&veil_nets_lock);
 	return 0;
 
 err_addresses:
@@ -206,7 +252,9 @@ static void __net_exit veil_net_pre_exit(struct net *net)
 
 	down_write(&vn->lock);
 	WRITE_ONCE(vn->dying, true);
-	synchronize_net();
+	/* Namespaces without peers end at no cost. */
+	if (vn->active)
+		synchronize_net();
 	list_for_each_entry(peer, &vn->peers, list) {
 		veil_handshake_cancel(peer);
 		veil_timers_stop(peer);
@@ -222,6 +270,9 @@ static void __net_exit veil_net_exit(struct net *net)
 {
 	struct veil_net *vn = veil_net(net);
 
+	mutex_lock(&veil_nets_lock);
+	list_del(&vn->all);
+	mutex_unlock(&veil_nets_lock);
 	down_write(&vn->lock);
 	veil_net_flush(vn);
 	up_write(&vn->lock);

@@ -2,6 +2,7 @@
 /*
  * State of one network namespace, and the lock order of the whole module:
  *
+ *   list of namespaces (mutex in net.c)
  *   veil_net.lock (rw_semaphore: configuration; handshake workers read it)
  *     peer->handshake_lock (mutex: Noise state and its index)
  *       peer->lock (spinlock, BH off: session slots and pending time)
@@ -32,6 +33,7 @@ struct netlink_ext_ack;
 /**
  * struct veil_net - one namespace
  * @net: the namespace; outlives this
+ * @all: in the list of all namespaces
  * @lock: the configuration: all below down to @generation.  Written by netlink
  *	and namespace exit, read by the handshake worker.
  * @peers: all peers, in the order they were added
@@ -59,6 +61,7 @@ struct netlink_ext_ack;
  */
 struct veil_net {
 	struct net *net;
+	struct list_head all;
 	struct rw_semaphore lock;
 	struct list_head peers;
 	struct rhashtable by_key;
@@ -118,24 +121,37 @@ void veil_drop(struct veil_net *vn, struct sk_buff *skb, enum veil_drop reason);
  * All refuse with extack text and then change nothing.
  */
 
-/* Take this private key, or make one in the kernel if it is NULL.  Ends all
- * sessions and starts new handshakes.
+/* Complete this private key, or one made now if it is NULL; refuses a peer's. */
+int veil_net_make_identity(struct veil_net *vn, const u8 *private,
+			   struct veil_identity *identity,
+			   struct netlink_ext_ack *extack);
+/* Take it; origin: enum netveil_key_origin.  Ends all sessions and starts new
+ * handshakes.  -ENOMEM leaves peers without sessions, and still protected.
  */
-int veil_net_set_identity(struct veil_net *vn, const u8 *private,
-			  struct netlink_ext_ack *extack);
+int veil_net_set_identity(struct veil_net *vn,
+			  const struct veil_identity *identity, u8 origin);
 int veil_net_set_port(struct veil_net *vn, u16 port,
 		      struct netlink_ext_ack *extack);
-int veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher,
-			struct netlink_ext_ack *extack);
+void veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher);
 /* What is offered to peers now, fastest first; returns how many. */
 unsigned int veil_net_aeads(const struct veil_net *vn, u8 aeads[VEIL_AEAD_MAX]);
 /* Remove all peers, sessions and the identity; hooks and sockets go too. */
 void veil_net_flush(struct veil_net *vn);
 
-/* Forget sessions and handshakes, but not peers: suspend, VM fork.  vn->lock
- * held.
+/* Sessions of an earlier epoch are dead at once, in all namespaces: a VM was
+ * forked, and its twin counts on with the same keys.
  */
-void veil_net_forget_sessions(struct veil_net *vn);
+extern atomic_t veil_epoch;
+
+/* No new sessions from now on: their keys would go into a suspended image. */
+extern bool veil_asleep;
+
+/* Forget sessions and handshakes of all namespaces, but not peers.  Process
+ * context.
+ */
+void veil_nets_forget_sessions(void);
+/* Whether some identity was made in the kernel and exists nowhere else. */
+bool veil_nets_kernel_identity(void);
 
 int veil_nets_init(void);
 void veil_nets_exit(void);

@@ -161,56 +161,28 @@ static int veil_nl_check_set(struct genl_info *info)
 	return 0;
 }
 
-static int veil_nl_set_identity(struct veil_net *vn, struct genl_info *info)
-{
-	struct nlattr *key = info->attrs[NETVEIL_A_PRIVATE_KEY];
-
-	if (!key && !info->attrs[NETVEIL_A_GENERATE])
-		return 0;
-	return veil_net_set_identity(vn, key ? nla_data(key) : NULL,
-				     info->extack);
-}
-
-static int veil_nl_set_port(struct veil_net *vn, struct genl_info *info)
-{
-	struct nlattr *attr = info->attrs[NETVEIL_A_LISTEN_PORT];
-
-	return attr ? veil_net_set_port(vn, nla_get_u16(attr), info->extack) :
-		      0;
-}
-
-static int veil_nl_set_cipher(struct veil_net *vn, struct genl_info *info)
-{
-	struct nlattr *attr = info->attrs[NETVEIL_A_CIPHER];
-
-	return attr ? veil_net_set_cipher(vn, nla_get_u8(attr), info->extack) :
-		      0;
-}
-
-/* All or nothing: the identity, which cannot be taken back, goes last. */
+/* What can be refused goes before what cannot: an error changes nothing. */
 static int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 {
-	u8 cipher = vn->cipher;
-	u16 port = vn->port;
-	int err;
+	struct nlattr *cipher = info->attrs[NETVEIL_A_CIPHER];
+	struct nlattr *port = info->attrs[NETVEIL_A_LISTEN_PORT];
+	struct nlattr *key = info->attrs[NETVEIL_A_PRIVATE_KEY];
+	bool new = key || info->attrs[NETVEIL_A_GENERATE];
+	struct veil_identity identity;
+	int err = 0;
 
-	err = veil_nl_set_cipher(vn, info);
-	if (err)
-		return err;
-	err = veil_nl_set_port(vn, info);
-	if (err)
-		goto restore_cipher;
-	err = veil_nl_set_identity(vn, info);
-	if (err)
-		goto restore_port;
-	return 0;
-
-restore_port:
-	if (vn->port != port)
-		veil_net_set_port(vn, port, NULL);
-restore_cipher:
-	if (vn->cipher != cipher)
-		veil_net_set_cipher(vn, cipher, NULL);
+	if (new)
+		err = veil_net_make_identity(vn, key ? nla_data(key) : NULL,
+					     &identity, info->extack);
+	if (!err && port)
+		err = veil_net_set_port(vn, nla_get_u16(port), info->extack);
+	if (!err && cipher)
+		veil_net_set_cipher(vn, nla_get_u8(cipher));
+	if (!err && new)
+		err = veil_net_set_identity(vn, &identity,
+					    key ? NETVEIL_KEY_USER :
+						  NETVEIL_KEY_KERNEL);
+	memzero_explicit(&identity, sizeof(identity));
 	return err;
 }
 

@@ -76,7 +76,7 @@ static enum veil_drop veil_open_check(struct veil_session *session,
 static void veil_open_confirm(struct veil_session *session)
 {
 	struct veil_peer *peer = session->peer;
-	bool first = false, promoted;
+	bool promoted;
 
 	if (!READ_ONCE(session->opened))
 		WRITE_ONCE(session->opened, true);
@@ -84,11 +84,10 @@ static void veil_open_confirm(struct veil_session *session)
 		return;
 
 	spin_lock_bh(&peer->lock);
-	first = !rcu_access_pointer(peer->current_session);
 	promoted = veil_session_promote(peer, session);
 	spin_unlock_bh(&peer->lock);
 	if (promoted)
-		veil_tx_session_up(peer, first);
+		veil_tx_session_up(peer);
 }
 
 /* The counter is spent; false if it was before. */

@@ -142,7 +142,8 @@ static bool veil_peer_has_address(const struct veil_peer_config *config,
 }
 
 static int veil_peer_add_address(struct veil_peer *peer,
-				 const struct in6_addr *addr)
+				 const struct in6_addr *addr,
+				 struct list_head *list)
 {
 	struct veil_address *address = kzalloc(sizeof(*address), GFP_KERNEL);
 	int err;
@@ -157,7 +158,7 @@ static int veil_peer_add_address(struct veil_peer *peer,
 		kfree(address);
 		return err;
 	}
-	list_add_tail(&address->list, &peer->addresses);
+	list_add_tail(&address->list, list);
 	peer->address_count++;
 	return 0;
 }
@@ -170,42 +171,54 @@ static void veil_peer_del_address(struct veil_address *address)
 	kfree_rcu(address, rcu);
 }
 
-/* All addresses of config, in its order; the others go once these are there. */
+static void veil_peer_del_addresses(struct list_head *list)
+{
+	struct veil_address *address, *next;
+
+	list_for_each_entry_safe(address, next, list, list)
+		veil_peer_del_address(address);
+}
+
+static struct veil_address *veil_peer_address(struct list_head *list,
+					      const struct in6_addr *addr)
+{
+	struct veil_address *address;
+
+	list_for_each_entry(address, list, list)
+		if (ipv6_addr_equal(&address->node.prefix.addr, addr))
+			return address;
+	return NULL;
+}
+
+/* All addresses of config, and then no others.  On error nothing changes. */
 static int veil_peer_set_addresses(struct veil_peer *peer,
 				   const struct veil_peer_config *config)
 {
-	struct veil_address *address, *next;
-	LIST_HEAD(old);
+	struct veil_address *address;
+	LIST_HEAD(wanted);
+	LIST_HEAD(new);
 	unsigned int i;
-	bool less = false;
-	int err = 0;
+	bool less;
+	int err;
 
-	list_splice_init(&peer->addresses, &old);
-	for (i = 0; i < config->address_count && !err; i++) {
-		bool known = false;
-
-		list_for_each_entry(address, &old, list) {
-			known = ipv6_addr_equal(&config->addresses[i],
-						&address->node.prefix.addr);
-			if (known) {
-				list_move_tail(&address->list,
-					       &peer->addresses);
-				break;
-			}
+	for (i = 0; i < config->address_count; i++) {
+		if (veil_peer_address(&peer->addresses, &config->addresses[i]))
+			continue;
+		err = veil_peer_add_address(peer, &config->addresses[i], &new);
+		if (err) {
+			veil_peer_del_addresses(&new);
+			return err;
 		}
-		if (!known)
-			err = veil_peer_add_address(peer,
-						    &config->addresses[i]);
 	}
-	if (err) {
-		/* Those that are new go again; the old order is lost. */
-		list_splice_tail(&old, &peer->addresses);
-		return err;
+	list_splice_tail(&new, &peer->addresses);
+	for (i = 0; i < config->address_count; i++) {
+		address = veil_peer_address(&peer->addresses,
+					    &config->addresses[i]);
+		list_move_tail(&address->list, &wanted);
 	}
-	list_for_each_entry_safe(address, next, &old, list) {
-		veil_peer_del_address(address);
-		less = true;
-	}
+	less = !list_empty(&peer->addresses);
+	veil_peer_del_addresses(&peer->addresses);
+	list_splice_tail(&wanted, &peer->addresses);
 	if (less) {
 		pr_notice("some addresses of a peer are no longer protected\n");
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_WEAKENED,
@@ -243,11 +256,12 @@ static int veil_peer_check_key(struct veil_net *vn, const u8 *public_key,
 int veil_peer_rekey_static(struct veil_peer *peer)
 {
 	const struct veil_identity *self = &peer->vn->identity;
-	int err = 0;
+	int err;
 
 	WRITE_ONCE(peer->usable, false);
-	veil_handshake_cancel(peer);
 	veil_session_kill_all(peer);
+	veil_handshake_cancel(peer);
+	veil_timers_arm(peer);
 	if (peer->vn->origin == NETVEIL_KEY_NONE)
 		return 0;
 
@@ -265,23 +279,19 @@ int veil_peer_rekey_static(struct veil_peer *peer)
 	return 0;
 }
 
-static int veil_peer_set_psk(struct veil_peer *peer,
-			     const struct veil_peer_config *config)
+static void veil_peer_set_psk(struct veil_peer *peer,
+			      const struct veil_peer_config *config,
+			      const u8 id[VEIL_PSK_ID_LEN])
 {
-	int err;
-
 	if (config->no_psk) {
 		memzero_explicit(peer->psk, sizeof(peer->psk));
 		peer->has_psk = false;
 	}
-	if (!config->has_psk)
-		return 0;
-	err = veil_psk_id(peer->psk_id, config->psk);
-	if (err)
-		return err;
-	memcpy(peer->psk, config->psk, sizeof(peer->psk));
-	peer->has_psk = true;
-	return 0;
+	if (config->has_psk) {
+		memcpy(peer->psk, config->psk, sizeof(peer->psk));
+		memcpy(peer->psk_id, id, VEIL_PSK_ID_LEN);
+		peer->has_psk = true;
+	}
 }
 
 static int veil_peer_check(struct veil_net *vn,
@@ -345,10 +355,7 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn,
 /* See the top of this file. */
 static void veil_peer_unlink(struct veil_peer *peer)
 {
-	struct veil_address *address, *next;
-
-	list_for_each_entry_safe(address, next, &peer->addresses, list)
-		veil_peer_del_address(address);
+	veil_peer_del_addresses(&peer->addresses);
 	spin_lock_bh(&peer->lock);
 	WRITE_ONCE(peer->dead, true);
 	spin_unlock_bh(&peer->lock);
@@ -365,6 +372,7 @@ static void veil_peer_unlink(struct veil_peer *peer)
 int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
 		  struct netlink_ext_ack *extack)
 {
+	u8 id[VEIL_PSK_ID_LEN];
 	struct veil_peer *peer;
 	int err;
 
@@ -386,15 +394,15 @@ int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
 	err = veil_peer_check_key(vn, config->public_key, extack);
 	if (!err)
 		err = veil_peer_check(vn, config, extack);
+	if (!err && config->has_psk)
+		err = veil_psk_id(id, config->psk);
 	if (!err)
 		err = veil_net_activate(vn, extack);
 	if (err)
 		return err;
 
 	peer = veil_peer_alloc(vn, config->public_key);
-	err = peer ? veil_peer_set_psk(peer, config) : -ENOMEM;
-	if (!err)
-		err = veil_peer_set_addresses(peer, config);
+	err = peer ? veil_peer_set_addresses(peer, config) : -ENOMEM;
 	if (!err)
 		err = rhashtable_insert_fast(&vn->by_key, &peer->hash,
 					     veil_by_key_params);
@@ -405,55 +413,43 @@ int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
 			veil_net_deactivate(vn);
 		return err;
 	}
+	veil_peer_set_psk(peer, config, id);
 	veil_peer_set_endpoint(peer, config);
 	list_add_tail(&peer->list, &vn->peers);
 	vn->peer_count++;
 	vn->generation++;
 	veil_netlink_event(vn, NETVEIL_EVENT_PEER_ADDED, peer->public_key);
 
-	/* The secret can only fail to be made for want of memory: then the
-	 * addresses are protected and nothing passes.
-	 */
-	return veil_peer_rekey_static(peer);
-}
-
-static bool veil_peer_endpoint_known(const struct veil_peer *peer,
-				     const struct in6_addr *endpoint)
-{
-	const struct veil_address *address;
-
-	list_for_each_entry(address, &peer->addresses, list)
-		if (ipv6_addr_equal(&address->node.prefix.addr, endpoint))
-			return true;
-	return false;
+	err = veil_peer_rekey_static(peer);
+	if (err)
+		veil_peer_remove(peer);
+	return err;
 }
 
 int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		  struct netlink_ext_ack *extack)
 {
-	bool known;
+	u8 id[VEIL_PSK_ID_LEN];
+	bool known = true;
 	int err;
 
-	if (config->has_endpoint) {
-		known = config->address_count ?
-			veil_peer_has_address(config, &config->endpoint) :
-			veil_peer_endpoint_known(peer, &config->endpoint);
-		if (!known) {
-			NL_SET_ERR_MSG_MOD(extack,
-					   "the endpoint must be one of the peer's addresses");
-			return -EINVAL;
-		}
+	if (config->has_endpoint && config->address_count)
+		known = veil_peer_has_address(config, &config->endpoint);
+	else if (config->has_endpoint)
+		known = veil_peer_address(&peer->addresses, &config->endpoint);
+	if (!known) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "the endpoint must be one of the peer's addresses");
+		return -EINVAL;
 	}
 	err = veil_peer_check(peer->vn, config, extack);
-	if (err)
-		return err;
-
-	if (config->address_count)
+	if (!err && config->has_psk)
+		err = veil_psk_id(id, config->psk);
+	if (!err && config->address_count)
 		err = veil_peer_set_addresses(peer, config);
-	if (!err)
-		err = veil_peer_set_psk(peer, config);
 	if (err)
 		return err;
+	veil_peer_set_psk(peer, config, id);
 	veil_peer_set_endpoint(peer, config);
 	/* What changes who or where it is ends its sessions at once. */
 	return veil_peer_rekey_static(peer);

@@ -86,6 +86,7 @@ struct veil_outstanding {
  *	going on
  * @handshake_started: jiffies; of a series of initiations, until give-up
  * @handshake_next: jiffies; when to send the next
+ * @announced: listeners were told that there is a session; lock
  * @handshaking: a series is going on
  * @attempts: initiations sent in this series; handshake_lock
  * @last_initiation: jiffies; of the last one sent, 0 never
@@ -139,6 +140,7 @@ struct veil_peer {
 	struct timer_list timer;
 	unsigned long handshake_started;
 	unsigned long handshake_next;
+	bool announced;
 	bool handshaking;
 	unsigned int attempts;
 	unsigned long last_initiation;

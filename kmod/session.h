@@ -49,6 +49,7 @@ struct veil_lane {
  * @transport: both ends saw the addresses that the other used: no NAT
  * @rekey: volume or forgeries ask for a new handshake
  * @opened: something opened under it
+ * @epoch: veil_epoch when it was made
  * @born: CLOCK_BOOTTIME ns, of Split
  * @time: TAI64N as ns of the initiation, committed with its confirmation
  * @tx: transform to seal with
@@ -74,6 +75,7 @@ struct veil_session {
 	bool transport;
 	bool rekey;
 	bool opened;
+	int epoch;
 	u64 born;
 	u64 time;
 	struct crypto_aead *tx;
@@ -137,7 +139,8 @@ static inline u64 veil_session_age(const struct veil_session *session)
 
 static inline bool veil_session_expired(const struct veil_session *session)
 {
-	return veil_session_age(session) >=
+	return session->epoch != atomic_read(&veil_epoch) ||
+	       veil_session_age(session) >=
 	       VEIL_REJECT_AFTER_TIME * (u64)NSEC_PER_SEC;
 }
 

@@ -14,6 +14,7 @@ struct veil_tick {
 	bool start;		/* a handshake */
 	bool retry;		/* the next initiation of the series */
 	bool give_up;		/* the series */
+	bool wipe;		/* an initiation that outlived its series */
 	bool keepalive;
 	bool flush;		/* the queue: there is a session */
 	bool down;		/* the last session ended */
@@ -93,8 +94,12 @@ static void veil_tick_handshake(struct veil_peer *peer, struct veil_tick *tick)
 {
 	unsigned long now = jiffies;
 
-	if (!peer->handshaking)
+	if (!peer->handshaking) {
+		tick->wipe = READ_ONCE(peer->initiation.active) &&
+			     time_after_eq(now, READ_ONCE(peer->initiation.sent) +
+					   VEIL_RETRY_TIME * HZ);
 		return;
+	}
 	if (time_after_eq(now, peer->handshake_started +
 			  VEIL_GIVE_UP_TIME * HZ)) {
 		WRITE_ONCE(peer->handshaking, false);
@@ -109,7 +114,6 @@ static void veil_tick_handshake(struct veil_peer *peer, struct veil_tick *tick)
 
 static void veil_tick_look(struct veil_peer *peer, struct veil_tick *tick)
 {
-	bool was_up = rcu_access_pointer(peer->current_session);
 	struct veil_session *current_session;
 
 	veil_tick_expire(peer, &peer->next_session, VEIL_CONFIRM_TIMEOUT);
@@ -118,7 +122,9 @@ static void veil_tick_look(struct veil_peer *peer, struct veil_tick *tick)
 
 	current_session = rcu_dereference_protected(peer->current_session,
 						    lockdep_is_held(&peer->lock));
-	tick->down = was_up && !current_session;
+	tick->down = peer->announced && !current_session;
+	if (tick->down)
+		peer->announced = false;
 	if (current_session)
 		veil_tick_session(peer, tick, current_session);
 	else
@@ -127,6 +133,7 @@ static void veil_tick_look(struct veil_peer *peer, struct veil_tick *tick)
 	tick->again = current_session || peer->handshaking ||
 		      rcu_access_pointer(peer->next_session) ||
 		      rcu_access_pointer(peer->previous_session) ||
+		      READ_ONCE(peer->initiation.active) ||
 		      (tick->start && !tick->give_up);
 }
 
@@ -147,7 +154,7 @@ static void veil_timers_tick(struct timer_list *timer)
 		veil_tx_purge(peer, VEIL_DROP_no_session);
 	else
 		veil_tx_expire(peer);
-	if (tick.give_up || tick.retry)
+	if (tick.give_up || tick.retry || tick.wipe)
 		veil_handshake_queue(peer);
 	else if (tick.start)
 		veil_handshake_start(peer);

@@ -223,8 +223,14 @@ void veil_tx_keepalive(struct veil_peer *peer, u8 flags)
 	veil_path_leave();
 }
 
-void veil_tx_session_up(struct veil_peer *peer, bool first)
+void veil_tx_session_up(struct veil_peer *peer)
 {
+	bool first;
+
+	spin_lock_bh(&peer->lock);
+	first = !peer->announced;
+	peer->announced = true;
+	spin_unlock_bh(&peer->lock);
 	if (first)
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_SESSION_UP,
 				   peer->public_key);

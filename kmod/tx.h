@@ -24,6 +24,6 @@ void veil_tx_flush(struct veil_peer *peer);
 void veil_tx_expire(struct veil_peer *peer);
 void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason);
 /* We may seal under a new session: say so, and send what waited. */
-void veil_tx_session_up(struct veil_peer *peer, bool first);
+void veil_tx_session_up(struct veil_peer *peer);
 
 #endif /* _VEIL_TX_H */

@@ -8,53 +8,28 @@
 
 #include <linux/notifier.h>
 #include <linux/random.h>
-#include <linux/rtnetlink.h>
 #include <linux/suspend.h>
-#include <net/net_namespace.h>
 
 #include "net.h"
 #include "wipe.h"
-
-static void veil_wipe_all(void)
-{
-	struct veil_net *vn;
-	struct net *net;
-
-	down_read(&net_rwsem);
-	for_each_net(net) {
-		vn = veil_net(net);
-		down_read(&vn->lock);
-		veil_net_forget_sessions(vn);
-		up_read(&vn->lock);
-	}
-	up_read(&net_rwsem);
-}
-
-/* A key that the kernel made is not to be written to a disk. */
-static bool veil_wipe_kernel_identity(void)
-{
-	bool found = false;
-	struct net *net;
-
-	down_read(&net_rwsem);
-	for_each_net(net)
-		found |= veil_net(net)->origin == NETVEIL_KEY_KERNEL;
-	up_read(&net_rwsem);
-	return found;
-}
 
 static int veil_wipe_pm(struct notifier_block *block, unsigned long event,
 			void *data)
 {
 	switch (event) {
 	case PM_HIBERNATION_PREPARE:
-		if (veil_wipe_kernel_identity()) {
+		if (veil_nets_kernel_identity()) {
 			pr_warn("hibernation refused: a private key that exists in the kernel only would be written to disk; veil flush forgets it\n");
 			return NOTIFY_BAD;
 		}
 		fallthrough;
 	case PM_SUSPEND_PREPARE:
-		veil_wipe_all();
+		WRITE_ONCE(veil_asleep, true);
+		veil_nets_forget_sessions();
+		break;
+	case PM_POST_HIBERNATION:
+	case PM_POST_SUSPEND:
+		WRITE_ONCE(veil_asleep, false);
 		break;
 	}
 	return NOTIFY_DONE;
@@ -67,7 +42,9 @@ static struct notifier_block veil_wipe_pm_notifier = {
 static int veil_wipe_vmfork(struct notifier_block *block, unsigned long event,
 			    void *data)
 {
-	veil_wipe_all();
+	/* No session of before seals from here on, whatever locks are held. */
+	atomic_inc(&veil_epoch);
+	veil_nets_forget_sessions();
 	return NOTIFY_DONE;
 }
 

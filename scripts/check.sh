@@ -1,20 +1,29 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# make check: installs what the tests need, builds, runs the native unit tests and
-# then the VM tests on each kernel. Last line: "N passed, N failed[, N skipped]"
-# over all cases. Steered by the environment:
+# make check: installs what the tests need, builds, and runs the native unit tests
+# and the VM tests of each kernel, as many guests at once as there are CPUs. Last
+# line: "N passed, N failed[, N skipped]" over all cases. Steered by the
+# environment:
 #   KERNELS  kernel series to test on ("6.1 6.12")
 #   TESTS    words; only tests whose name contains one of them ("unit" is one)
 #   VM       qemu, uml, uml-debug or virtme
+#   GUESTS   how many at once
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
+. "$(dirname "$0")/lib/kvm.sh"
+. "$(dirname "$0")/lib/jobs.sh"
 
 VM=${VM:-qemu}
 KERNELS=${KERNELS:-}
 TESTS=${TESTS:-}
+GUESTS=${GUESTS:-$(nproc)}
+# CI stops at 90 minutes, and then says nothing of what failed
+TOTAL_SECONDS=4800
+TESTS_PER_BOOT=3
 scripts=$NETVEIL_TOP/scripts
 passed=0 failed=0 skipped=0
+failures=()
 
 choose_kernels() {
 	case $VM in
@@ -23,6 +32,17 @@ choose_kernels() {
 	virtme) kernels=${KERNELS:-$(uname -r)} ;;
 	*) die "VM=$VM is unknown: use qemu, uml, uml-debug or virtme" ;;
 	esac
+}
+
+# Of the last runs only; two may run at once.
+choose_results() {
+	local old prefix
+	prefix=$NETVEIL_CACHE/results/$(hash_of "$NETVEIL_TOP")-$VM
+	for old in "$prefix".*; do
+		[ ! -d "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf "$old"
+	done
+	results=$prefix.$$
+	mkdir -p "$results"
 }
 
 # Its guest is this machine's own root, so the tools of the root image are needed
@@ -35,30 +55,39 @@ prepare_virtme() {
 	need_packages qemu-system-x86 "${tools[@]}"
 }
 
-prepare() {
-	local kernel
-	[ "$VM" != virtme ] || prepare_virtme
-	need_packages make gcc libc6-dev pkg-config libmnl-dev libjson-c-dev libssl-dev libjansson-dev
+prepare_qemu() {
+	local kernel dir
+	need_packages qemu-system-x86 cpio kmod
 	for kernel in $kernels; do
-		case $VM in
-		qemu) "$scripts/kernels.sh" refresh "$kernel" >/dev/null ;;
-		uml) "$scripts/build-uml.sh" >/dev/null ;;
-		uml-debug) "$scripts/build-uml.sh" --debug >/dev/null ;;
-		esac
+		dir=$("$scripts/kernels.sh" refresh "$kernel")
 	done
-	if [ "$VM" = qemu ]; then
-		need_packages qemu-system-x86 cpio kmod
-	fi
+	# asked here, before guests that run side by side ask it all at once
+	kvm_works "$dir/vmlinuz" || true
+}
+
+prepare() {
+	[ "$VM" != virtme ] || prepare_virtme
+	need_packages make gcc libc6-dev libssl-dev libjansson-dev
+	case $VM in
+	qemu) prepare_qemu ;;
+	uml) "$scripts/build-uml.sh" >/dev/null ;;
+	uml-debug) "$scripts/build-uml.sh" --debug >/dev/null ;;
+	esac
 	if [ "$VM" != virtme ]; then
 		"$scripts/root-image.sh" >/dev/null
 	fi
 }
 
+# What every guest of a kernel gets is put aside, so that a file that changes
+# meanwhile changes nothing.
 build() {
 	local kernel
 	step "building veil" build_tools
 	for kernel in $kernels; do
 		step "building netveil.ko for $kernel" "$scripts/build-module.sh" "$kernel"
+		mkdir -p "$results/stage/$kernel"
+		stage_built "$results/stage/$kernel" "$kernel" last
+		stage_sources "$results/stage/$kernel"
 	done
 }
 
@@ -95,100 +124,121 @@ suits() {
 # The debug kernel can take one module load per boot: KASAN under UML does not
 # forget a module's globals when it is unloaded.
 boot_of() {
+	local boot=shared
 	if [ "$(meta "$1" boot shared)" = own ] || [ "$2" = uml-debug ]; then
-		echo own
-	elif [ "$(meta "$1" icount no)" = yes ]; then
-		echo icount
-	else
-		echo shared
+		boot=own
 	fi
+	[ "$(meta "$1" icount no)" != yes ] || boot+=-icount
+	echo "$boot"
 }
 
+# Lines "TIMEOUT TEST", the longest first.
 tests_for() {
 	local kernel=$1 boot=$2 test name
-	for test in "$NETVEIL_TOP"/tests/vm/t_*; do
+	for test in "$results/stage/$kernel"/tests/vm/t_*; do
 		name=${test##*/}
 		if wanted "${name%.*}" && suits "$test" "$kernel" &&
 			[ "$(boot_of "$test" "$kernel")" = "$boot" ]; then
-			echo "tests/vm/$name"
+			echo "$(meta "$test" timeout 120) tests/vm/$name"
 		fi
-	done
+	done | sort -k 1,1nr -k 2
 }
 
-### running them ###
+### the jobs: a boot with its tests is one ###
 
-# Takes the counts of a VM run from its last "# N passed, ..." line.
-count_vm() {
-	local log=$1 rc=$2 line
-	line=$(grep -E '^# [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log" | tail -n 1 | tr -d '\r') || true
-	if [ -z "$line" ]; then
-		passed=$((passed + $(grep -cE '^ +ok [0-9]' "$log" || true)))
-		failed=$((failed + 1 + $(grep -cE '^ +not ok [0-9]' "$log" || true)))
-		return
-	fi
-	read -r _ p _ f _ s _ <<<"$line"
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-	if [ "$rc" -ne 0 ] && [ "$f" -eq 0 ]; then
-		failed=$((failed + 1))
-	fi
+# The limit leaves room for a machine that is busy with other things.
+add_boot() {
+	local kernel=$1 boot=$2 seconds=$3 names runner
+	shift 3
+	names=${*//tests\/vm\//}
+	runner=("$scripts/vm-run.sh" --kernel "$kernel" --timeout $((120 + 4 * seconds)))
+	[[ $boot != *icount ]] || runner+=(--icount)
+	[ "$VM" != virtme ] || runner=("$scripts/vng-run.sh" --kernel "$kernel")
+	runner+=(--stage "$results/stage/$kernel" --out "$results/left/$kernel-${1##*/}")
+	add_job "$seconds" "$kernel: ${names//.??/}" "${runner[@]}" -- tests/run.sh "$@"
 }
 
-time_limit() {
-	local sum=60 test
-	for test in "$@"; do
-		sum=$((sum + $(meta "$NETVEIL_TOP/$test" timeout 120)))
-	done
-	echo "$sum"
-}
-
-# Runs are told apart by kernel and boot: what a guest leaves is kept there.
-run_boot() {
-	local kernel=$1 boot=$2 rc=0 log runner
-	shift 2
-	[ $# -gt 0 ] || return 0
-	log=$results/$kernel-$boot-$(basename "$1").log
-	say "== $kernel, $boot boot: $# test$([ $# -eq 1 ] || echo s)"
-	runner=("$scripts/vm-run.sh" --kernel "$kernel" --no-build --timeout "$(time_limit "$@")"
-		--out "${log%.log}")
-	if [ "$boot" = icount ] || { [ "$boot" = own ] && [ "$(meta "$NETVEIL_TOP/$1" icount no)" = yes ]; }; then
-		runner+=(--icount)
-	fi
-	[ "$VM" != virtme ] || runner=("$scripts/vng-run.sh" "$kernel" "${log%.log}")
-	"${runner[@]}" -- tests/run.sh "$@" 2>&1 | tee "$log" || rc=$?
-	count_vm "$log" "$rc"
-}
-
-run_vm_tests() {
-	local kernel boot tests test
-	for kernel in $kernels; do
-		for boot in shared icount; do
-			mapfile -t tests < <(tests_for "$kernel" "$boot")
-			run_boot "$kernel" "$boot" "${tests[@]}"
+# Deals the tests of one kind out to boots of about the same length.
+add_boots() {
+	local kernel=$1 boot=$2 count boots i n seconds tests
+	mapfile -t tests < <(tests_for "$kernel" "$boot")
+	count=${#tests[@]}
+	boots=$(((count + TESTS_PER_BOOT - 1) / TESTS_PER_BOOT))
+	[[ $boot != own* ]] || boots=$count
+	for ((i = 0; i < boots; i++)); do
+		set --
+		seconds=0
+		for ((n = i; n < count; n += boots)); do
+			seconds=$((seconds + ${tests[n]%% *}))
+			set -- "$@" "${tests[n]#* }"
 		done
-		while read -r test; do
-			run_boot "$kernel" own "$test"
-		done < <(tests_for "$kernel" own)
+		add_boot "$kernel" "$boot" "$seconds" "$@"
 	done
 }
 
-run_unit_tests() {
-	local log=$results/unit.log rc=0 f
-	wanted unit || return 0
-	say "== unit tests"
-	make -s -C "$NETVEIL_TOP/tests/unit" check 2>&1 </dev/null | tee "$log" || rc=$?
-	skipped=$((skipped + $(grep -cE '^ *ok .*# SKIP' "$log" || true)))
-	passed=$((passed + $(grep -E '^ *ok [0-9]+' "$log" | grep -vc '# SKIP' || true)))
-	f=$(grep -cE '^ *not ok [0-9]+' "$log" || true)
+plan() {
+	local kernel boot
+	if wanted unit; then
+		add_job 10000 "unit tests of the module" make -s -C "$NETVEIL_TOP/tests/unit" check
+		! make -n -C "$NETVEIL_TOP/userspace" check >/dev/null 2>&1 ||
+			add_job 10000 "unit tests of veil" make -s -C "$NETVEIL_TOP/userspace" check
+	fi
+	for kernel in $kernels; do
+		for boot in shared own shared-icount own-icount; do
+			add_boots "$kernel" "$boot"
+		done
+	done
+}
+
+job_stage() {
+	local test
+	test=$(sed -n 's/^ *# Subtest: //p' "$1" | tail -n 1 | tr -d '\r')
+	echo "${test:-starting}"
+}
+
+### counting ###
+
+# A VM run says its sum in its last "# N passed, ..." line; what has none are
+# unit tests, or a guest that died.
+job_done() {
+	local name=$1 log=$2 rc=$3 p f s _
+	if read -r _ p _ f _ s _ < <(grep -E '^# [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log" | tail -n 1 | tr -d '\r'); then
+		:
+	else
+		s=$(grep -cE '^ *ok .*# SKIP' "$log" || true)
+		p=$(($(grep -cE '^ *ok ' "$log" || true) - s))
+		f=$(grep -cE '^ *not ok ' "$log" || true)
+		[[ $name == unit* ]] || f=$((f + 1))
+	fi
 	if [ "$rc" -ne 0 ] && [ "$f" -eq 0 ]; then
-		say "the unit tests ended with exit code $rc"
 		f=1
 	fi
-	failed=$((failed + f))
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	[ "$f" -eq 0 ] || note_failures "$name" "$log" "$rc"
+}
+
+note_failures() {
+	local found
+	mapfile -t found < <(tr -d '\r' <"$2" | failed_cases "${1%%:*}")
+	[ ${#found[@]} -gt 0 ] || found=("$1: exit code $3")
+	failures+=("${found[@]}")
+}
+
+# The cases that failed, and the tests that failed for another reason.
+failed_cases() {
+	awk -v where="$1" '
+		/^ *# Subtest: / { test = $NF; cases = 0 }
+		/^ +not ok / { sub(/^ +not ok [0-9]* ?/, ""); cases++; print where ": " test ": " $0 }
+		/^not ok / && !cases { sub(/^not ok [0-9]* ?/, ""); print where ": " $0 }
+		/^vm-run.sh: the guest/ { sub(/^vm-run.sh: /, ""); print where ": " test ": " $0 }'
 }
 
 summary() {
 	local text="$passed passed, $failed failed"
 	[ "$skipped" -eq 0 ] || text+=", $skipped skipped"
+	say ""
+	[ ${#failures[@]} -eq 0 ] || say "failed:"
+	[ ${#failures[@]} -eq 0 ] || printf '  %s\n' "${failures[@]}" >&2
 	say "what the guests left behind and all output: $results"
 	say "took $((SECONDS / 60)) min $((SECONDS % 60)) s"
 	if [ $((passed + failed)) -eq 0 ]; then
@@ -200,13 +250,15 @@ summary() {
 
 main() {
 	choose_kernels
-	results=$NETVEIL_CACHE/results/$(hash_of "$NETVEIL_TOP")-$VM
-	rm -rf "$results"
-	mkdir -p "$results"
+	choose_results
 	prepare
 	build
-	run_unit_tests
-	run_vm_tests
+	plan
+	if ! run_jobs "$GUESTS" $((TOTAL_SECONDS - SECONDS)) "$results"; then
+		failed=$((failed + 1))
+		failures+=("the limit of $TOTAL_SECONDS s: not all tests ran")
+	fi
+	rm -rf "$results/stage"
 	summary
 }
 

@@ -13,14 +13,8 @@ headline() {
 }
 
 give_up() {
-	printf 'demo: %s\n' "$*"
+	printf '\nVERDICT: FAIL - %s.\n' "$*"
 	exit 1
-}
-
-# shown COMMAND...: prints the command as a user types it, then runs it.
-shown() {
-	printf '  # %s\n' "$*"
-	"$@"
 }
 
 start_services() {
@@ -60,16 +54,35 @@ sessions() {
 	done
 }
 
+# What a user types on each host: veil -n HOST stands for veil on that host.
 protect() {
-	shown insmod netveil.ko || give_up "the module did not load"
+	printf '  both#  insmod netveil.ko\n'
+	load_module || give_up "the module did not load"
 	printf '  alpha# veil key generate\n'
 	A_KEY=$(veil -n alpha key generate) || give_up "alpha got no key"
-	printf '  beta#  veil key generate\n'
+	printf '         %s\n  beta#  veil key generate\n' "$A_KEY"
 	B_KEY=$(veil -n beta key generate) || give_up "beta got no key"
+	printf '         %s\n' "$B_KEY"
 	printf '  alpha# veil peer add %s address %s\n' "$B_KEY" "$B4"
 	veil -n alpha peer add "$B_KEY" address "$B4" || give_up "alpha got no peer"
 	printf '  beta#  veil peer add %s address %s\n' "$A_KEY" "$A4"
 	veil -n beta peer add "$A_KEY" address "$A4" || give_up "beta got no peer"
+	wait_for 30 session_up || give_up "no session came up"
+}
+
+session_up() {
+	[ "$(veil -n alpha -j show | jq -r '.peers[0].state')" = up ]
+}
+
+show_state() {
+	printf '  alpha# veil show\n'
+	veil -n alpha show | sed 's/^/    /'
+	[ "$(veil -n alpha -j show | jq .drops.plaintext_in)" -gt 0 ] || return 0
+	cat <<-END
+
+	  (plaintext_in: alpha was protected a moment before beta, and beta answered its
+	  first handshake with an ICMP error in clear. From a peer that is dropped.)
+	END
 }
 
 headline "Two hosts, alpha ($A4) and beta ($B4), one wire, and a tap on it"
@@ -79,13 +92,12 @@ start_services || give_up "the services on beta did not start"
 headline "Before: an HTTP request, a ping and a Redis session from alpha to beta"
 sessions before
 
-headline "Three lines, and the rest stays as it was"
+headline "Protecting the link: no address, route or program changes"
 protect
 
 headline "After: the same sessions"
 sessions after
-printf '  alpha# veil show\n'
-veil -n alpha show | sed 's/^/    /'
+show_state
 
 headline "What the tap saw"
 python3 "$(dirname "$0")/demo-view.py" "$out" "$marker"

@@ -10,15 +10,16 @@ no IPv6 address; the hosts' own multicast there is none of its business.)
 
 import struct
 import sys
+import textwrap
 from itertools import zip_longest
 from pathlib import Path
 
 SESSIONS = ("http", "ping", "redis")
 PORT = 51888
-BYTES_A_LINE = 12
-LINES_A_PACKET = 6
+LINES_A_PACKET = 4
 PACKETS_SHOWN = 3
-COLUMN = BYTES_A_LINE * 4 + 2
+COLUMN = 36
+HOSTS = {"10.9.0.1": "alpha", "10.9.0.2": "beta"}
 
 
 def frames(path):
@@ -50,7 +51,7 @@ class Packet:
     def parse_ipv4(self, ip):
         header, total = (ip[0] & 15) * 4, struct.unpack_from("!H", ip, 2)[0]
         hosts = [".".join(map(str, ip[at : at + 4])) for at in (12, 16)]
-        self.ends = " > ".join(hosts)
+        self.ends = " > ".join(HOSTS.get(h, h) for h in hosts)
         body = ip[header:total]
         if ip[9] == 6:
             self.kind = "TCP"
@@ -73,62 +74,86 @@ def shown(packets):
     return [p for p in packets if p in by_size and p.payload]
 
 
-def dump(packet):
-    """A packet as lines of a hexdump."""
-    lines = ["%s %s, %d bytes" % (packet.kind, packet.ends, len(packet.payload))]
-    for at in range(0, len(packet.payload), BYTES_A_LINE):
-        if at // BYTES_A_LINE == LINES_A_PACKET:
-            lines.append("...")
-            break
-        part = packet.payload[at : at + BYTES_A_LINE]
-        text = "".join(chr(c) if 32 <= c < 127 else "." for c in part)
-        lines.append(part.hex(" ").ljust(BYTES_A_LINE * 3) + " " + text)
-    return lines
+def as_text(packet):
+    """A packet's payload as lines of text: ciphertext is cut, words are not."""
+    payload = packet.payload
+    if packet.kind != "Netveil":
+        payload = payload.replace(b"\r\n", b" ")
+    text = "".join(chr(c) if 32 <= c < 127 else "." for c in payload)
+    if packet.kind != "Netveil":
+        return textwrap.wrap(text, COLUMN, break_on_hyphens=False)
+    return [text[at : at + COLUMN] for at in range(0, len(text), COLUMN)]
 
 
-def side_by_side(name, before, after):
-    print("\n--- %s: before | after" % name)
-    for left, right in zip_longest(shown(before), shown(after)):
-        columns = [dump(p) if p else [] for p in (left, right)]
+def lines_of(packet, marker):
+    """What the reader sees of a packet, lines with the marker marked."""
+    if not packet:
+        return []
+    text = as_text(packet)
+    if len(text) > LINES_A_PACKET:
+        text = text[:LINES_A_PACKET] + ["..."]
+    marks = ["!" if marker in line else " " for line in text]
+    head = "  %s: %s, %d bytes" % (packet.ends, packet.kind, len(packet.payload))
+    return [head] + ["%s %s" % pair for pair in zip(marks, text)]
+
+
+def side_by_side(name, before, after, marker):
+    print("\n%-*s | %s" % (COLUMN + 2, "--- %s, before" % name, "--- %s, after" % name))
+    for number, packets in enumerate(zip_longest(shown(before), shown(after))):
+        if number:
+            print(" " * (COLUMN + 2) + " |")
+        columns = [lines_of(p, marker) for p in packets]
         for pair in zip_longest(*columns, fillvalue=""):
-            print(("%-*s | %s" % (COLUMN, pair[0], pair[1])).rstrip())
-        print()
+            print(("%-*s | %s" % (COLUMN + 2, pair[0], pair[1])).rstrip())
 
 
 def count_marker(packets, marker):
     return sum(p.frame.count(marker) for p in packets)
 
 
+def told(when, packets, marker):
+    """One capture in words, and whether it is as it must be."""
+    times = count_marker(packets, marker)
+    clear = [p for p in packets if p.kind not in ("Netveil", "ARP", "IPv6")]
+    sealed = [p for p in packets if p.kind == "Netveil"]
+    text = "%-6s %3d packets, %d in clear, secret read %d time%s" % (
+        when, len(packets), len(clear), times, "" if times == 1 else "s")
+    if when == "before":
+        return text, times > 0
+    return text, times == 0 and not clear and bool(sealed)
+
+
 def judge(captures, marker):
     """Prints what was found, and tells whether it is as it must be."""
     good = True
+    print("\nThe secret is %s. In all that was captured:" % marker.decode())
     for name in SESSIONS:
-        before, after = captures[name]
-        counts = count_marker(before, marker), count_marker(after, marker)
-        clear = [p for p in after if p.kind not in ("Netveil", "ARP", "IPv6")]
-        sealed = [p for p in after if p.kind == "Netveil"]
-        print(
-            "%-6s before: %r %d times in %d packets; after: %d times in %d packets, %d of them in clear"
-            % (name, marker.decode(), counts[0], len(before), counts[1], len(after), len(clear))
-        )
-        good = good and counts[0] > 0 and counts[1] == 0 and not clear and bool(sealed)
+        for when, packets in zip(("before", "after"), captures[name]):
+            text, fine = told(when, packets, marker)
+            print("  %-6s %s" % (name, text))
+            good = good and fine
     return good
 
 
 def main():
-    folder, marker = Path(sys.argv[1]), sys.argv[2].encode()
+    folder, marker = Path(sys.argv[1]), sys.argv[2]
     captures = {
-        name: [[Packet(f) for f in frames(folder / f"{when}-{name}.pcap")] for when in ("before", "after")]
+        name: [
+            [Packet(frame) for frame in frames(folder / f"{when}-{name}.pcap")]
+            for when in ("before", "after")
+        ]
         for name in SESSIONS
     }
+    print("Payloads as text, a dot for what is none; ! where the tap reads the secret.")
+    print("Netveil: UDP to port %d, 16 bytes of header, then ciphertext." % PORT)
     for name in SESSIONS:
-        side_by_side(name, *captures[name])
-    good = judge(captures, marker)
+        side_by_side(name, *captures[name], marker)
+    good = judge(captures, marker.encode())
     print()
     if good:
         print("VERDICT: PASS - the tap read everything before, and nothing after.")
     else:
-        print("VERDICT: FAIL - see the counts above: before must show the marker, after must show nothing.")
+        print("VERDICT: FAIL - before must show the secret, after must show nothing: see above.")
     sys.exit(0 if good else 1)
 
 

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # make check VM=virtme: runs a command of the test suite under virtme-ng, with
 # this machine's own root and a kernel that is installed on it.
-# usage: vng-run.sh RELEASE OUT-DIR -- COMMAND...   (for /boot/vmlinuz-RELEASE)
+# usage: vng-run.sh --kernel RELEASE --stage DIR --out DIR -- COMMAND...
+# as vm-run.sh, for /boot/vmlinuz-RELEASE
 
 . "$(dirname "$0")/lib/common.sh"
-. "$(dirname "$0")/lib/stage.sh"
 . "$(dirname "$0")/lib/kvm.sh"
 
-if [ $# -lt 4 ] || [ "$3" != -- ]; then
-	die "usage: vng-run.sh RELEASE OUT-DIR -- COMMAND..."
+if [ $# -lt 8 ] || [ "$1 $3 $5 $7" != "--kernel --stage --out --" ]; then
+	die "usage: vng-run.sh --kernel RELEASE --stage DIR --out DIR -- COMMAND..."
 fi
-release=$1 out=$2
-shift 3
+release=$2 from=$4 out=$6
+shift 7
 
 image=/boot/vmlinuz-$release
 [ -r "$image" ] ||
@@ -22,14 +22,13 @@ mkdir -p "$NETVEIL_CACHE/run" "$out"
 out=$(realpath "$out")
 stage=$(mktemp -d "$NETVEIL_CACHE/run/XXXXXX")
 trap 'rm -rf "$stage"' EXIT
-stage_built "$stage" "$release" last
-stage_sources "$stage"
+cp -r "$from/." "$stage/"
 mkdir "$stage/out"
 cat >"$stage/command" <<-END
 	#!/bin/bash
 	mkdir -p /run/netns
 	cd $(printf %q "$stage")
-	export PATH=\$PWD:/usr/sbin:/usr/bin:/sbin:/bin NETVEIL_OUT=\$PWD/out NETVEIL_KERNEL=$release
+	export PATH=\$PWD:/usr/sbin:/usr/bin:/sbin:/bin NETVEIL_OUT=\$PWD/out NETVEIL_KERNEL=$release NETVEIL_PATIENCE=4
 	$(printf '%q ' "$@")
 	echo \$? >out/rc
 	dmesg >out/dmesg.log

@@ -60,8 +60,8 @@ const char *parse_cipher(uint8_t *cipher, const char *text)
 
 static const char *check_ipv4(const uint8_t bytes[4])
 {
-	if (bytes[0] == 0)
-		return "this network's addresses (0.0.0.0/8) are nobody's";
+	if (!memcmp(bytes, "\0\0\0\0", 4))
+		return "the unspecified address is nobody's";
 	if (bytes[0] == 127)
 		return "a loopback address is this host itself";
 	if (bytes[0] >= 224 && bytes[0] < 240)

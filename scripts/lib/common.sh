@@ -65,7 +65,7 @@ with_lock() {
 	shift
 	mkdir -p "$(dirname "$file")"
 	(
-		if ! flock -n 9; then
+		if ! flock -w 5 9; then
 			say "  waiting for another run that holds $file"
 			flock 9
 		fi

@@ -9,6 +9,7 @@ module_path() {
 }
 
 build_tools() {
+	need_packages make gcc libc6-dev libmnl-dev libjson-c-dev libsodium-dev
 	with_lock "$NETVEIL_CACHE/lock/tools-$(hash_of "$NETVEIL_TOP")" \
 		make -s -C "$NETVEIL_TOP/userspace" >&2
 }

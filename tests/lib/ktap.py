@@ -52,6 +52,10 @@ def check_equal(got, wanted, what):
     check(got == wanted, "%s: got %s, wanted %s" % (what, shown(got), shown(wanted)))
 
 
+def check_between(value, low, high, what):
+    check(low <= value <= high, "%s between %s and %s" % (what, low, high), value)
+
+
 def wait_until(condition, seconds, what, every=0.02):
     """The first true value of condition(); fails, naming what, after seconds."""
     end = time.monotonic() + seconds

@@ -13,7 +13,7 @@ import packets
 import veilproto
 from hosts import alpha, beta
 from ktap import check, check_equal, wait_until
-from veilproto import DATA, PORT, RESPONSE, Initiator, ProtocolError, Responder
+from veilproto import CLOSE, DATA, PORT, RESPONSE, Initiator, ProtocolError, Responder
 
 APP = 7000
 open_peers = []
@@ -57,13 +57,16 @@ class PythonPeer:
         return self.lane_sockets[key]
 
     def poll(self):
-        """Take what came: (local address, source, message) in self.waiting."""
+        """Take what came: (local address, source, port, message), to
+        self.waiting. The module's goodbyes to sessions of before are left out."""
         for local, sock in self.sockets.items():
             while True:
                 try:
                     message, source = sock.recvfrom(65535)
                 except BlockingIOError:
                     break
+                if message[:1] == bytes([DATA]) and message[1] & CLOSE:
+                    continue
                 self.waiting.append((local, source[0], source[1], message))
         return self.waiting
 
@@ -237,14 +240,19 @@ def identities():
     return sorted(pair, key=lambda i: i.public)
 
 
+def close_all():
+    """No host is configured, and no Python peer holds a port."""
+    hosts.flush_all()
+    while open_peers:
+        open_peers.pop().close()
+
+
 def fresh(larger="peer", psk=None, peer_psk=None, cipher=0):
     """alpha configured anew, with the module, and its Python peer on beta; both
     with an application's socket. larger: whose public key is the larger one."""
     small, large = identities()
     ours, theirs = (small, large) if larger == "peer" else (large, small)
-    hosts.flush_all()
-    while open_peers:
-        open_peers.pop().close()
+    close_all()
     psks = [key for key in (peer_psk or psk,) if key]
     peer = PythonPeer(beta, theirs, alpha, ours.public, psks)
     open_peers.append(peer)
@@ -263,6 +271,20 @@ def connected(**how):
     wait_until(alpha.is_up, 10, "a session")
     peer.forget()
     return peer
+
+
+def arrivals(peer, kind, seconds, also=lambda: None):
+    """When messages of a kind came within seconds from now, and the messages."""
+    start, found = boottime(), []
+    while boottime() < start + seconds:
+        also()
+        while True:
+            entry = peer.take(kind)
+            if entry is None:
+                break
+            found.append((boottime() - start, entry[3]))
+        time.sleep(0.1)
+    return found
 
 
 def boottime():

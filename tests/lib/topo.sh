@@ -178,13 +178,15 @@ module_loaded() {
 	[ -d /sys/module/netveil ]
 }
 
+# The module stays while any namespace has a peer.
 unload_module() {
 	local ns
 	module_loaded || return 0
-	for ns in alpha beta; do
-		[ ! -e "/run/netns/$ns" ] || veil -n "$ns" flush
+	veil flush
+	for ns in /run/netns/*; do
+		[ ! -e "$ns" ] || veil -n "${ns##*/}" flush
 	done
-	wait_for 10 rmmod netveil
+	wait_for 30 rmmod netveil
 }
 
 # link_up_pair [VEIL-PEER-WORD]...: keys on both hosts, in A_KEY and B_KEY, and

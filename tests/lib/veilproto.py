@@ -221,8 +221,8 @@ def pair_key(ss, initiator, responder):
     return hmac256(ss, b"netveil v1 pair", initiator, responder)[:16]
 
 
-def stamp(key, header, ephemeral):
-    return struct.pack(">Q", siphash24(key, header + ephemeral))
+def stamp(key, header, noise1):
+    return struct.pack(">Q", siphash24(key, header + noise1))
 
 
 def psk_id(psk):
@@ -327,7 +327,7 @@ def packed(source, destination):
 @dataclass
 class Initiator:
     """A handshake as its initiator; what is not given is as an honest end
-    would choose it."""
+    would choose it. alter changes message 1 before it is stamped."""
 
     me: Identity
     remote: bytes
@@ -342,6 +342,7 @@ class Initiator:
     ss: bytes = None
     es: bytes = None
     header: bytes = None
+    alter: callable = None
 
     def initiation(self):
         if self.header is None:
@@ -359,8 +360,10 @@ class Initiator:
         noise1 = self.noise.write1(
             self.me, self.remote, offer, self.ephemeral, ss, self.es
         )
+        if self.alter:
+            noise1 = self.alter(noise1)
         key = pair_key(ss, self.me.public, self.remote)
-        stamped = self.header + stamp(key, self.header, noise1[:32])
+        stamped = self.header + stamp(key, self.header, noise1)
         return with_macs(self.remote, stamped + noise1)
 
     def finish(self, response):
@@ -422,7 +425,7 @@ class Responder:
         noise1 = initiation[NOISE1:-32]
         self.remote, self.remote_ephemeral, payload = self.noise.read1(me, noise1)
         key = pair_key(dh(me.private, self.remote), self.remote, me.public)
-        wanted = stamp(key, self.header, self.remote_ephemeral)
+        wanted = stamp(key, self.header, noise1)
         if initiation[INITIATION_HEADER.size : NOISE1] != wanted:
             raise ProtocolError("an initiation with a wrong stamp")
         self.read_offer(payload)

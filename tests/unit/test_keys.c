@@ -42,12 +42,12 @@ static u64 expected_stamp(const u8 *key, const u8 *message)
 		OSSL_PARAM_size_t(OSSL_MAC_PARAM_SIZE, &size),
 		OSSL_PARAM_END,
 	};
-	u8 input[52], out[8] = {};
+	u8 input[20 + 148], out[8] = {};
 	u64 stamp = 0;
 	int i;
 
 	memcpy(input, message, 20);
-	memcpy(input + 20, message + 28, 32);
+	memcpy(input + 20, message + 28, 148);
 	EXPECT(EVP_MAC_init(ctx, key, 16, params));
 	EXPECT(EVP_MAC_update(ctx, input, sizeof(input)));
 	EXPECT(EVP_MAC_final(ctx, out, &len, sizeof(out)));
@@ -72,7 +72,7 @@ static void test_stamp(void)
 	}
 }
 
-/* It covers the clear header and e, and nothing behind them. */
+/* It covers the clear header and the Noise message, and nothing behind them. */
 static void test_stamp_covers(void)
 {
 	u8 key[VEIL_PAIR_KEY_LEN] = { 1, 2, 3 };
@@ -82,7 +82,7 @@ static void test_stamp_covers(void)
 	size_t i;
 
 	for (i = 0; i < sizeof(raw); i++) {
-		bool covered = i < 20 || (i >= 28 && i < 60);
+		bool covered = i < 20 || (i >= 28 && i < 176);
 
 		raw[i] ^= 0x40;
 		EXPECT((veil_stamp(key, msg) != stamp) == covered);

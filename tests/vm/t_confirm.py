@@ -9,32 +9,20 @@ The module is on alpha, its peer in Python (veilproto) on beta, who can also be
 an attacker with alpha's own private key.
 """
 
-import copy
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
-import genl
 import hosts
 import ktap
-import packets
 import pypeer
 import veilproto
 import wire
-from hosts import alpha, beta, drops_since, receive
+from hosts import alpha, beta
 from ktap import case, check, check_equal, wait_until
 from pypeer import fresh
-from veilproto import (
-    AES_256_GCM,
-    CHACHA20_POLY1305,
-    DATA,
-    INITIATION,
-    RESPONSE,
-    Identity,
-    Initiator,
-    ProtocolError,
-)
+from veilproto import DATA, INITIATION, RESPONSE, Identity, ProtocolError
 
 APP = 7000
 
@@ -159,9 +147,7 @@ def hold_both(relay):
 
 @case("crossing initiations of two modules: one round trip")
 def crossing_modules():
-    while open_peers:
-        open_peers.pop().close()
-    hosts.flush_all()
+    pypeer.close_all()
     a, b = alpha.udp(alpha.v4, APP), beta.udp(beta.v4, APP)
     with wire.Relay(hosts.wire) as relay:
         seen = hold_both(relay)

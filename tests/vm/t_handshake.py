@@ -7,32 +7,19 @@ ciphers, psks, addresses (PROTOCOL section 2).
 The module is on alpha, its peer in Python (veilproto) on beta.
 """
 
-import copy
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
-import genl
 import hosts
 import ktap
 import packets
-import pypeer
 import veilproto
-import wire
-from hosts import alpha, beta, drops_since, receive
-from ktap import case, check, check_equal, wait_until
+from hosts import alpha, beta, receive
+from ktap import case, check_equal, wait_until
 from pypeer import fresh
-from veilproto import (
-    AES_256_GCM,
-    CHACHA20_POLY1305,
-    DATA,
-    INITIATION,
-    RESPONSE,
-    Identity,
-    Initiator,
-    ProtocolError,
-)
+from veilproto import AES_256_GCM, CHACHA20_POLY1305, DATA, RESPONSE
 
 PSK = bytes(range(1, 33))
 

@@ -22,6 +22,7 @@ import hosts
 import ktap
 from genl import attr
 from ktap import case, check, check_equal, skip, wait_until
+from veilproto import Identity
 
 EVENT_COMMAND, A_EVENT = 8, 12
 A_LAST, P_LAST = 12, 19
@@ -133,6 +134,20 @@ def ask(command, body=b"", sock=None):
             return Answer(sent, data[16:], flags)
 
 
+def receive(sock):
+    """All of an answer, as it came, and the flags of all messages in it."""
+    raw, flags, last = b"", 0, False
+    while not last:
+        data = sock.recv(1 << 17)
+        raw += data
+        while data:
+            length, kind, more, _, _ = struct.unpack_from("=IHHII", data)
+            flags |= more
+            last = kind in (genl.NLMSG_ERROR, genl.NLMSG_DONE)
+            data = data[(length + 3) & ~3 :]
+    return raw, flags
+
+
 def refuse_all(table):
     """Rows: command, attributes, errno, a part of the text, attribute blamed."""
     before = configuration()
@@ -169,6 +184,16 @@ def set_refusals():
             (genl.SET, attr(cipher, b"\3"), errno.ERANGE, "", cipher),
         ]
     )
+
+
+@case("set is all or nothing: no port is set with a key that is a peer's")
+def all_or_nothing():
+    both = Identity()
+    control().add_peer(both.public, "10.7.0.2")
+    body = attr(genl.A_LISTEN_PORT, u16(50000)) + attr(genl.A_CIPHER, b"\2")
+    body += attr(genl.A_PRIVATE_KEY, both.private)
+    refuse_all([(genl.SET, body, errno.EINVAL, "peer", None)])
+    control().delete_peer(both.public)
 
 
 @case("what peer add refuses, it names")
@@ -369,19 +394,17 @@ def events():
 
 @case("no secret ever comes back")
 def no_secrets():
-    sock = control().socket
     for command, body, flags in (
         (genl.GET, b"", genl.NLM_F_ACK),
         (genl.PEER_GET, peer(key(FIXED)), genl.NLM_F_ACK),
         (genl.PEER_GET, b"", genl.NLM_F_DUMP),
         (genl.SET, attr(genl.A_PRIVATE_KEY, PRIVATE), genl.NLM_F_ACK),
     ):
-        sock.send(message(command, body, flags))
-        raw, last = b"", False
-        while not last:
-            data = sock.recv(1 << 17)
-            raw += data
-            last = struct.unpack_from("=IH", data)[1] in (2, 3) or b"\3\0\2\0" in data
+        control().socket.send(message(command, body, flags))
+        raw, _ = receive(control().socket)
+        check(
+            control().family.to_bytes(2, "little") in raw, "an answer to %d" % command
+        )
         for secret in PRIVATE, PSK:
             check(secret not in raw, "no secret in the answer to %d" % command)
 
@@ -408,15 +431,7 @@ def interrupted_dump():
     other = genl.Control()
     other.socket.send(message(genl.PEER_GET, flags=genl.NLM_F_DUMP))
     control().delete_peer(names[0])
-    flags = 0
-    done = False
-    while not done:
-        data = other.socket.recv(1 << 17)
-        while data:
-            length, kind, now, _, _ = struct.unpack_from("=IHHII", data)
-            flags |= now
-            done = kind == genl.NLMSG_DONE
-            data = data[(length + 3) & ~3 :]
+    _, flags = receive(other.socket)
     check(flags & NLM_F_DUMP_INTR, "NLM_F_DUMP_INTR is set", flags)
     whole = control().peers()
     for name in names[1:]:

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=180
+"""AEADs that finish later: the same traffic when the crypto API puts every
+request off to a worker (cryptd), as real hardware does.
+
+cryptd(X) is made through AF_ALG; it ranks above X, so the module gets it when it
+asks for X by its plain name.
+"""
+
+import hashlib
+import os
+import re
+import socket
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import pypeer
+from hosts import alpha, beta
+from ktap import case, check, check_equal, wait_until
+
+CIPHERS = {
+    "aes-256-gcm": "gcm(aes)",
+    "chacha20-poly1305": "rfc7539(chacha20,poly1305)",
+}
+state = {}
+
+
+def algorithms():
+    """What /proc/crypto lists, each as a dictionary."""
+    with open("/proc/crypto", encoding="ascii") as file:
+        for block in file.read().strip().split("\n\n"):
+            yield dict(re.findall(r"^(\w+)\s*: (.*)$", block, re.MULTILINE))
+
+
+def users(name):
+    """Transforms of the cryptd version of an algorithm."""
+    return sum(
+        int(entry["refcnt"])
+        for entry in algorithms()
+        if entry["name"] == name and entry["driver"].startswith("cryptd(")
+    )
+
+
+def best_sync(name):
+    """The driver of an AEAD that calls back at once, not an internal one."""
+    found = [
+        entry
+        for entry in algorithms()
+        if entry["name"] == name
+        and entry.get("internal") == "no"
+        and not entry["driver"].startswith("cryptd(")
+    ]
+    return max(found, key=lambda entry: int(entry["priority"]))["driver"]
+
+
+def put_off(name):
+    """From now on the crypto API's first choice for this AEAD is cryptd's."""
+    plain = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
+    plain.bind(("aead", name))
+    queued = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
+    queued.bind(("aead", "cryptd(%s)" % best_sync(name)))
+    plain.close()
+    return queued
+
+
+def set_up():
+    try:
+        state["algorithms"] = [put_off(name) for name in CIPHERS.values()]
+    except OSError as error:
+        ktap.skip_all("this kernel makes no cryptd AEAD: %s" % error)
+    hosts.set_up()
+    hosts.make_peers(*pypeer.identities())
+
+
+def serve(listener, received):
+    connection, _ = listener.accept()
+    with connection:
+        while chunk := connection.recv(1 << 16):
+            received.update(chunk)
+        connection.sendall(received.digest())
+
+
+def transfer(source, target, address, data):
+    """Send data; what the other end says is its digest."""
+    kind = (socket.AF_INET6 if ":" in address else socket.AF_INET), 1
+    listener, received = target.socket(*kind), hashlib.sha256()
+    listener.bind((address, 0))
+    listener.listen(1)
+    listener.settimeout(60)
+    server = threading.Thread(target=serve, args=(listener, received))
+    server.start()
+    with source.socket(*kind) as client:
+        client.settimeout(60)
+        client.connect((address, listener.getsockname()[1]))
+        client.sendall(data)
+        client.shutdown(1)
+        digest = client.recv(64)
+    server.join()
+    listener.close()
+    return digest
+
+
+def pin(cipher):
+    for host in alpha, beta:
+        host.veil("set", "cipher", cipher)
+    hosts.ping_once(alpha, beta.v4)
+    wait_until(
+        lambda: alpha.peer().get("cipher") == cipher, 10, "a session with " + cipher
+    )
+
+
+def through(cipher):
+    data = os.urandom(1 << 20)
+    pin(cipher)
+    check(users(CIPHERS[cipher]) >= 4, "sessions use cryptd", users(CIPHERS[cipher]))
+    for source, target in (alpha, beta), (beta, alpha):
+        for address in target.addresses:
+            hosts.ping_once(source, address)
+            check_equal(
+                transfer(source, target, address, data),
+                hashlib.sha256(data).digest(),
+                "digest of %s to %s" % (source.name, address),
+            )
+
+
+@case("AES-256-GCM, every request finished later: ping and TCP, IPv4 and IPv6")
+def gcm():
+    through("aes-256-gcm")
+
+
+@case("ChaCha20-Poly1305, the same")
+def chacha():
+    through("chacha20-poly1305")
+
+
+@case("sessions that end while requests are under way: the module forgets them all")
+def under_way():
+    sock = alpha.udp(alpha.v4)
+    sock.setblocking(False)
+    for _ in range(20):
+        for _ in range(50):
+            hosts.offer(sock, bytes(1000), (beta.v4, 7000))
+        alpha.control.flush()
+        hosts.make_peers(*pypeer.identities())
+        hosts.ping_once(alpha, beta.v4)
+    sock.close()
+    hosts.flush_all()
+    for name in CIPHERS.values():
+        wait_until(lambda n=name: users(n) <= 2, 10, "no session uses " + name)
+
+
+ktap.run(set_up)
