@@ -55,13 +55,26 @@ static inline const void *veil_addr_parse(const struct sk_buff *skb,
 	return ipv6_hdr(skb) + 1;
 }
 
-/* Under rcu_read_lock(). */
+/* Whether addr is ours, in the routing domain (VRF) of dev.  Under
+ * rcu_read_lock().
+ */
 static inline bool veil_addr_is_local(struct net *net,
+				      const struct net_device *dev,
 				      const struct in6_addr *addr)
 {
 	if (veil_addr_is_v4(addr))
-		return inet_addr_type(net, veil_addr_v4(addr)) == RTN_LOCAL;
-	return ipv6_chk_addr(net, addr, NULL, 0);
+		return inet_addr_type_dev_table(net, dev, veil_addr_v4(addr)) ==
+		       RTN_LOCAL;
+	return ipv6_chk_addr_and_flags(net, addr, dev, true, 0,
+				       IFA_F_TENTATIVE);
+}
+
+/* Whether skb, on its way out, came in from somewhere: IPv6 forwarding leaves
+ * no flag, and what is made here has no input interface.
+ */
+static inline bool veil_addr_forwarded(const struct sk_buff *skb)
+{
+	return skb->skb_iif;
 }
 
 #endif /* _VEIL_ADDR_H */

@@ -23,10 +23,12 @@
 	FN(no_memory)		\
 	FN(too_big)		\
 	FN(unprotectable)	\
+	FN(cgroup)		\
 	FN(crypto_failed)	\
 	FN(limit_reached)	\
 	FN(namespace_exit)	\
 	FN(stranger)		\
+	FN(bridged)		\
 	FN(malformed)		\
 	FN(ip_options)		\
 	FN(unknown_index)	\

@@ -9,18 +9,35 @@
 
 #include "exempt.h"
 
-/* MLD comes behind a hop-by-hop header with the router alert (RFC 2710). */
-static bool veil_exempt_icmpv6(const struct sk_buff *skb,
-			       const struct icmp6hdr **icmp,
-			       struct icmp6hdr *buffer, bool *hop_by_hop)
-{
-	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
-	unsigned int offset = skb_network_offset(skb) + sizeof(*ip6h);
-	u8 nexthdr = ip6h->nexthdr;
-	struct ipv6_opt_hdr *opt, opt_buffer;
+/* What of an ICMPv6 packet decides. */
+struct veil_exempt {
+	struct in6_addr source;
+	u8 hop_limit;
+	u8 type;
+	u8 code;
+	bool hop_by_hop;	/* MLD has the router alert there (RFC 2710) */
+};
 
-	*hop_by_hop = nexthdr == NEXTHDR_HOP;
-	if (*hop_by_hop) {
+/* From packets that nobody has looked at yet, at the fence: no part of them
+ * need be linear.
+ */
+static bool veil_exempt_parse(const struct sk_buff *skb, unsigned int offset,
+			      struct veil_exempt *what)
+{
+	struct ipv6_opt_hdr *opt, opt_buffer;
+	struct ipv6hdr *ip6h, buffer;
+	struct icmp6hdr *icmp, icmp_buffer;
+	u8 nexthdr;
+
+	ip6h = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	if (!ip6h || ip6h->version != 6)
+		return false;
+	what->source = ip6h->saddr;
+	what->hop_limit = ip6h->hop_limit;
+	nexthdr = ip6h->nexthdr;
+	offset += sizeof(*ip6h);
+	what->hop_by_hop = nexthdr == NEXTHDR_HOP;
+	if (what->hop_by_hop) {
 		opt = skb_header_pointer(skb, offset, sizeof(opt_buffer),
 					 &opt_buffer);
 		if (!opt)
@@ -30,8 +47,13 @@ static bool veil_exempt_icmpv6(const struct sk_buff *skb,
 	}
 	if (nexthdr != IPPROTO_ICMPV6)
 		return false;
-	*icmp = skb_header_pointer(skb, offset, sizeof(*buffer), buffer);
-	return *icmp;
+	icmp = skb_header_pointer(skb, offset, sizeof(icmp_buffer),
+				  &icmp_buffer);
+	if (!icmp)
+		return false;
+	what->type = icmp->icmp6_type;
+	what->code = icmp->icmp6_code;
+	return true;
 }
 
 static bool veil_exempt_link_local(const struct in6_addr *source)
@@ -39,39 +61,35 @@ static bool veil_exempt_link_local(const struct in6_addr *source)
 	return ipv6_addr_type(source) & IPV6_ADDR_LINKLOCAL;
 }
 
-bool veil_exempt_neighbour(const struct sk_buff *skb)
+bool veil_exempt_neighbour(const struct sk_buff *skb, unsigned int offset)
 {
-	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
-	const struct icmp6hdr *icmp;
-	struct icmp6hdr buffer;
-	bool hop_by_hop;
+	struct veil_exempt what;
+	bool link, any;
 
-	if (skb->protocol != htons(ETH_P_IPV6) ||
-	    !veil_exempt_icmpv6(skb, &icmp, &buffer, &hop_by_hop))
+	if (!veil_exempt_parse(skb, offset, &what))
 		return false;
+	link = veil_exempt_link_local(&what.source);
+	any = ipv6_addr_any(&what.source);
 
-	switch (icmp->icmp6_type) {
-	case NDISC_NEIGHBOUR_SOLICITATION:
-	case NDISC_NEIGHBOUR_ADVERTISEMENT:
-		return !hop_by_hop && ip6h->hop_limit == 255 &&
-		       !icmp->icmp6_code;
-	case NDISC_ROUTER_SOLICITATION:
-		if (ipv6_addr_any(&ip6h->saddr))
-			return !hop_by_hop && ip6h->hop_limit == 255 &&
-			       !icmp->icmp6_code;
-		fallthrough;
-	case NDISC_ROUTER_ADVERTISEMENT:
-	case NDISC_REDIRECT:
-		return !hop_by_hop && ip6h->hop_limit == 255 &&
-		       !icmp->icmp6_code &&
-		       veil_exempt_link_local(&ip6h->saddr);
+	switch (what.type) {
 	case ICMPV6_MGM_QUERY:
 	case ICMPV6_MGM_REPORT:
 	case ICMPV6_MGM_REDUCTION:
 	case ICMPV6_MLD2_REPORT:
-		return ip6h->hop_limit == 1 &&
-		       (ipv6_addr_any(&ip6h->saddr) ||
-			veil_exempt_link_local(&ip6h->saddr));
+		return what.hop_limit == 1 && (link || any);
+	}
+	/* The rest is neighbour discovery, which never left the link. */
+	if (what.hop_by_hop || what.hop_limit != 255 || what.code)
+		return false;
+	switch (what.type) {
+	case NDISC_NEIGHBOUR_SOLICITATION:
+	case NDISC_NEIGHBOUR_ADVERTISEMENT:
+		return true;
+	case NDISC_ROUTER_SOLICITATION:
+		return link || any;
+	case NDISC_ROUTER_ADVERTISEMENT:
+	case NDISC_REDIRECT:
+		return link;
 	}
 	return false;
 }

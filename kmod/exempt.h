@@ -8,10 +8,10 @@
 #include <linux/skbuff.h>
 #include <linux/in6.h>
 
-/* Neighbour discovery and MLD on the link, by the exact rule.  skb at its
- * network header, in either direction.
+/* Neighbour discovery and MLD, by the exact rule, in either direction; offset:
+ * of the IP header.
  */
-bool veil_exempt_neighbour(const struct sk_buff *skb);
+bool veil_exempt_neighbour(const struct sk_buff *skb, unsigned int offset);
 
 /* The last stop of an IPv4 source route or IPv6 routing header, if there is one
  * still to be visited.

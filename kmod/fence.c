@@ -3,9 +3,10 @@
  * The second fence, at the netdev egress hook of every device but loopback.
  *
  * It knows sealed packets by their look: UDP to the peer's port with a data
- * header that names a live session of that peer, or a handshake; later
- * fragments of those by the mark that xmit.c gave them.
+ * header that names a live session of that peer; their fragments, and
+ * handshakes, by the mark that they were given (xmit.h).
  */
+#include <linux/if_arp.h>
 #include <linux/if_vlan.h>
 #include <linux/mpls.h>
 #include <linux/netdevice.h>
@@ -13,14 +14,13 @@
 #include <linux/rtnetlink.h>
 #include <net/ip.h>
 #include <net/mpls.h>
-#include <net/xfrm.h>
 
 #include "addr.h"
 #include "exempt.h"
 #include "fence.h"
 #include "rx.h"
 #include "session.h"
-#include "socket.h"
+#include "xmit.h"
 
 /* One device's hook; veil_net.fences, under RTNL. */
 struct veil_fence {
@@ -28,15 +28,32 @@ struct veil_fence {
 	struct nf_hook_ops ops;
 };
 
+/* Where the frame's payload begins, and its type.  A packet socket may say
+ * anything in skb->protocol: believe what is on the wire.
+ */
+static __be16 veil_fence_payload(const struct sk_buff *skb,
+				 unsigned int *offset)
+{
+	struct ethhdr *eth, buffer;
+
+	if (skb->dev->type != ARPHRD_ETHER) {
+		*offset = skb_network_offset(skb);
+		return skb->protocol;
+	}
+	*offset = skb_mac_offset(skb) + sizeof(*eth);
+	eth = skb_header_pointer(skb, skb_mac_offset(skb), sizeof(buffer),
+				 &buffer);
+	return eth ? eth->h_proto : 0;
+}
+
 /* Behind VLAN tags and MPLS labels: which IP version, where; 0 if neither. */
 static u8 veil_fence_find_ip(const struct sk_buff *skb, unsigned int *offset)
 {
-	__be16 protocol = skb->protocol;
+	__be16 protocol = veil_fence_payload(skb, offset);
 	struct vlan_hdr *vlan, vlan_buffer;
 	__be32 *label, label_buffer;
 	u8 *version, buffer;
 
-	*offset = skb_network_offset(skb);
 	while (eth_type_vlan(protocol)) {
 		vlan = skb_header_pointer(skb, *offset, sizeof(vlan_buffer),
 					  &vlan_buffer);
@@ -103,8 +120,7 @@ static bool veil_fence_sealed(struct veil_peer *peer, const struct sk_buff *skb,
 	struct veil_data_header *header, header_buffer;
 	struct udphdr *uh, buffer;
 
-	/* A mark of ours, for fragments; others' have transformations. */
-	if (skb_sec_path(skb) && !skb_sec_path(skb)->len)
+	if (veil_xmit_marked(skb))
 		return true;
 	if (!l4)
 		return false;
@@ -132,10 +148,10 @@ static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 	if (!version || !veil_fence_parse(skb, version, offset, &addrs, &l4))
 		return NF_ACCEPT;
 	peer = veil_peer_lookup(vn, &addrs.destination);
-	if (!peer || !veil_addr_is_local(vn->net, &addrs.source))
+	if (!peer || !veil_addr_is_local(vn->net, state->out, &addrs.source))
 		return NF_ACCEPT;
-	if (veil_socket_owns(vn, skb->sk) ||
-	    veil_fence_sealed(peer, skb, l4) || veil_exempt_neighbour(skb))
+	if (veil_fence_sealed(peer, skb, l4) ||
+	    veil_exempt_neighbour(skb, offset))
 		return NF_ACCEPT;
 	veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_out);
 	return NF_STOLEN;
@@ -147,7 +163,8 @@ static int veil_fence_add(struct veil_net *vn, struct net_device *dev)
 	int err;
 
 	ASSERT_RTNL();
-	if (dev->flags & IFF_LOOPBACK)
+	/* What a VRF device sends comes by again at the real one. */
+	if (dev->flags & IFF_LOOPBACK || netif_is_l3_master(dev))
 		return 0;
 	fence = kzalloc(sizeof(*fence), GFP_KERNEL);
 	if (!fence)

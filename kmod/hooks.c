@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The netfilter hooks: POST_ROUTING as its last step, PRE_ROUTING as its first
- * after reassembly.  They classify; tx.c and rx.c act.
+ * after reassembly; LOCAL_IN and FORWARD for what would get around these.  They
+ * classify; tx.c and rx.c act.
  *
  * Packets for or from addresses that are not a peer's cost one look-up.
  */
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <net/dst.h>
+#include <net/ip6_route.h>
 #include <net/l3mdev.h>
 #include <net/xfrm.h>
 
@@ -57,13 +59,6 @@ static void veil_hooks_rest(struct sk_buff *skb, struct nf_hook_state *state,
 		state->okfn(state->net, state->sk, skb);
 }
 
-static bool veil_hooks_forwarded(const struct sk_buff *skb)
-{
-	if (skb->protocol == htons(ETH_P_IP))
-		return IPCB(skb)->flags & IPSKB_FORWARDED;
-	return IP6CB(skb)->flags & IP6SKB_FORWARDED;
-}
-
 /* Where a source route or routing header really sends the packet. */
 static bool veil_hooks_redirected(struct veil_net *vn,
 				  const struct sk_buff *skb)
@@ -87,21 +82,36 @@ static bool veil_hooks_offloaded(struct sk_buff *skb)
 #endif
 }
 
+/* Neighbour discovery, and on the link: anybody can write such a packet. */
+static bool veil_hooks_neighbour(const struct sk_buff *skb)
+{
+	const struct in6_addr *destination = &ipv6_hdr(skb)->daddr;
+	struct rt6_info *rt = (struct rt6_info *)skb_dst(skb);
+
+	return skb->protocol == htons(ETH_P_IPV6) &&
+	       veil_exempt_neighbour(skb, skb_network_offset(skb)) &&
+	       ipv6_addr_equal(rt6_nexthop(rt, destination), destination);
+}
+
 /* Whether the peer is responsible for a packet from our side to it. */
 static bool veil_hooks_ours(struct veil_net *vn, const struct sk_buff *skb,
 			    const struct veil_addr_pair *addrs)
 {
-	return !veil_hooks_forwarded(skb) ||
-	       veil_addr_is_local(vn->net, &addrs->source);
+	return !veil_addr_forwarded(skb) ||
+	       veil_addr_is_local(vn->net, skb_dst(skb)->dev, &addrs->source);
 }
 
 static bool veil_hooks_skips_out(const struct sk_buff *skb,
 				 const struct nf_hook_state *state)
 {
-	return !state->out || state->out->flags & IFF_LOOPBACK ||
-	       netif_is_l3_master(state->out) ||
-	       (IS_ENABLED(CONFIG_BRIDGE_NETFILTER) && state->in &&
-		skb_ext_exist(skb, SKB_EXT_BRIDGE_NF));
+	if (!state->out || state->out->flags & IFF_LOOPBACK ||
+	    netif_is_l3_master(state->out))
+		return true;
+	/* A frame that br_netfilter shows us; one that came in by a bridge and
+	 * was routed since has an input device.
+	 */
+	return IS_ENABLED(CONFIG_BRIDGE_NETFILTER) && !state->in &&
+	       skb_ext_exist(skb, SKB_EXT_BRIDGE_NF);
 }
 
 static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
@@ -125,7 +135,7 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 	if (!veil_hooks_ours(vn, skb, &addrs))
 		return NF_ACCEPT;
 	if (veil_socket_owns(vn, state->sk) || veil_socket_owns(vn, skb->sk) ||
-	    veil_exempt_neighbour(skb))
+	    veil_hooks_neighbour(skb))
 		return NF_ACCEPT;
 	/* The transformed packet comes by on its own (STACK A6). */
 	if (skb_dst(skb)->xfrm)
@@ -148,6 +158,33 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 	rest.okfn = veil_tx_output;
 	veil_hooks_rest(skb, &rest, veil_hook_out);
 	return NF_STOLEN;
+}
+
+/* A flow that is offloaded passes neither of our hooks from then on: flow
+ * tables leave packets with a security path alone (STACK A4).
+ */
+static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
+				      const struct nf_hook_state *state)
+{
+	struct veil_net *vn = priv;
+	struct veil_addr_pair addrs;
+
+	veil_addr_of(skb, &addrs);
+	if ((veil_peer_lookup(vn, &addrs.source) ||
+	     veil_peer_lookup(vn, &addrs.destination)) &&
+	    !skb_sec_path(skb) && !secpath_set(skb)) {
+		veil_drop(vn, skb, VEIL_DROP_no_memory);
+		return NF_STOLEN;
+	}
+	return NF_ACCEPT;
+}
+
+static unsigned int veil_hook_local(void *priv, struct sk_buff *skb,
+				    const struct nf_hook_state *state)
+{
+	if (state->in->flags & IFF_LOOPBACK || netif_is_l3_master(state->in))
+		return NF_ACCEPT;
+	return veil_rx_local(priv, skb, state);
 }
 
 static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
@@ -176,6 +213,26 @@ static const struct nf_hook_ops veil_hook_ops[] = {
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_PRE_ROUTING,
 		.priority = NF_IP6_PRI_CONNTRACK_DEFRAG + 1,
+	}, {
+		.hook = veil_hook_local,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_LOCAL_IN,
+		.priority = NF_IP_PRI_FIRST,
+	}, {
+		.hook = veil_hook_local,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_LOCAL_IN,
+		.priority = NF_IP6_PRI_FIRST,
+	}, {
+		.hook = veil_hook_forward,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_FORWARD,
+		.priority = NF_IP_PRI_FIRST,
+	}, {
+		.hook = veil_hook_forward,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_FORWARD,
+		.priority = NF_IP6_PRI_FIRST,
 	}, {
 		.hook = veil_hook_out,
 		.pf = NFPROTO_IPV4,

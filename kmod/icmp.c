@@ -16,11 +16,15 @@
 /* Packets that may be under way on a lane when an error about one arrives. */
 #define VEIL_ICMP_LATELY	65536
 
+/* Seconds that a path's MTU is believed, as ip_rt_mtu_expires. */
+#define VEIL_ICMP_TRUST		600
+
 /* What an ICMP error says. */
 struct veil_icmp_error {
 	unsigned int mtu;		/* of "too big", else 0 */
 	struct veil_addr_pair addrs;	/* of the quoted packet */
 	u8 protocol;
+	bool later;			/* of a later fragment: no L4 header */
 	unsigned int l4;		/* offset of the quoted L4 header */
 };
 
@@ -49,6 +53,7 @@ static bool veil_icmp_parse4(const struct sk_buff *skb,
 	ipv6_addr_set_v4mapped(iph->saddr, &error->addrs.source);
 	ipv6_addr_set_v4mapped(iph->daddr, &error->addrs.destination);
 	error->protocol = iph->protocol;
+	error->later = iph->frag_off & htons(IP_OFFSET);
 	error->l4 = offset + sizeof(*icmp) + iph->ihl * 4;
 	return true;
 }
@@ -56,11 +61,18 @@ static bool veil_icmp_parse4(const struct sk_buff *skb,
 static bool veil_icmp_parse6(const struct sk_buff *skb,
 			     struct veil_icmp_error *error)
 {
-	unsigned int offset = skb_transport_offset(skb);
 	struct icmp6hdr *icmp, icmp_buffer;
 	struct ipv6hdr *ip6h, buffer;
+	unsigned int offset;
+	u8 nexthdr = ipv6_hdr(skb)->nexthdr;
+	__be16 fragment;
+	int quoted;
 
-	if (ipv6_hdr(skb)->nexthdr != IPPROTO_ICMPV6)
+	/* Behind whatever comes before it. */
+	offset = ipv6_skip_exthdr(skb, skb_network_offset(skb) +
+				  sizeof(struct ipv6hdr), &nexthdr, &fragment);
+	if ((int)offset < 0 || nexthdr != IPPROTO_ICMPV6 ||
+	    fragment & htons(IP6_OFFSET))
 		return false;
 	icmp = skb_header_pointer(skb, offset, sizeof(icmp_buffer),
 				  &icmp_buffer);
@@ -76,7 +88,11 @@ static bool veil_icmp_parse6(const struct sk_buff *skb,
 	error->addrs.source = ip6h->saddr;
 	error->addrs.destination = ip6h->daddr;
 	error->protocol = ip6h->nexthdr;
-	error->l4 = offset + sizeof(*icmp) + sizeof(*ip6h);
+	/* The quote may end anywhere, and be of an outer fragment. */
+	quoted = ipv6_skip_exthdr(skb, offset + sizeof(*icmp) + sizeof(*ip6h),
+				  &error->protocol, &fragment);
+	error->later = quoted >= 0 && fragment & htons(IP6_OFFSET);
+	error->l4 = max(quoted, 0);
 	return true;
 }
 
@@ -106,9 +122,13 @@ static bool veil_icmp_authentic(struct veil_peer *peer,
 static void veil_icmp_too_big(struct veil_peer *peer, unsigned int mtu,
 			      bool ipv6)
 {
-	unsigned int current_mtu = READ_ONCE(peer->mtu) ?: IP_MAX_MTU;
+	struct veil_path *path = &peer->paths[ipv6];
+	unsigned int known = READ_ONCE(path->mtu);
 
-	WRITE_ONCE(peer->mtu, veil_mtu_lower(current_mtu, mtu, ipv6));
+	if (!known || time_after_eq(jiffies, READ_ONCE(path->until)))
+		known = IP_MAX_MTU;
+	WRITE_ONCE(path->mtu, veil_mtu_lower(known, mtu, ipv6));
+	WRITE_ONCE(path->until, jiffies + VEIL_ICMP_TRUST * HZ);
 }
 
 static enum veil_drop veil_icmp_judge(struct veil_peer *peer,
@@ -118,6 +138,8 @@ static enum veil_drop veil_icmp_judge(struct veil_peer *peer,
 	struct veil_data_header *header, header_buffer;
 	struct udphdr *uh, buffer;
 
+	if (error->later)
+		return VEIL_DROP_icmp_unproven;
 	uh = skb_header_pointer(skb, error->l4, sizeof(buffer), &buffer);
 	if (error->protocol != IPPROTO_UDP || !uh ||
 	    uh->dest != htons(READ_ONCE(peer->port)))
@@ -144,8 +166,8 @@ unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 		   !veil_icmp_parse6(skb, &error))
 		return NF_ACCEPT;
 	peer = veil_peer_lookup(vn, &error.addrs.destination);
-	if (!peer || !veil_addr_is_local(vn->net, &error.addrs.source) ||
-	    !veil_addr_is_local(vn->net, &addrs->destination))
+	if (!peer || !veil_addr_is_local(vn->net, skb->dev, &error.addrs.source) ||
+	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
 		return NF_ACCEPT;
 
 	reason = veil_icmp_judge(peer, skb, &error);

@@ -241,7 +241,8 @@ static bool veil_open_inner_addrs_ok(struct veil_peer *peer,
 
 	veil_addr_of(skb, &addrs);
 	return veil_peer_lookup(peer->vn, &addrs.source) == peer &&
-	       veil_addr_is_local(peer->vn->net, &addrs.destination);
+	       veil_addr_is_local(peer->vn->net, skb->dev,
+				  &addrs.destination);
 }
 
 static int veil_open_tunnel(struct veil_peer *peer, struct sk_buff *skb)

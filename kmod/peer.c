@@ -97,7 +97,8 @@ static int veil_peer_check_address(struct veil_net *vn,
 	const struct in6_addr *addr = &config->addresses[i];
 	struct veil_peer *owner;
 	unsigned int j;
-	bool local;
+	struct net_device *dev;
+	bool local = false;
 
 	if (!veil_peer_unicast(addr)) {
 		NL_SET_ERR_MSG_MOD(extack,
@@ -111,7 +112,8 @@ static int veil_peer_check_address(struct veil_net *vn,
 		}
 	}
 	rcu_read_lock();
-	local = veil_addr_is_local(vn->net, addr);
+	for_each_netdev_rcu(vn->net, dev)
+		local |= veil_addr_is_local(vn->net, dev, addr);
 	owner = veil_peer_lookup(vn, addr);
 	if (owner && !memcmp(owner->public_key, config->public_key,
 			     VEIL_KEY_LEN))
@@ -494,6 +496,22 @@ static void veil_peer_status_add(const struct veil_session *session,
 	status->tx_packets -= atomic_read(&session->keepalives);
 }
 
+/* The lower of both families, of what is still believed; 0 if nothing is. */
+static u32 veil_peer_path_mtu(const struct veil_peer *peer)
+{
+	u32 mtu = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(peer->paths); i++) {
+		u32 known = READ_ONCE(peer->paths[i].mtu);
+
+		if (known && time_before(jiffies,
+					 READ_ONCE(peer->paths[i].until)))
+			mtu = min_not_zero(mtu, known);
+	}
+	return mtu;
+}
+
 void veil_peer_status(struct veil_peer *peer, struct veil_peer_status *status)
 {
 	const struct veil_session *session;
@@ -525,5 +543,5 @@ void veil_peer_status(struct veil_peer *peer, struct veil_peer_status *status)
 	spin_unlock_bh(&peer->lock);
 	status->drops = atomic64_read(&peer->drops);
 	status->queued = skb_queue_len_lockless(&peer->queue);
-	status->mtu = READ_ONCE(peer->mtu);
+	status->mtu = veil_peer_path_mtu(peer);
 }

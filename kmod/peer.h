@@ -38,6 +38,12 @@ struct veil_index {
 	struct veil_peer *peer;
 };
 
+/* What an ICMP error told of a path's MTU, until jiffies; 0 nothing. */
+struct veil_path {
+	u32 mtu;
+	unsigned long until;
+};
+
 /* Our own outstanding initiation; peer->handshake_lock. */
 struct veil_outstanding {
 	struct veil_index index;	/* in the table while active */
@@ -94,7 +100,7 @@ struct veil_outstanding {
  * @tx_unanswered: jiffies | 1; data was sent and nothing opened since; or 0
  * @last_rx: jiffies of the last packet opened
  * @last_tx_data: jiffies of the last data packet sealed
- * @mtu: known path MTU of outer packets; 0 as the device says
+ * @paths: MTU of outer packets, IPv4 and IPv6
  * @drops: packets from or to it that were dropped
  * @rx_bytes: of ended sessions, as the three below; lock
  * @tx_bytes: "
@@ -148,7 +154,7 @@ struct veil_peer {
 	unsigned long tx_unanswered;
 	unsigned long last_rx;
 	unsigned long last_tx_data;
-	u32 mtu;
+	struct veil_path paths[2];
 
 	atomic64_t drops;
 	u64 rx_bytes;

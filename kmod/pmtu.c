@@ -11,9 +11,16 @@
 #include <net/tcp.h>
 
 #include "compat.h"
+#include "addr.h"
 #include "mtu.h"
 #include "pmtu.h"
 #include "seal.h"
+
+/* The largest inner packet that fits one outer packet at all, in tunnel mode
+ * with IPv6 around it.
+ */
+#define VEIL_PMTU_LARGEST	(IP_MAX_MTU - sizeof(struct ipv6hdr) - \
+				 VEIL_TUNNEL_OVERHEAD)
 
 /* Whether skb, or each segment of it, is no longer than mtu. */
 static bool veil_pmtu_fits(const struct sk_buff *skb, unsigned int mtu)
@@ -62,13 +69,13 @@ static bool veil_pmtu_may_fragment(const struct sk_buff *skb)
  */
 static void veil_pmtu_tell(struct sk_buff *skb, unsigned int mtu)
 {
-	if (skb->protocol == htons(ETH_P_IP)) {
-		if (IPCB(skb)->flags & IPSKB_FORWARDED)
-			icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED,
-				      htonl(mtu));
-	} else if (IP6CB(skb)->flags & IP6SKB_FORWARDED) {
+	if (!veil_addr_forwarded(skb))
+		return;
+	if (skb->protocol == htons(ETH_P_IP))
+		icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED,
+			      htonl(mtu));
+	else
 		icmpv6_ndo_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
-	}
 }
 
 int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb)
@@ -79,6 +86,8 @@ int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb)
 
 	if (veil_pmtu_fits(skb, mtu))
 		return 0;
+	if (!skb_is_gso(skb) && skb->len > VEIL_PMTU_LARGEST)
+		return -EMSGSIZE;
 	if (skb->protocol == htons(ETH_P_IPV6))
 		mtu = max_t(unsigned int, mtu, IPV6_MIN_MTU);
 	skb_dst_update_pmtu_no_confirm(skb, mtu);
@@ -113,11 +122,19 @@ int veil_pmtu_fit(struct veil_session *session, struct sk_buff *skb)
 	if (tcp_hdr(skb)->syn || hlen + TCP_MIN_MSS > mtu)
 		return 0;
 
+	/* A fragment list that reassembly or GRO made does not end where the
+	 * new segments do.
+	 */
+	if (skb_has_frag_list(skb) && skb_linearize(skb))
+		return -ENOMEM;
+
 	shinfo = skb_shinfo(skb);
 	shinfo->gso_size = mtu - hlen;
 	shinfo->gso_segs = DIV_ROUND_UP(skb->len - hlen, shinfo->gso_size);
 	if (!(shinfo->gso_type & (SKB_GSO_TCPV4 | SKB_GSO_TCPV6)))
-		shinfo->gso_type = skb->protocol == htons(ETH_P_IP) ?
-				   SKB_GSO_TCPV4 : SKB_GSO_TCPV6;
+		shinfo->gso_type |= skb->protocol == htons(ETH_P_IP) ?
+				    SKB_GSO_TCPV4 : SKB_GSO_TCPV6;
+	/* The size is ours, not its maker's: skb_segment() must not rely on it. */
+	shinfo->gso_type |= SKB_GSO_DODGY;
 	return 0;
 }

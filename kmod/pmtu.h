@@ -14,10 +14,15 @@
 static inline unsigned int veil_pmtu_outer(const struct veil_peer *peer,
 					   const struct sk_buff *skb)
 {
+	const struct veil_path *path =
+		&peer->paths[skb->protocol == htons(ETH_P_IPV6)];
 	unsigned int mtu = READ_ONCE(skb_dst(skb)->dev->mtu);
-	unsigned int known = READ_ONCE(peer->mtu);
+	unsigned int known = READ_ONCE(path->mtu);
 
-	return known ? min(mtu, known) : mtu;
+	/* Paths change: what was learned is good for ten minutes, as in IP. */
+	if (known && time_before(jiffies, READ_ONCE(path->until)))
+		return min(mtu, known);
+	return mtu;
 }
 
 /* From the hook: 0 if skb can go, whole, cut or in outer fragments.  Else its

@@ -6,10 +6,12 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/etherdevice.h>
 #include <linux/netfilter_ipv6.h>
 #include <net/ip.h>
 #include <net/ipv6_frag.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
+#include <net/netfilter/nf_conntrack.h>
 #include <net/xfrm.h>
 
 #include "addr.h"
@@ -73,19 +75,6 @@ static bool veil_rx_for_port(const struct veil_net *vn,
 	return uh && uh->dest == htons(READ_ONCE(vn->port));
 }
 
-static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
-				     const struct veil_addr_pair *addrs)
-{
-	if (veil_rx_for_port(vn, skb)) {
-		if (!veil_addr_is_local(vn->net, &addrs->destination))
-			return NF_ACCEPT;
-		/* Silence: nobody learns that we are here. */
-		veil_drop(vn, skb, VEIL_DROP_stranger);
-		return NF_STOLEN;
-	}
-	return veil_icmp(vn, skb, addrs);
-}
-
 static unsigned int veil_rx_handshake(struct veil_peer *peer,
 				      struct sk_buff *skb)
 {
@@ -137,8 +126,15 @@ static unsigned int veil_rx_split(struct veil_peer *peer, struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
 	struct sk_buff *segments, *next;
+	unsigned int mac = 0;
 
-	segments = skb_gso_segment(skb, NETIF_F_SG | NETIF_F_HW_CSUM);
+	/* The MAC header goes into each; and no page is shared with a tap, which
+	 * would see it opened.
+	 */
+	if (skb_mac_header_was_set(skb))
+		mac = skb->data - skb_mac_header(skb);
+	__skb_push(skb, mac);
+	segments = skb_gso_segment(skb, NETIF_F_HW_CSUM);
 	if (IS_ERR_OR_NULL(segments)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
 		return NF_STOLEN;
@@ -148,6 +144,7 @@ static unsigned int veil_rx_split(struct veil_peer *peer, struct sk_buff *skb,
 		struct nf_hook_state rest = *state;
 
 		skb_mark_not_on_list(skb);
+		__skb_pull(skb, mac);
 		if (veil_rx_message(peer, skb, state) == NF_ACCEPT)
 			veil_hooks_continue(skb, &rest);
 	}
@@ -164,8 +161,11 @@ static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb)
 	local_bh_disable();
 	err = ip_defrag(vn->net, skb, IP_DEFRAG_LOCAL_DELIVER);
 	local_bh_enable();
-	if (err)
+	if (err) {
+		if (err != -EINPROGRESS)
+			veil_drop_count(vn, VEIL_DROP_malformed);
 		return false;
+	}
 	skb_set_transport_header(skb, ip_hdrlen(skb));
 	return true;
 }
@@ -187,7 +187,7 @@ static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb)
 	return true;
 }
 
-static bool veil_rx_fragment6(const struct sk_buff *skb)
+static bool veil_rx_fragment6(const struct sk_buff *skb, u8 protocol)
 {
 	struct frag_hdr *fh, buffer;
 
@@ -196,19 +196,55 @@ static bool veil_rx_fragment6(const struct sk_buff *skb)
 	fh = skb_header_pointer(skb, skb_network_offset(skb) +
 				sizeof(struct ipv6hdr), sizeof(buffer),
 				&buffer);
-	return fh && fh->nexthdr == IPPROTO_UDP;
+	return fh && fh->nexthdr == protocol;
 }
 
-static bool veil_rx_gather(struct veil_net *vn, struct sk_buff *skb)
+/* protocol: what IPv4 and IPv6 call the packets to be put together. */
+static bool veil_rx_gather(struct veil_net *vn, struct sk_buff *skb,
+			   u8 protocol4, u8 protocol6)
 {
 	if (skb->protocol == htons(ETH_P_IP)) {
 		if (ip_is_fragment(ip_hdr(skb)) &&
-		    ip_hdr(skb)->protocol == IPPROTO_UDP)
+		    ip_hdr(skb)->protocol == protocol4)
 			return veil_rx_gather4(vn, skb);
-	} else if (veil_rx_fragment6(skb)) {
+	} else if (veil_rx_fragment6(skb, protocol6)) {
 		return veil_rx_gather6(vn, skb);
 	}
 	return true;
+}
+
+static bool veil_rx_is_fragment(const struct sk_buff *skb)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		return ip_is_fragment(ip_hdr(skb));
+	return ipv6_hdr(skb)->nexthdr == NEXTHDR_FRAGMENT;
+}
+
+static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
+				     const struct veil_addr_pair *addrs)
+{
+	/* An ICMP error in pieces, for us, is judged whole. */
+	if (veil_rx_is_fragment(skb) &&
+	    veil_addr_is_local(vn->net, skb->dev, &addrs->destination) &&
+	    !veil_rx_gather(vn, skb, IPPROTO_ICMP, IPPROTO_ICMPV6))
+		return NF_STOLEN;
+	if (!veil_rx_for_port(vn, skb))
+		return veil_icmp(vn, skb, addrs);
+	if (!veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
+		return NF_ACCEPT;
+	/* Silence: nobody learns that we are here. */
+	veil_drop(vn, skb, VEIL_DROP_stranger);
+	return NF_STOLEN;
+}
+
+/* br_netfilter shows us a frame that the bridge will pass on: opened, it would
+ * go out at its other ports; and it does not come by here again.
+ */
+static bool veil_rx_bridged(const struct sk_buff *skb)
+{
+	return IS_ENABLED(CONFIG_BRIDGE_NETFILTER) &&
+	       skb_ext_exist(skb, SKB_EXT_BRIDGE_NF) &&
+	       !ether_addr_equal(eth_hdr(skb)->h_dest, skb->dev->dev_addr);
 }
 
 /* IPsec inside of Netveil: the packet that was in an ESP packet comes by here
@@ -225,6 +261,64 @@ static bool veil_rx_decrypted(const struct sk_buff *skb)
 #endif
 }
 
+static bool veil_rx_exempt(const struct sk_buff *skb)
+{
+	return veil_rx_decrypted(skb) ||
+	       veil_exempt_neighbour(skb, skb_network_offset(skb));
+}
+
+/* The destination as it was at PRE_ROUTING: before NAT. */
+static void veil_rx_destination(const struct sk_buff *skb,
+				struct in6_addr *destination)
+{
+	enum ip_conntrack_info info;
+	const struct nf_conn *ct = nf_ct_get(skb, &info);
+	const union nf_inet_addr *addr;
+
+	if (!ct)
+		return;
+	addr = &ct->tuplehash[CTINFO2DIR(info)].tuple.dst.u3;
+	if (skb->protocol == htons(ETH_P_IP))
+		ipv6_addr_set_v4mapped(addr->ip, destination);
+	else
+		*destination = addr->in6;
+}
+
+/* Multicast and broadcast from a peer are no business of ours (STACK B3). */
+static bool veil_rx_unicast(const struct veil_net *vn,
+			    const struct sk_buff *skb,
+			    const struct in6_addr *addr)
+{
+	unsigned int type;
+
+	if (!veil_addr_is_v4(addr))
+		return !ipv6_addr_is_multicast(addr);
+	type = inet_addr_type_dev_table(vn->net, skb->dev, veil_addr_v4(addr));
+	return type != RTN_BROADCAST && type != RTN_MULTICAST;
+}
+
+/* What passed veil_rx() because it was not for us, and then was after all: by
+ * NAT, a transparent proxy or a local route.  It came in clear.
+ */
+unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
+			   const struct nf_hook_state *state)
+{
+	struct veil_addr_pair addrs;
+	struct veil_peer *peer;
+
+	veil_addr_of(skb, &addrs);
+	peer = veil_peer_lookup(vn, &addrs.source);
+	if (!peer)
+		return NF_ACCEPT;
+	veil_rx_destination(skb, &addrs.destination);
+	if (veil_addr_is_local(vn->net, skb->dev, &addrs.destination) ||
+	    !veil_rx_unicast(vn, skb, &addrs.destination) ||
+	    veil_rx_exempt(skb))
+		return NF_ACCEPT;
+	veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_in);
+	return NF_STOLEN;
+}
+
 unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 		     const struct nf_hook_state *state)
 {
@@ -235,15 +329,16 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 	peer = veil_peer_lookup(vn, &addrs.source);
 	if (!peer)
 		return veil_rx_stranger(vn, skb, &addrs);
-	if (!veil_addr_is_local(vn->net, &addrs.destination))
+	if (!veil_addr_is_local(vn->net, skb->dev, &addrs.destination))
 		return NF_ACCEPT;
-	if (READ_ONCE(vn->dying)) {
-		veil_peer_drop(peer, skb, VEIL_DROP_namespace_exit);
+	if (READ_ONCE(vn->dying) || veil_rx_bridged(skb)) {
+		veil_peer_drop(peer, skb, READ_ONCE(vn->dying) ?
+			       VEIL_DROP_namespace_exit : VEIL_DROP_bridged);
 		return NF_STOLEN;
 	}
-	if (veil_rx_decrypted(skb) || veil_exempt_neighbour(skb))
+	if (veil_rx_exempt(skb))
 		return NF_ACCEPT;
-	if (!veil_rx_gather(vn, skb))
+	if (!veil_rx_gather(vn, skb, IPPROTO_UDP, IPPROTO_UDP))
 		return NF_STOLEN;
 	if (!veil_rx_for_port(vn, skb)) {
 		veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_in);

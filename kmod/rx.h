@@ -14,6 +14,10 @@
 unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 		     const struct nf_hook_state *state);
 
+/* The same at LOCAL_IN, for what another hook made a packet for us. */
+unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
+			   const struct nf_hook_state *state);
+
 /* Plaintext to or from a peer was dropped: say so, at most once a second. */
 void veil_rx_plaintext(struct veil_peer *peer, struct sk_buff *skb,
 		       enum veil_drop reason);

@@ -93,7 +93,9 @@ static u16 veil_seal_lane(const struct veil_session *session,
 
 	if (session->tx_lanes == 1)
 		return 0;
-	if (veil_seal_has_ports(protocol) && !ip_is_fragment(ip_hdr(skb))) {
+	if (veil_seal_has_ports(protocol) &&
+	    (skb->protocol != htons(ETH_P_IP) ||
+	     !ip_is_fragment(ip_hdr(skb)))) {
 		ports = skb_header_pointer(skb, skb_network_offset(skb) + hlen,
 					   sizeof(buffer), &buffer);
 		if (ports)
@@ -237,7 +239,8 @@ static void veil_seal_ipv4(struct sk_buff *outer, const struct sk_buff *skb,
 	iph->frag_off &= htons(IP_DF);
 	if (plan->fragment)
 		iph->frag_off = 0;
-	if (!plan->transport || (plan->fragment && !iph->id))
+	/* Fragments of several sockets must not share an ID. */
+	if (!plan->transport || plan->fragment)
 		__ip_select_ident(dev_net(outer->dev), iph, 1);
 	ip_send_check(iph);
 }
@@ -372,6 +375,9 @@ static enum veil_drop veil_seal_plan(struct veil_session *session,
 		plan->header.flags |= VEIL_DATA_TUNNEL;
 	if (plan->head + plan->text + VEIL_TAG_LEN > IP_MAX_MTU)
 		return VEIL_DROP_too_big;
+	/* The other end could not have its options looked at. */
+	if (!ipv4 && plan->protocol == IPPROTO_HOPOPTS)
+		return VEIL_DROP_unprotectable;
 	plan->fragment = plan->head + plan->text + VEIL_TAG_LEN >
 			 veil_pmtu_outer(session->peer, skb);
 	if (veil_seal_checksum(skb, hlen, plan))

@@ -10,6 +10,7 @@
 
 #include "compat.h"
 #include "socket.h"
+#include "xmit.h"
 
 static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 			    struct socket **result)
@@ -233,6 +234,11 @@ int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
 		return PTR_ERR(dst);
 	}
 	skb_dst_set(skb, dst);
+	if (veil_xmit_mark(skb)) {
+		veil_drop(vn, skb, VEIL_DROP_no_memory);
+		veil_path_leave();
+		return -ENOMEM;
+	}
 	/* The hooks know it by its owner. */
 	skb_set_owner_w(skb, sk);
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);

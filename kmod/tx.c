@@ -96,6 +96,7 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb)
 {
 	struct veil_session *session = veil_tx_session(peer);
 	struct sock *sk __maybe_unused;
+	int err;
 
 	if (!session) {
 		veil_tx_queue(peer, skb);
@@ -108,8 +109,9 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb)
 	}
 	/* The control group's programs see what the application sent. */
 	sk = skb->sk;
-	if (BPF_CGROUP_RUN_PROG_INET_EGRESS(sk, skb)) {
-		kfree_skb(skb);
+	err = BPF_CGROUP_RUN_PROG_INET_EGRESS(sk, skb);
+	if (err && err != NET_XMIT_CN) {
+		veil_peer_drop(peer, skb, VEIL_DROP_cgroup);
 		return;
 	}
 	veil_seal(session, skb);
@@ -156,7 +158,8 @@ static int veil_tx_reroute(struct net *net, struct sk_buff *skb)
 			err = ip6_route_me_harder(net, skb->sk, skb);
 	}
 	skb->dev = skb_dst(skb)->dev;
-	return err;
+	/* Its hooks were passed without IPsec. */
+	return err ?: skb_dst(skb)->xfrm ? -ENETUNREACH : 0;
 }
 
 void veil_tx_flush(struct veil_peer *peer)

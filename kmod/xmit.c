@@ -17,10 +17,24 @@
 #include "socket.h"
 #include "xmit.h"
 
-/* Fragments bear this, so that the fence knows those without a UDP header. */
-static int veil_xmit_mark(struct sk_buff *skb)
+/* In a security path without transformations, which nobody else makes. */
+#define VEIL_XMIT_MARK	0x7665696c
+
+int veil_xmit_mark(struct sk_buff *skb)
 {
-	return secpath_set(skb) ? 0 : -ENOMEM;
+	struct sec_path *sp = secpath_set(skb);
+
+	if (!sp)
+		return -ENOMEM;
+	sp->verified_cnt = VEIL_XMIT_MARK;
+	return 0;
+}
+
+bool veil_xmit_marked(const struct sk_buff *skb)
+{
+	const struct sec_path *sp = skb_sec_path(skb);
+
+	return sp && !sp->len && sp->verified_cnt == VEIL_XMIT_MARK;
 }
 
 static int veil_xmit4(struct net *net, struct sock *sk, struct sk_buff *skb,

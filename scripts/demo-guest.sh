@@ -65,6 +65,8 @@ protect() {
 	printf '         %s\n' "$B_KEY"
 	printf '  alpha# veil peer add %s address %s\n' "$B_KEY" "$B4"
 	veil -n alpha peer add "$B_KEY" address "$B4" || give_up "alpha got no peer"
+	# As if somebody typed: two that start within half a second cross.
+	pause 1
 	printf '  beta#  veil peer add %s address %s\n' "$A_KEY" "$A4"
 	veil -n beta peer add "$A_KEY" address "$A4" || give_up "beta got no peer"
 	wait_for 30 session_up || give_up "no session came up"

@@ -116,7 +116,7 @@ def told(when, packets, marker):
     times = count_marker(packets, marker)
     clear = [p for p in packets if p.kind not in ("Netveil", "ARP", "IPv6")]
     sealed = [p for p in packets if p.kind == "Netveil"]
-    text = "%-6s %3d packets, %d in clear, secret read %d time%s" % (
+    text = "%-6s %3d packets, %2d in clear, secret read %d time%s" % (
         when, len(packets), len(clear), times, "" if times == 1 else "s")
     if when == "before":
         return text, times > 0
