@@ -12,6 +12,7 @@
 #include <linux/netdevice.h>
 #include <linux/timer.h>
 #include <net/ip.h>
+#include <net/ip6_route.h>
 #include <net/ipv6.h>
 #ifdef VEIL_HAVE_NET_GSO_H
 #include <net/gso.h>

@@ -4,7 +4,6 @@
  */
 #include <linux/module.h>
 #include <linux/workqueue.h>
-#include <net/genetlink.h>
 
 #include "cipher.h"
 #include "crypto.h"
@@ -90,5 +89,4 @@ module_exit(veil_exit);
 MODULE_DESCRIPTION("Netveil: transparent encryption between hosts");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1");
-MODULE_ALIAS_GENL_FAMILY(NETVEIL_FAMILY_NAME);
 MODULE_SOFTDEP("pre: gcm ccm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic curve25519 sha256 hmac nf_defrag_ipv6");

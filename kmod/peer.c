@@ -361,7 +361,7 @@ static void veil_peer_unlink(struct veil_peer *peer)
 	spin_lock_bh(&peer->lock);
 	WRITE_ONCE(peer->dead, true);
 	spin_unlock_bh(&peer->lock);
-	veil_tx_keepalive(peer, VEIL_DATA_CLOSE);
+	veil_tx_close(peer);
 	veil_handshake_cancel(peer);
 	veil_timers_stop(peer);
 	veil_session_kill_all(peer);

@@ -159,7 +159,7 @@ static void veil_timers_tick(struct timer_list *timer)
 	else if (tick.start)
 		veil_handshake_start(peer);
 	if (tick.keepalive)
-		veil_tx_keepalive(peer, 0);
+		veil_tx_keepalive(peer);
 	if (tick.flush)
 		veil_tx_flush(peer);
 	if (tick.again)

@@ -3,6 +3,7 @@
  * The way out: which session seals, or the queue; keepalives.
  */
 #include <linux/bpf-cgroup.h>
+#include <linux/delay.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <net/sock.h>
@@ -215,15 +216,37 @@ void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason)
 		veil_peer_drop(peer, skb, reason);
 }
 
-void veil_tx_keepalive(struct veil_peer *peer, u8 flags)
+void veil_tx_keepalive(struct veil_peer *peer)
 {
 	struct veil_session *session;
 
 	veil_path_enter();
 	session = veil_tx_session(peer);
 	if (session)
-		veil_seal_keepalive(session, flags);
+		veil_seal_keepalive(session, 0);
 	veil_path_leave();
+}
+
+void veil_tx_close(struct veil_peer *peer)
+{
+	struct veil_session *session;
+	bool async = false;
+	int tries = 100;
+
+	veil_path_enter();
+	session = veil_tx_session(peer);
+	if (session) {
+		/* Keeps the session, where requests can be under way at all. */
+		async = session->async;
+		veil_lane_hold(session, 0);
+		veil_seal_keepalive(session, VEIL_DATA_CLOSE);
+	}
+	veil_path_leave();
+	if (!async)
+		return;
+	while (tries-- && atomic_read(&session->lanes[0].in_flight) > 1)
+		usleep_range(1000, 2000);
+	veil_lane_release(session, 0);
 }
 
 void veil_tx_session_up(struct veil_peer *peer)
@@ -238,7 +261,7 @@ void veil_tx_session_up(struct veil_peer *peer)
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_SESSION_UP,
 				   peer->public_key);
 	if (skb_queue_empty_lockless(&peer->queue))
-		veil_tx_keepalive(peer, 0);
+		veil_tx_keepalive(peer);
 	else
 		veil_tx_flush(peer);
 }

@@ -16,8 +16,12 @@ struct nf_hook_state;
  * to be protected.  Consumes skb; it leaves sealed or not at all.
  */
 int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb);
-/* An empty packet, also to confirm a session; flags: VEIL_DATA_CLOSE or 0. */
-void veil_tx_keepalive(struct veil_peer *peer, u8 flags);
+/* An empty packet, also to confirm a session. */
+void veil_tx_keepalive(struct veil_peer *peer);
+/* Say goodbye: an empty packet with VEIL_DATA_CLOSE.  Process context; returns
+ * when it is sent, also if the AEAD takes its time.
+ */
+void veil_tx_close(struct veil_peer *peer);
 /* The queue goes out, if there is a session. */
 void veil_tx_flush(struct veil_peer *peer);
 /* Drop what has waited too long. */

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=180
+# netveil-test: timeout=300
 # veil as people and scripts use it: keys, settings, peers, what it shows in text
 # and JSON, events; and every kind of bad input, which gets one line on stderr, a
 # non-zero exit code and no change.
@@ -25,15 +25,14 @@ config() {
 }
 
 # refused TEXT WORD...: veil WORD... says one line with TEXT in it, prints nothing
-# and fails.
+# and fails. (Without a process more than veil: an emulated CPU feels each.)
 refused() {
-	local text=$1 out rc=0
+	local text=$1 out said rc=0
 	shift
 	out=$(veil "$@" 2>"$dir/err" </dev/null) || rc=$?
-	echo "exit code $rc, stdout '$out', stderr:"
-	cat "$dir/err"
-	[ "$rc" -ne 0 ] && [ -z "$out" ] && [ "$(wc -l <"$dir/err")" -eq 1 ] &&
-		grep -q '^veil: ' "$dir/err" && grep -qF -- "$text" "$dir/err"
+	said=$(<"$dir/err")
+	echo "exit code $rc, stdout '$out', stderr '$said'"
+	[ "$rc" -ne 0 ] && [ -z "$out" ] && [[ $said == "veil: "*"$text"* && $said != *$'\n'* ]]
 }
 
 # all_refused: lines of "TEXT | WORDS" on standard input, tried in alpha.
@@ -211,7 +210,7 @@ json_names() {
 
 pretty_json() {
 	[ "$(alpha -j show | wc -l)" -eq 1 ] && [ "$(alpha -p show | wc -l)" -gt 20 ] &&
-		[ "$(alpha -p show | jq -c .peers)" = "$(alpha -j show | jq -c .peers)" ]
+		[ "$(alpha -p show | jq -c '[paths]')" = "$(alpha -j show | jq -c '[paths]')" ]
 }
 
 no_secrets() {

@@ -24,7 +24,7 @@ from hosts import alpha, beta, drops_since, receive_all
 from ktap import case, check, check_equal, note, wait_until
 from veilproto import Identity
 
-APP, COUNT = 7000, 300
+APP, COUNT, KEEPALIVE = 7000, 300, 32
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
 SEED = int(os.environ.get("SEED", "1"))
@@ -37,12 +37,13 @@ def set_up():
 
 
 class Switch:
-    """What becomes of data frames to beta: the share of each evil, in percent."""
+    """What becomes of datagrams on their way to beta: the share of each evil, in percent."""
 
     def __init__(self, relay, lose=0, repeat=0, delay=0, alter=0):
         self.relay, self.dice = relay, random.Random(SEED)
         self.shares = lose, repeat, delay, alter
         self.held, self.count, self.seen = [], {}, 0
+        self.lock = threading.Lock()
 
     def evil(self):
         roll = self.dice.randrange(100)
@@ -54,20 +55,22 @@ class Switch:
         return None
 
     def __call__(self, to, frame):
-        if to != "wb" or wire.netveil_message(frame)[:1] != b"\4":
+        message = wire.netveil_message(frame)
+        if to != "wb" or message[:1] != b"\4" or len(message) == KEEPALIVE:
             return [frame]
         self.seen += 1
-        evil = self.evil()
+        with self.lock:
+            return self.treat(to, frame, self.evil())
+
+    def treat(self, to, frame, evil):
         if evil == "delayed":
             self.held.append((to, frame))
             return []
-        frames = {
-            "lost": [],
-            "repeated": [frame, frame],
-            "altered": [self.alter(frame)],
-        }
-        self.release(to)
-        return frames.get(evil, [frame])
+        if len(self.held) > 5:
+            self.release()
+        if evil == "altered":
+            return [self.alter(frame)]
+        return [frame] * {"lost": 0, "repeated": 2}.get(evil, 1)
 
     def alter(self, frame):
         """Another bit anywhere in the message, with a right UDP checksum."""
@@ -77,12 +80,11 @@ class Switch:
 
         return wire.rewritten(frame, change)
 
-    def release(self, to):
-        """Held frames go on behind later ones, once there are some."""
-        if len(self.held) > 5 or to is None:
-            for port, frame in self.held:
-                self.relay.send(port, frame)
-            self.held.clear()
+    def release(self):
+        """Held frames go on, behind later ones."""
+        for port, frame in self.held:
+            self.relay.send(port, frame)
+        self.held.clear()
 
 
 def send_numbered(sender, address):
@@ -96,16 +98,16 @@ def send_numbered(sender, address):
 def through(address, **evils):
     """Datagrams through such a switch: those that came, and how it treated
     them."""
-    receiver, sender = beta.udp(address, APP), alpha.udp(
-        alpha.addresses[":" in address]
-    )
+    receiver = beta.udp(address, APP)
+    sender = alpha.udp(alpha.addresses[":" in address])
     got, before = [], beta.drops()
     with wire.Relay(hosts.wire) as relay:
         relay.rule = switch = Switch(relay, **evils)
         send_numbered(sender, address)
         wait_until(lambda: switch.seen >= COUNT, 20, "the relay has seen all")
         relay.rule = None
-        switch.release(None)
+        with switch.lock:
+            switch.release()
 
         def last():
             sender.sendto(b"last", (address, APP))

@@ -121,15 +121,17 @@ def tcp_files():
         check_equal(echoed, digest, "digest of %s to %s" % (source.name, address))
 
 
-@case("iperf3 both ways")
+@case("iperf3 both ways, TCP and UDP")
 def iperf():
     server = beta.start("iperf3", "-s", stdout=-3)
+    # TCP brings all; of UDP, a machine under load may lose some in its sockets.
+    ways = ((), 1), (("-R",), 1), (("-u", "-b", "5M"), 0.8)
     try:
-        for way in (), ("-R",), ("-u", "-b", "20M"):
-            words = "iperf3", "-c", beta.v4, "-n", "2M", "-i", "0.1", "-J", *way
+        for way, share in ways:
+            words = "iperf3", "-c", beta.v4, "-n", "1M", "-i", "0.1", "-J", *way
             done = wait_until(lambda: try_iperf(words), 30, "iperf3 connects")
             note("%s %.0f Mbit/s" % (" ".join(way), done["bits_per_second"] / 1e6))
-            check(done["bytes"] >= 2 << 20, "2 MiB arrive", done["bytes"])
+            check(done["bytes"] >= share * (1 << 20), "bytes arrive", way, done)
     finally:
         server.kill()
         server.wait()
