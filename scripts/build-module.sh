@@ -3,13 +3,19 @@
 # Builds netveil.ko for one kernel (a series such as 6.12, uml, uml-debug, or the
 # release of an installed kernel) in the cache, leaving the checkout as it is, and
 # prints the module's path.
-# Further words go to make: build-module.sh 6.12 W=1 C=2.
+# Further words go to make: build-module.sh 6.12 W=1 C=2. --limits builds the one
+# of tests/vm/t_limits.py, beside the other.
 
 . "$(dirname "$0")/lib/common.sh"
 
 [ $# -ge 1 ] || die "usage: build-module.sh KERNEL [MAKE-WORD...]"
-kernel=$1
+kernel=$1 variant=''
 shift
+if [ "${1:-}" = --limits ]; then
+	shift
+	variant=-limits
+	set -- VEIL_TEST_LIMITS=y "$@"
+fi
 
 kernel_build_dir() {
 	case $kernel in
@@ -80,6 +86,6 @@ compile() {
 
 [ -f "$NETVEIL_TOP/Kbuild" ] || die "$NETVEIL_TOP/Kbuild is missing: this needs a whole checkout of Netveil"
 build=$(kernel_build_dir)
-tree=$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/$kernel
+tree=$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/$kernel$variant
 with_lock "$tree.lock" compile "$@"
 printf '%s\n' "$tree/netveil.ko"

@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
 . "$(dirname "$0")/lib/kvm.sh"
+. "$(dirname "$0")/lib/tsc.sh"
 
 usage() {
 	cat >&2 <<-END
@@ -123,12 +124,14 @@ make_payload() {
 # (static keys), and the guest dies of "Oops: int3". The price: a second CPU that
 # adds no speed.
 qemu_accel() {
+	clock=
 	if [ -n "$icount" ]; then
 		accel=(-accel 'tcg,thread=single' -icount 'shift=0,sleep=off' -cpu 'max,la57=off' -smp 1)
 	elif kvm_works "$build/vmlinuz"; then
 		accel=(-accel kvm -cpu host -smp "$smp")
 	else
 		accel=(-accel 'tcg,thread=single' -cpu 'max,la57=off' -smp "$smp")
+		clock=tsc_early_khz=$(tsc_khz)
 	fi
 }
 
@@ -153,7 +156,7 @@ qemu_command() {
 		qemu_drive "$run/result.raw"
 	)
 	words="console=ttyS1 loglevel=5 panic=-1 oops=panic mitigations=off tsc=reliable"
-	words+=" no_timer_check random.trust_cpu=on"
+	words+=" no_timer_check random.trust_cpu=on $clock"
 	vm=(qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-reboot
 		-kernel "$build/vmlinuz" -initrd "$run/initrd.cpio" "${accel[@]}" -m "$mem" "${drives[@]}" -append "$words"
 		-chardev "stdio,id=out,signal=$([ -z "$shell" ] && echo on || echo off)"

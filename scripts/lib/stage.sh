@@ -5,7 +5,7 @@
 
 # The module for KERNEL, where build-module.sh leaves it.
 module_path() {
-	printf '%s\n' "$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/$1/netveil.ko"
+	printf '%s\n' "$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/$1${2:-}/netveil.ko"
 }
 
 build_tools() {
@@ -21,10 +21,12 @@ stage_built() {
 	ko=$(module_path "$2")
 	if [ "$3" = build ]; then
 		"$NETVEIL_TOP/scripts/build-module.sh" "$2" >/dev/null
+		"$NETVEIL_TOP/scripts/build-module.sh" "$2" --limits >/dev/null
 		build_tools
 	fi
 	[ -s "$ko" ] || die "--no-build, but $ko was never built: leave the option out"
 	cp "$ko" "$1/netveil.ko"
+	cp "$(module_path "$2" -limits)" "$1/netveil-limits.ko"
 	cp "$NETVEIL_TOP/userspace/veil" "$1/veil"
 }
 

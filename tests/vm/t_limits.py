@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=120 uml-debug=no
+"""Volume of a key (PROTOCOL section 4): new keys are asked for in time, and no key
+is used beyond its limit, whatever happens to the handshake.
+
+With netveil-limits.ko, the module built with limits that a test can reach.
+"""
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+os.environ["NETVEIL_KO"] = os.path.join(HERE, "..", "..", "netveil-limits.ko")
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+
+import hosts
+import ktap
+import pypeer
+import wire
+from hosts import alpha, beta, receive_all
+from ktap import case, check, check_equal, wait_until
+
+APP = 7000
+GCM, CHACHA = 1, 2
+REJECT = {GCM: 1 << 23, CHACHA: 1 << 13}  # bytes, packets: kmod/messages.h
+SIZE = 1000
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    state["inbox"] = beta.udp(beta.v4, APP)
+    state["out"] = alpha.udp(alpha.v4)
+
+
+def fresh(cipher):
+    """A session under one AEAD."""
+    hosts.make_peers(*pypeer.identities())
+    for host in alpha, beta:
+        host.control.set_cipher(cipher)
+    hosts.ping_once(alpha, beta.v4)
+    wait_until(lambda: alpha.peer().get("cipher") == cipher, 10, "a session")
+    receive_all(state["inbox"])
+
+
+def send(count):
+    """Numbered datagrams of one flow, and so on one lane; those that arrive."""
+    arrived = []
+    for number in range(count):
+        hosts.offer(state["out"], number.to_bytes(8, "big").ljust(SIZE), (beta.v4, APP))
+        arrived += receive_all(state["inbox"])
+    return [int.from_bytes(data[:8], "big") for data in arrived]
+
+
+def indexes(tap):
+    """The sessions that alpha sealed under, by the index that beta gave them."""
+    found = map(wire.data_of, (p for p in tap.packets() if p.source == alpha.v4))
+    return {data[2] for data in found if data}
+
+
+def rekeys(cipher, count):
+    fresh(cipher)
+    tap = wire.Tap(hosts.wire)
+    seen = set()
+    for _ in range(3):
+        check_equal(send(count), list(range(count)), "datagrams, once and in order")
+        wait_until(lambda: new_index(tap, seen), 10, "new keys for the volume")
+        seen |= indexes(tap)
+    tap.close()
+
+
+def new_index(tap, seen):
+    """Whether what is sent now goes under a session that was not seen before."""
+    send(1)
+    return bool(indexes(tap) - seen) and len(indexes(tap)) > max(1, len(seen))
+
+
+@case("AES-256-GCM: after so many bytes there are new keys, and nothing is lost")
+def gcm_rekey():
+    rekeys(GCM, 400)
+
+
+@case("ChaCha20-Poly1305: the same after so many packets")
+def chacha_rekey():
+    rekeys(CHACHA, 300)
+
+
+def no_handshakes(_, frame):
+    return [] if wire.netveil_message(frame)[:1] in (b"\1", b"\2") else [frame]
+
+
+def stops(cipher):
+    """With handshakes lost: the key stops at its limit, and traffic with it."""
+    fresh(cipher)
+    before = alpha.drops()
+    with wire.Relay(hosts.wire) as relay:
+        relay.rule = no_handshakes
+        got = send(REJECT[cipher] // (SIZE if cipher == GCM else 1))
+        moved = hosts.drops_since(before, alpha.drops())
+        check(moved.get("limit_reached", 0) > 0, "the limit is reached", moved)
+        check(0 < len(got), "some passed before", len(got))
+        check_equal(send(20), [], "what arrives beyond the limit")
+    wait_until(lambda: len(send(20)) == 20, 15, "traffic under new keys")
+
+
+@case("AES-256-GCM: no byte is sealed beyond the limit, with all handshakes lost")
+def gcm_stop():
+    stops(GCM)
+
+
+@case("ChaCha20-Poly1305: no packet is sealed beyond the limit, the same")
+def chacha_stop():
+    stops(CHACHA)
+
+
+ktap.run(set_up)

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=100
+"""Packets of every shape arrive as they were sent: options, extension headers,
+fragments, protocols inside protocols, checksums left out (DESIGN section 4:
+what transport mode cannot carry exactly goes as tunnel mode).
+
+They are written by hand on alpha; an AF_PACKET-like look at what beta's stack
+gets comes from its raw sockets. Each is tried first without peers.
+"""
+
+import os
+import socket
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import wire
+from hosts import alpha, beta, drops_since
+from ktap import case, check, check_equal, wait_until
+from packets import DSTOPTS, FRAGMENT, HOP_BY_HOP, ICMP, UDP
+from veilproto import Identity
+
+APP = 7000
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+ENDS4, ENDS6 = (alpha.v4, beta.v4), (alpha.v6, beta.v6)
+OURS = ENDS4 + ENDS6
+NOPS = bytes([1, 1, 1, 0])
+RECORD_ROUTE = bytes([7, 7, 4, 0, 0, 0, 0, 0])
+PADN = bytes([UDP, 0, 1, 4, 0, 0, 0, 0])
+LSRR, SSRR = 0x83, 0x89
+EXPERIMENT, ESP, GRE, IPIP, IPV6, SCTP = 253, 50, 47, 4, 41, 132
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    raw = socket.SOCK_RAW, socket.IPPROTO_RAW
+    state["raw4"] = alpha.socket(socket.AF_INET, *raw)
+    state["raw6"] = alpha.socket(socket.AF_INET6, *raw)
+    state["gamma"] = hosts.add_gamma()
+    state["app"] = {a: beta.udp(a, APP) for a in beta.addresses}
+
+
+def send(packet):
+    """By the route of the packet's own destination."""
+    if packet[0] >> 4 == 4:
+        sock, target = state["raw4"], packets.parse_ipv4(packet).destination
+    else:
+        sock, target = state["raw6"], packets.parse_ipv6(packet).destination
+    hosts.offer(sock, packet, (target, 0))
+
+
+def listener(protocol, v6=False):
+    """A raw socket on beta; IPv4's give the IP header as well."""
+    family = socket.AF_INET6 if v6 else socket.AF_INET
+    sock = beta.socket(family, socket.SOCK_RAW, protocol)
+    sock.setblocking(False)
+    return sock
+
+
+def datagram(ends, payload=MARKER):
+    return packets.udp(*ends, APP, APP, payload)
+
+
+def both(run):
+    """run() in clear, then sealed; in the second, only Netveil on the wire and
+    nothing dropped. Both must give the same."""
+    hosts.flush_all()
+    tap = wire.Tap(hosts.wire)
+    clear = run()
+    check(any(MARKER in frame for frame in tap.frames()), "the control is in clear")
+    tap.close()
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    tap, before = wire.Tap(hosts.wire), beta.drops()
+    sealed = run()
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+    check_equal(drops_since(before, beta.drops()), {}, "drops on beta")
+    check_equal(sealed, clear, "what beta got")
+
+
+def got_by(sock, send_it):
+    """What a socket gets from send_it()."""
+    hosts.receive_all(sock)
+    send_it()
+    return wait_until(lambda: hosts.receive_all(sock), 10, "what was sent")
+
+
+@case("IPv4 options arrive, none of them lost or added")
+def ipv4_options():
+    def run():
+        sock = listener(UDP)
+        return [
+            got_by(sock, lambda: send(packet))
+            for packet in (
+                packets.ipv4(*ENDS4, UDP, datagram(ENDS4), options=NOPS, ident=7),
+                packets.ipv4(
+                    *ENDS4, UDP, datagram(ENDS4), options=RECORD_ROUTE, ident=8
+                ),
+                packets.ipv4(*ENDS4, UDP, datagram(ENDS4), ident=9),
+            )
+        ]
+
+    both(run)
+
+
+@case("IPv6 destination options arrive")
+def extension_headers():
+    packet = packets.ipv6(*ENDS6, DSTOPTS, PADN + datagram(ENDS6))
+    both(lambda: got_by(state["app"][beta.v6], lambda: send(packet)))
+
+
+def unprotectable(packet):
+    """Seen in clear without peers; with them it does not leave."""
+    hosts.flush_all()
+    tap = wire.Tap(hosts.wire)
+    send(packet)
+    wait_until(lambda: any(MARKER in f for f in tap.frames()), 10, "the control")
+    tap.close()
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    tap, before = wire.Tap(hosts.wire), alpha.drops()
+    send(packet)
+    moved = wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+    check_equal(moved, {"unprotectable": 1}, "drops")
+    hosts.ping_once(alpha, beta.v4)
+    check(not any(MARKER in frame for frame in tap.frames()), "nothing in clear")
+    tap.close()
+
+
+@case("what cannot be sealed, or hides that it goes to a peer, does not leave")
+def hidden():
+    third4, third6 = state["gamma"].addresses
+    padn = packets.ipv6(*ENDS6, HOP_BY_HOP, PADN + datagram(ENDS6))
+    final = packets.address(beta.v4).packed
+    routes = bytes([LSRR, 7, 4]) + final + b"\0", bytes([SSRR, 7, 4]) + final + b"\0"
+    sourced = [
+        packets.ipv4(alpha.v4, third4, UDP, datagram(ENDS4), options=option)
+        for option in routes
+    ]
+    segments = packets.address(beta.v6).packed + packets.address(third6).packed
+    routing = bytes([UDP, 4, 4, 1, 1, 0, 0, 0]) + segments + datagram(ENDS6)
+    segment_routed = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing)
+    for packet in padn, *sourced, segment_routed:
+        unprotectable(packet)
+
+
+@case("fragments made by the sender arrive as one datagram, v4 and v6")
+def fragments():
+    def send4():
+        segment = datagram(ENDS4, MARKER * 30)
+        for part in packets.fragments_v4(*ENDS4, UDP, segment, 400, 77):
+            send(part)
+
+    def send6():
+        segment = datagram(ENDS6, MARKER * 30)
+        for place in range(0, len(segment), 400):
+            more = int(place + 400 < len(segment))
+            head = struct.pack(">BxHI", UDP, place | more, 99)
+            part = head + segment[place : place + 400]
+            send(packets.ipv6(*ENDS6, FRAGMENT, part))
+
+    def run():
+        app = state["app"]
+        return got_by(app[beta.v4], send4), got_by(app[beta.v6], send6)
+
+    both(run)
+
+
+@case("other protocols arrive: unknown ones, ESP, GRE, IP in IP")
+def protocols():
+    inner = packets.ipv4("192.0.2.1", "192.0.2.2", UDP, MARKER)
+
+    def run():
+        results = []
+        for protocol in EXPERIMENT, ESP, GRE, IPIP, IPV6, SCTP:
+            payload = inner if protocol == IPIP else MARKER
+            sock = listener(protocol)
+            packet = packets.ipv4(*ENDS4, protocol, payload, ident=protocol)
+            results.append(got_by(sock, lambda: send(packet)))
+            sock.close()
+            sock = listener(protocol, v6=True)
+            packet = packets.ipv6(*ENDS6, protocol, payload)
+            results.append(got_by(sock, lambda: send(packet)))
+            sock.close()
+        return results
+
+    both(run)
+
+
+@case("UDP without a checksum, with one that is wrong, and without payload")
+def checksums():
+    good = datagram(ENDS4)
+    none = good[:6] + b"\0\0" + good[8:]
+    wrong = good[:6] + b"\x12\x34" + good[8:]
+
+    def run():
+        sock = listener(UDP)
+        results = []
+        for segment in none, wrong, good:
+            packet = packets.ipv4(*ENDS4, UDP, segment, ident=3)
+            results.append(got_by(sock, lambda: send(packet)))
+        sock.close()
+        # The application gets what its kernel finds right: the wrong one is not.
+        results.append(hosts.receive_all(state["app"][beta.v4]))
+        empty = packets.ip(*ENDS6, UDP, datagram(ENDS6, b""))
+        results.append(got_by(state["app"][beta.v6], lambda: send(empty)))
+        return results
+
+    both(run)
+
+
+@case("DSCP, ECN, TTL and IP ID arrive")
+def header_fields():
+    def run():
+        sock, results = listener(UDP), []
+        for tos in 0x00, 0xB8, 0x02, 0x03:
+            packet = bytearray(
+                packets.ipv4(*ENDS4, UDP, datagram(ENDS4), ident=5, ttl=9)
+            )
+            packet[1] = tos
+            # The kernel fills the header's checksum in.
+            results += got_by(sock, lambda: send(bytes(packet)))
+        sock.close()
+        return results
+
+    both(run)
+
+
+@case("ICMP of every kind arrives, echo requests of 1 to 60000 bytes are answered")
+def icmp():
+    def run():
+        sock = listener(ICMP)
+        results = []
+        for kind in 8, 13, 17, 40:
+            message = bytes([kind, 0, 0, 0]) + struct.pack(">HH", 9, 1) + MARKER
+            message = (
+                message[:2] + struct.pack(">H", packets.checksum(message)) + message[4:]
+            )
+            packet = packets.ipv4(*ENDS4, ICMP, message, ident=kind)
+            results.append(got_by(sock, lambda: send(packet)))
+        sock.close()
+        for size in "1", "1472", "20000", "60000":
+            for address in beta.addresses:
+                alpha.run("ping", "-q", "-c", "1", "-W", "5", "-s", size, address)
+        return results
+
+    both(run)
+
+
+ktap.run(set_up)
