@@ -129,11 +129,11 @@ struct veil_peer {
 	u8 pair_out[VEIL_PAIR_KEY_LEN];
 	bool dead;
 
-	struct mutex handshake_lock;
+	struct mutex handshake_lock;	/* see above, as all of these */
 	struct veil_outstanding initiation;
 	u64 time_sent;
 
-	spinlock_t lock;
+	spinlock_t lock;		/* slots and times, see above */
 	struct veil_session __rcu *current_session;
 	struct veil_session __rcu *previous_session;
 	struct veil_session __rcu *next_session;

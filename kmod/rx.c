@@ -24,7 +24,7 @@
 #include "rx.h"
 
 /* Lives in a module that insmod would not load for us. */
-static typeof(&nf_ct_frag6_gather) veil_frag6_gather;
+static typeof(nf_ct_frag6_gather) *veil_frag6_gather;
 
 int veil_rx_init(void)
 {

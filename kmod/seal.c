@@ -214,7 +214,8 @@ static int veil_seal_copy(struct sk_buff *outer, unsigned int head,
 	if (!skb_is_nonlinear(outer))
 		return skb_copy_bits(skb, offset, outer->data + head, len);
 	for (i = 0; len && i < shinfo->nr_frags; i++) {
-		size = min(len, (unsigned int)skb_frag_size(&shinfo->frags[i]));
+		size = min_t(unsigned int, len,
+			     skb_frag_size(&shinfo->frags[i]));
 		if (skb_copy_bits(skb, offset,
 				  skb_frag_address(&shinfo->frags[i]), size))
 			return -EFAULT;

@@ -17,8 +17,10 @@
 #include "socket.h"
 #include "xmit.h"
 
-/* In a security path without transformations, which nobody else makes. */
-#define VEIL_XMIT_MARK	0x7665696c
+/* In a security path without transformations, where others leave 0; a byte on
+ * 7.x.
+ */
+#define VEIL_XMIT_MARK	0x76
 
 int veil_xmit_mark(struct sk_buff *skb)
 {

@@ -71,6 +71,17 @@ def echo_request(source, destination, identifier, payload):
     return struct.pack(">BBH", ECHO_REQUEST_V6, 0, check) + body
 
 
+def too_big(router, target, quoted, mtu):
+    """What a router tells the sender of a packet that is too long for it."""
+    if address(router).version == 4:
+        body = struct.pack(">HH", 0, mtu) + quoted[:548]
+        check = checksum(struct.pack(">BBH", 3, 4, 0) + body)
+        return ipv4(router, target, ICMP, struct.pack(">BBH", 3, 4, check) + body)
+    body = struct.pack(">I", mtu) + quoted[:1200]
+    check = l4_checksum(router, target, ICMPV6, struct.pack(">BBH", 2, 0, 0) + body)
+    return ipv6(router, target, ICMPV6, struct.pack(">BBH", 2, 0, check) + body)
+
+
 def icmp_protocol(source):
     return ICMP if address(source).version == 4 else ICMPV6
 

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=100
+"""Path MTU: senders learn the inner MTU and it stays put; routers are believed
+when they quote what was really sent, and no further than they should (STACK A2,
+B9, B10, PROTOCOL section 5).
+"""
+
+import errno
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import wire
+from hosts import alpha, beta, drops_since
+from ktap import case, check, check_equal, note, wait_until
+from veilproto import Identity
+
+APP = 7000
+OVERHEAD = 42  # UDP, data header, trailer and tag
+IP_HEADERS = {False: 28, True: 48}  # with UDP's, by "is IPv6"
+DISCOVER, MTU = {False: (0, 10, 14), True: (41, 23, 24)}, 2
+ROUTER = {False: "10.9.0.254", True: "fd09::fe"}
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    state["wire"] = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    state["inbox"] = {a: beta.udp(a, APP) for a in beta.addresses}
+
+
+def fresh():
+    """Peers without history, and a tap."""
+    for host in alpha, beta:
+        host.run("ip", "route", "flush", "cache")
+        host.run("ip", "-6", "route", "flush", "cache")
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    hosts.ping_once(alpha, beta.v6)
+
+
+def connected(address):
+    """A socket of alpha that forbids fragments."""
+    sock = alpha.udp(alpha.addresses[":" in address])
+    level, discover, _ = DISCOVER[":" in address]
+    sock.setsockopt(level, discover, 2)
+    sock.connect((address, APP))
+    return sock
+
+
+def known_mtu(sock, address):
+    level, _, mtu = DISCOVER[":" in address]
+    return sock.getsockopt(level, mtu)
+
+
+def refused_as_too_long(sock, size):
+    try:
+        sock.send(bytes(size))
+    except OSError as error:
+        check_equal(error.errno, errno.EMSGSIZE, "errno")
+        return True
+    return False
+
+
+def arrives(address, sock, size):
+    hosts.receive_all(state["inbox"][address])
+    sock.send(bytes(size))
+    got = wait_until(lambda: hosts.receive_all(state["inbox"][address]), 10, "it")
+    check_equal([len(each) for each in got], [size], "bytes that arrive")
+
+
+@case("too long and not to be fragmented: EMSGSIZE and the inner MTU, 100 times over")
+def too_long():
+    fresh()
+    for address in beta.addresses:
+        sock = connected(address)
+        headers = IP_HEADERS[":" in address]
+        inner = 1500 - OVERHEAD
+        # The first refusal marks the socket's cached route as old; from its next
+        # call on the socket knows.
+        check(refused_as_too_long(sock, inner - headers + 1), "EMSGSIZE")
+        for _ in range(100):
+            check(refused_as_too_long(sock, inner - headers + 1), "EMSGSIZE")
+            check_equal(known_mtu(sock, address), inner, "MTU that the socket knows")
+        arrives(address, sock, inner - headers)
+        sock.close()
+
+
+@case("IPv6's least MTU of 1280 on the link: full packets pass, and TCP")
+def least_mtu():
+    for host in alpha, beta:
+        hosts.ip_batch(host, "link set eth0 mtu 1280")
+    try:
+        fresh()
+        for address in beta.addresses:
+            sock = alpha.udp(alpha.addresses[":" in address])
+            sock.connect((address, APP))
+            for size in 1200, 1280 - IP_HEADERS[":" in address], 5000:
+                arrives(address, sock, size)
+            sock.close()
+            transfer(address)
+    finally:
+        for host in alpha, beta:
+            hosts.ip_batch(host, "link set eth0 mtu 1500")
+
+
+def transfer(address, seconds=5):
+    """A file by TCP, without a stall."""
+    listener = beta.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listener.bind((address, 0))
+    listener.listen()
+    listener.settimeout(60)
+    got, data = [], os.urandom(300000)
+
+    def serve():
+        connection, _ = listener.accept()
+        connection.settimeout(60)
+        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
+        connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    start = time.monotonic()
+    with alpha.socket(listener.family) as client:
+        client.settimeout(60)
+        client.connect((address, listener.getsockname()[1]))
+        client.sendall(data)
+    thread.join(60)
+    listener.close()
+    spent = time.monotonic() - start
+    check(got == [data], "the file arrives")
+    check(spent < seconds, "without a stall", spent)
+
+
+def sent_lately(address):
+    """The last sealed packet to address that the wire saw, from its IP header."""
+    tap = wire.Tap(hosts.wire)
+    sock = alpha.udp(alpha.addresses[":" in address])
+    sock.sendto(bytes(400), (address, APP))
+    sock.close()
+
+    def sealed():
+        frames = [f for f in tap.frames() if wire.netveil_message(f)[:1] == b"\4"]
+        return [f[14:] for f in frames if len(f) > 400]
+
+    found = wait_until(sealed, 10, "a sealed packet")[-1]
+    tap.close()
+    return found
+
+
+def tell(address, quoted, mtu):
+    """A router's word about a packet; the drop counters that moved, and the
+    path MTU that the peer has now."""
+    v6 = ":" in address
+    before = alpha.drops()
+    packet = packets.too_big(ROUTER[v6], alpha.addresses[v6], quoted, mtu)
+    state["wire"].packet(packet)
+    hosts.ping_once(alpha, address)
+    return drops_since(before, alpha.drops()), alpha.peer()["mtu"]
+
+
+def altered(packet, address, place, value):
+    """A quoted packet with other bytes in its Netveil header."""
+    place += IP_HEADERS[":" in address]
+    return packet[:place] + value + packet[place + len(value) :]
+
+
+@case("a router that quotes what was not sent is not believed")
+def unproven():
+    fresh()
+    for address in beta.addresses[::-1]:
+        before = alpha.peer()["mtu"]
+        real = sent_lately(address)
+        v6 = ":" in address
+        plain = packets.ip(
+            alpha.addresses[v6],
+            address,
+            packets.UDP,
+            packets.udp(alpha.addresses[v6], address, 1000, APP, bytes(100)),
+        )
+        for quoted, reason in (
+            (plain, "icmp_forged"),
+            (altered(real, address, 4, b"\1\2\3\4"), "icmp_unproven"),
+            (altered(real, address, 8, struct.pack(">Q", 1 << 40)), "icmp_unproven"),
+            (altered(real, address, 0, b"\1"), "icmp_unproven"),
+            (real[: IP_HEADERS[v6]], "icmp_unproven"),
+        ):
+            outcome = tell(address, quoted, 1300)
+            check_equal(outcome, ({reason: 1}, before), "drops and MTU")
+
+
+@case("a router that quotes what was sent lowers the MTU, not below the least")
+def proven():
+    # IPv6 first: its least MTU is the higher one, and it never rises.
+    for address, least in (beta.v6, 1280), (beta.v4, 576):
+        fresh()
+        sock, headers = connected(address), IP_HEADERS[":" in address]
+        for told, wanted in (1400, 1400), (1450, 1400), (68, least), (0, least):
+            outcome = tell(address, sent_lately(address), told)
+            check_equal(outcome, ({}, wanted), "drops and MTU after %d" % told)
+            if told == 1400:
+                size = 1400 - OVERHEAD - headers
+                for _ in range(2):
+                    check(refused_as_too_long(sock, size + 1), "EMSGSIZE")
+                check_equal(known_mtu(sock, address), 1400 - OVERHEAD, "inner MTU")
+                arrives(address, sock, size)
+        transfer(address)
+        sock.close()
+
+
+class Router:
+    """A rule for the relay: longer packets than its MTU are not passed on, and
+    their sender is told."""
+
+    def __init__(self, mtu):
+        self.mtu, self.told = mtu, 0
+
+    def __call__(self, to, frame):
+        packet = packets.parse_frame(frame)
+        if to != "wb" or packet is None or len(frame) - 14 <= self.mtu:
+            return [frame]
+        self.told += 1
+        v6 = packet.version == 6
+        state["wire"].packet(
+            packets.too_big(ROUTER[v6], packet.source, frame[14:], self.mtu)
+        )
+        return []
+
+
+@case("TCP and UDP through a router with a smaller MTU")
+def smaller_in_between():
+    for address in beta.addresses:
+        fresh()
+        with wire.Relay(hosts.wire) as relay:
+            relay.rule = router = Router(1360)
+            transfer(address)
+            check(router.told, "the router had to say so")
+            sock = alpha.udp(alpha.addresses[":" in address])
+            sock.connect((address, APP))
+            arrives(address, sock, 1300)
+            arrives(address, sock, 5000)
+            sock.close()
+            note("told %d times" % router.told)
+
+
+ktap.run(set_up)

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=90
+"""With the devices' offloads on, as they are on every real host: segmentation,
+checksums, joining on arrival. What arrives is what was sent, and none of it
+is in clear on the wire.
+"""
+
+import hashlib
+import os
+import socket
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import wire
+from hosts import alpha, beta, receive_all
+from ktap import case, check, check_equal, wait_until
+from veilproto import Identity
+
+APP, UDP_SEGMENT, UDP_GRO = 7000, 103, 104
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+SIZE = 2 << 20
+
+
+def set_up():
+    hosts.topology_up("--offload")
+    hosts.load_module()
+
+
+def marked(size):
+    text = b"".join(MARKER + os.urandom(8) for _ in range(size // len(MARKER) + 1))
+    return text[:size]
+
+
+def each_way():
+    for source, target in (alpha, beta), (beta, alpha):
+        for address in target.addresses:
+            yield source, target, address
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def tcp(source, target, address):
+    """Whether a file arrives as it is."""
+    data, got = marked(SIZE), []
+    listener = target.socket(family(address))
+    listener.bind((address, 0))
+    listener.listen()
+    listener.settimeout(60)
+
+    def serve():
+        connection, _ = listener.accept()
+        connection.settimeout(60)
+        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
+        connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with source.socket(family(address)) as client:
+        client.settimeout(60)
+        client.connect((address, listener.getsockname()[1]))
+        client.sendall(data)
+    thread.join(60)
+    listener.close()
+    digests = [hashlib.sha256(each).hexdigest() for each in got]
+    check_equal(digests, [hashlib.sha256(data).hexdigest()], "file to " + address)
+
+
+def udp_segments(source, target, address):
+    """One call that the kernel cuts into datagrams (UDP GSO)."""
+    receiver = target.udp(address, APP)
+    sender = source.udp(source.addresses[":" in address])
+    sender.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 1200)
+    data = marked(1200 * 30 + 700)
+    sender.sendto(data, (address, APP))
+    got = []
+
+    def complete():
+        got.extend(receive_all(receiver))
+        return sum(map(len, got)) >= len(data)
+
+    wait_until(complete, 20, "31 datagrams to " + address)
+    check_equal([len(each) for each in got], [1200] * 30 + [700], "their sizes")
+    check(b"".join(got) == data, "their bytes")
+    receiver.close()
+    sender.close()
+
+
+def in_clear(tap):
+    """Frames that show the marker; the tap is emptied, for these are many."""
+    return [frame for frame in tap.take() if MARKER in frame]
+
+
+@case("TCP both ways, IPv4 and IPv6, with and without peers")
+def tcp_files():
+    tap = wire.Tap(hosts.wire)
+    tcp(alpha, beta, beta.v4)
+    check(in_clear(tap), "the control is in clear")
+    hosts.make_peers(Identity(), Identity())
+    for way in each_way():
+        tcp(*way)
+        check_equal(in_clear(tap), [], "frames in clear")
+    tap.close()
+    hosts.flush_all()
+
+
+@case("UDP segmentation both ways, IPv4 and IPv6, with and without peers")
+def udp_gso():
+    tap = wire.Tap(hosts.wire)
+    udp_segments(alpha, beta, beta.v4)
+    check(in_clear(tap), "the control is in clear")
+    hosts.make_peers(Identity(), Identity())
+    for way in each_way():
+        udp_segments(*way)
+        check_equal(in_clear(tap), [], "frames in clear")
+    tap.close()
+
+
+@case("UDP of all sizes, and sealed packets joined on arrival, are split again")
+def sizes():
+    for source, target, address in each_way():
+        receiver = target.udp(address, APP)
+        sender = source.udp(source.addresses[":" in address])
+        sent = [marked(size) for size in (1, 100, 1400, 1400, 1400, 1450, 9000, 60000)]
+        for data in sent:
+            sender.sendto(data, (address, APP))
+        got = []
+        wait_until(lambda: len(got) == 8 or got.extend(receive_all(receiver)), 10, "8")
+        check(got == sent, "datagrams to " + address, [len(each) for each in got])
+        receiver.close()
+        sender.close()
+    for host in alpha, beta:
+        dropped = {name: count for name, count in host.drops().items() if count}
+        check_equal(dropped, {}, "drops on " + host.name)
+
+
+ktap.run(set_up)
