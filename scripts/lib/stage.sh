@@ -17,7 +17,7 @@ build_tools() {
 # stage_built DIR KERNEL build|last: the module and veil, built first or as they
 # were built last.
 stage_built() {
-	local ko
+	local ko limits
 	ko=$(module_path "$2")
 	if [ "$3" = build ]; then
 		"$NETVEIL_TOP/scripts/build-module.sh" "$2" >/dev/null
@@ -26,7 +26,8 @@ stage_built() {
 	fi
 	[ -s "$ko" ] || die "--no-build, but $ko was never built: leave the option out"
 	cp "$ko" "$1/netveil.ko"
-	cp "$(module_path "$2" -limits)" "$1/netveil-limits.ko"
+	limits=$(module_path "$2" -limits)
+	[ ! -s "$limits" ] || cp "$limits" "$1/netveil-limits.ko"
 	cp "$NETVEIL_TOP/userspace/veil" "$1/veil"
 }
 

@@ -31,9 +31,11 @@ state = {}
 
 
 def marked(size):
-    """size bytes that hold the marker as often as they can, and are all unlike."""
-    text = b"".join(MARKER + os.urandom(8) for _ in range(size // len(MARKER) + 1))
-    return text[:size] if size >= len(MARKER) else os.urandom(size)
+    """Random bytes that show the marker in every packet that they may fill."""
+    data = bytearray(os.urandom(size))
+    for place in range(0, size - len(MARKER) + 1, 300):
+        data[place : place + len(MARKER)] = MARKER
+    return bytes(data)
 
 
 def set_up():
