@@ -20,6 +20,7 @@
 #include "fence.h"
 #include "rx.h"
 #include "session.h"
+#include "socket.h"
 #include "xmit.h"
 
 /* One device's hook; veil_net.fences, under RTNL. */
@@ -40,9 +41,8 @@ static __be16 veil_fence_payload(const struct sk_buff *skb,
 		*offset = skb_network_offset(skb);
 		return skb->protocol;
 	}
-	*offset = skb_mac_offset(skb) + sizeof(*eth);
-	eth = skb_header_pointer(skb, skb_mac_offset(skb), sizeof(buffer),
-				 &buffer);
+	*offset = sizeof(*eth);
+	eth = skb_header_pointer(skb, 0, sizeof(buffer), &buffer);
 	return eth ? eth->h_proto : 0;
 }
 
@@ -150,7 +150,8 @@ static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 	peer = veil_peer_lookup(vn, &addrs.destination);
 	if (!peer || !veil_addr_is_local(vn->net, state->out, &addrs.source))
 		return NF_ACCEPT;
-	if (veil_fence_sealed(peer, skb, l4) ||
+	/* By owner, where IPsec made a security path of its own of our mark. */
+	if (veil_socket_owns(vn, skb->sk) || veil_fence_sealed(peer, skb, l4) ||
 	    veil_exempt_neighbour(skb, offset))
 		return NF_ACCEPT;
 	veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_out);

@@ -226,7 +226,8 @@ void veil_handshake_send_work(struct work_struct *work)
 
 	down_read(&peer->vn->lock);
 	mutex_lock(&peer->handshake_lock);
-	if (READ_ONCE(peer->handshaking) && peer->usable && !peer->dead)
+	if (READ_ONCE(peer->handshaking) && peer->usable && !peer->dead &&
+	    !READ_ONCE(veil_asleep))
 		veil_initiator_send(peer);
 	else
 		veil_initiator_clear(peer);

@@ -16,6 +16,7 @@
 #include "addr.h"
 #include "exempt.h"
 #include "hooks.h"
+#include "open.h"
 #include "peer.h"
 #include "pmtu.h"
 #include "rx.h"
@@ -160,29 +161,59 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 	return NF_STOLEN;
 }
 
-/* A flow that is offloaded passes neither of our hooks from then on: flow
- * tables leave packets with a security path alone (STACK A4).
+/* A flow that is offloaded passes neither of our hooks from then on.  Flow
+ * tables leave packets with a security path alone (STACK A4), so those that are
+ * ours, or may be after NAT, have one while they pass the forward chains: where
+ * a device that they cross has ingress hooks, which flow tables work by.
  */
+#define VEIL_FORWARD_MARK	0x77
+
+static bool veil_hooks_offloads(const struct net_device *dev)
+{
+#ifdef CONFIG_NETFILTER_INGRESS
+	return rcu_access_pointer(dev->nf_hooks_ingress);
+#else
+	return false;
+#endif
+}
+
 static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 				      const struct nf_hook_state *state)
 {
 	struct veil_net *vn = priv;
 	struct veil_addr_pair addrs;
+	struct sec_path *sp;
 
+	if ((!veil_hooks_offloads(state->in) &&
+	     !veil_hooks_offloads(state->out)) || skb_sec_path(skb))
+		return NF_ACCEPT;
 	veil_addr_of(skb, &addrs);
-	if ((veil_peer_lookup(vn, &addrs.source) ||
-	     veil_peer_lookup(vn, &addrs.destination)) &&
-	    !skb_sec_path(skb) && !secpath_set(skb)) {
+	if (!veil_opened(skb) && !veil_peer_lookup(vn, &addrs.destination))
+		return NF_ACCEPT;
+	sp = secpath_set(skb);
+	if (!sp) {
 		veil_drop(vn, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
+	sp->verified_cnt = VEIL_FORWARD_MARK;
+	return NF_ACCEPT;
+}
+
+static unsigned int veil_hook_forwarded(void *priv, struct sk_buff *skb,
+					const struct nf_hook_state *state)
+{
+	const struct sec_path *sp = skb_sec_path(skb);
+
+	if (sp && !sp->len && sp->verified_cnt == VEIL_FORWARD_MARK)
+		secpath_reset(skb);
 	return NF_ACCEPT;
 }
 
 static unsigned int veil_hook_local(void *priv, struct sk_buff *skb,
 				    const struct nf_hook_state *state)
 {
-	if (state->in->flags & IFF_LOOPBACK || netif_is_l3_master(state->in))
+	/* In a VRF this comes once, with its device. */
+	if (state->in->flags & IFF_LOOPBACK)
 		return NF_ACCEPT;
 	return veil_rx_local(priv, skb, state);
 }
@@ -233,6 +264,16 @@ static const struct nf_hook_ops veil_hook_ops[] = {
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_FORWARD,
 		.priority = NF_IP6_PRI_FIRST,
+	}, {
+		.hook = veil_hook_forwarded,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_FORWARD,
+		.priority = NF_IP_PRI_LAST,
+	}, {
+		.hook = veil_hook_forwarded,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_FORWARD,
+		.priority = NF_IP6_PRI_LAST,
 	}, {
 		.hook = veil_hook_out,
 		.pf = NFPROTO_IPV4,

@@ -93,6 +93,7 @@ void veil_initiator_send(struct veil_peer *peer)
 	veil_initiator_clear(peer);
 	if (veil_socket_route(peer->vn, &peer->endpoint, &addrs))
 		return;
+	own->epoch = atomic_read(&veil_epoch);
 	own->index.kind = VEIL_INDEX_HANDSHAKE;
 	own->index.peer = peer;
 	if (veil_index_insert(peer->vn, &own->index))
@@ -150,6 +151,7 @@ veil_initiator_session(struct veil_peer *peer, const struct veil_response *msg,
 						  choice->destination, addrs),
 		.tx_lanes = choice->lanes,
 		.remote = msg->header.sender,
+		.epoch = own->epoch,
 		.local = addrs->destination,
 		.remote_address = addrs->source,
 	};

@@ -173,8 +173,12 @@ static void veil_net_forget_sessions(struct veil_net *vn)
 
 	down_read(&vn->lock);
 	list_for_each_entry(peer, &vn->peers, list) {
+		/* At once; and again, when the worker has left: it shares the
+		 * lock with us and may install one in between.
+		 */
 		veil_session_kill_all(peer);
 		veil_handshake_cancel(peer);
+		veil_session_kill_all(peer);
 		veil_timers_arm(peer);
 	}
 	up_read(&vn->lock);

@@ -135,10 +135,12 @@ static void veil_open_scrub(struct sk_buff *skb)
 		iif = IPCB(skb)->iif;
 		memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
 		IPCB(skb)->iif = iif;
+		IPCB(skb)->flags = VEIL_OPENED;
 	} else {
 		iif = IP6CB(skb)->iif;
 		memset(IP6CB(skb), 0, sizeof(*IP6CB(skb)));
 		IP6CB(skb)->iif = iif;
+		IP6CB(skb)->flags = VEIL_OPENED;
 		IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
 	}
 	shinfo->gso_size = 0;

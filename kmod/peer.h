@@ -53,6 +53,7 @@ struct veil_outstanding {
 	bool has_psk;
 	struct veil_offer offer;
 	unsigned long sent;		/* jiffies */
+	int epoch;			/* veil_epoch then */
 };
 
 /**

@@ -20,6 +20,7 @@ struct veil_answer {
 	enum veil_aead_id aead;
 	u8 psk[VEIL_KEY_LEN];
 	u64 time;
+	int epoch;
 };
 
 static enum veil_drop veil_responder_open(struct veil_peer *peer,
@@ -100,6 +101,7 @@ veil_responder_session(struct veil_peer *peer,
 		.tx_lanes = answer->offer.lanes,
 		.remote = msg->header.sender,
 		.time = answer->time,
+		.epoch = answer->epoch,
 		.local = addrs->destination,
 		.remote_address = addrs->source,
 	};
@@ -232,6 +234,7 @@ enum veil_drop veil_responder_handle(struct veil_peer *peer,
 	answer = kzalloc(sizeof(*answer), GFP_KERNEL);
 	if (!answer)
 		return VEIL_DROP_no_memory;
+	answer->epoch = atomic_read(&veil_epoch);
 	reason = veil_responder_answer(peer, msg, addrs, answer);
 	kfree_sensitive(answer);
 	return reason;

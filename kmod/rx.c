@@ -11,7 +11,6 @@
 #include <net/ip.h>
 #include <net/ipv6_frag.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
-#include <net/netfilter/nf_conntrack.h>
 #include <net/xfrm.h>
 
 #include "addr.h"
@@ -237,14 +236,21 @@ static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
 	return NF_STOLEN;
 }
 
-/* br_netfilter shows us a frame that the bridge will pass on: opened, it would
- * go out at its other ports; and it does not come by here again.
+/* br_netfilter shows us a frame that the bridge will pass on, since it is
+ * neither for the bridge nor for its port: opened, it would go out at its other
+ * ports; and it does not come by here again.
  */
 static bool veil_rx_bridged(const struct sk_buff *skb)
 {
-	return IS_ENABLED(CONFIG_BRIDGE_NETFILTER) &&
-	       skb_ext_exist(skb, SKB_EXT_BRIDGE_NF) &&
+#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
+	const struct nf_bridge_info *bridge = skb_ext_find(skb,
+							   SKB_EXT_BRIDGE_NF);
+
+	return bridge && bridge->pkt_otherhost &&
 	       !ether_addr_equal(eth_hdr(skb)->h_dest, skb->dev->dev_addr);
+#else
+	return false;
+#endif
 }
 
 /* IPsec inside of Netveil: the packet that was in an ESP packet comes by here
@@ -265,23 +271,6 @@ static bool veil_rx_exempt(const struct sk_buff *skb)
 {
 	return veil_rx_decrypted(skb) ||
 	       veil_exempt_neighbour(skb, skb_network_offset(skb));
-}
-
-/* The destination as it was at PRE_ROUTING: before NAT. */
-static void veil_rx_destination(const struct sk_buff *skb,
-				struct in6_addr *destination)
-{
-	enum ip_conntrack_info info;
-	const struct nf_conn *ct = nf_ct_get(skb, &info);
-	const union nf_inet_addr *addr;
-
-	if (!ct)
-		return;
-	addr = &ct->tuplehash[CTINFO2DIR(info)].tuple.dst.u3;
-	if (skb->protocol == htons(ETH_P_IP))
-		ipv6_addr_set_v4mapped(addr->ip, destination);
-	else
-		*destination = addr->in6;
 }
 
 /* Multicast and broadcast from a peer are no business of ours (STACK B3). */
@@ -310,8 +299,7 @@ unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 	peer = veil_peer_lookup(vn, &addrs.source);
 	if (!peer)
 		return NF_ACCEPT;
-	veil_rx_destination(skb, &addrs.destination);
-	if (veil_addr_is_local(vn->net, skb->dev, &addrs.destination) ||
+	if (veil_opened(skb) ||
 	    !veil_rx_unicast(vn, skb, &addrs.destination) ||
 	    veil_rx_exempt(skb))
 		return NF_ACCEPT;

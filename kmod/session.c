@@ -82,7 +82,7 @@ veil_session_create(const struct veil_session_params *params)
 	session->rx_lanes = rx_lanes;
 	session->remote = params->remote;
 	session->time = params->time;
-	session->epoch = atomic_read(&veil_epoch);
+	session->epoch = params->epoch;
 	session->local = params->local;
 	session->remote_address = params->remote_address;
 	session->born = ktime_get_coarse_boottime_ns();

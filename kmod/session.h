@@ -49,7 +49,7 @@ struct veil_lane {
  * @transport: both ends saw the addresses that the other used: no NAT
  * @rekey: volume or forgeries ask for a new handshake
  * @opened: something opened under it
- * @epoch: veil_epoch when it was made
+ * @epoch: veil_epoch when its handshake began
  * @born: CLOCK_BOOTTIME ns, of Split
  * @time: TAI64N as ns of the initiation, committed with its confirmation
  * @tx: transform to seal with
@@ -102,6 +102,7 @@ struct veil_session_params {
 	u8 tx_lanes;
 	__be32 remote;
 	u64 time;
+	int epoch;	/* from before our ephemeral key was made */
 	struct in6_addr local;
 	struct in6_addr remote_address;
 };

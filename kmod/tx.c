@@ -158,9 +158,11 @@ static int veil_tx_reroute(struct net *net, struct sk_buff *skb)
 		else
 			err = ip6_route_me_harder(net, skb->sk, skb);
 	}
+	if (err)
+		return err;	/* and maybe no route at all */
 	skb->dev = skb_dst(skb)->dev;
 	/* Its hooks were passed without IPsec. */
-	return err ?: skb_dst(skb)->xfrm ? -ENETUNREACH : 0;
+	return skb_dst(skb)->xfrm ? -ENETUNREACH : 0;
 }
 
 void veil_tx_flush(struct veil_peer *peer)

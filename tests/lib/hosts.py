@@ -124,6 +124,7 @@ class Host:
 alpha = Host("alpha", "10.9.0.1", "fd09::1")
 beta = Host("beta", "10.9.0.2", "fd09::2")
 wire = Host("wire", device="wa")
+more_hosts = []
 
 
 def topology_up(*options):
@@ -136,22 +137,30 @@ def ip_batch(host, *lines):
     command("ip", "-n", host.name, "-batch", "-", input=text)
 
 
-def add_gamma():
-    """A third host on the same wire, at port wg."""
-    gamma = Host("gamma", "10.9.0.3", "fd09::3")
-    command("ip", "netns", "add", "gamma")
+def add_host(name, v4, v6, port, on):
+    """A further host, whose eth0 is joined to a new device `port` of host on."""
+    host = Host(name, v4, v6)
+    command("ip", "netns", "add", name)
+    more_hosts.append(name)
     ip_batch(
-        wire,
-        "link add wg type veth peer name eth0 netns gamma",
-        "link set wg master br0 up",
+        on,
+        "link add %s type veth peer name eth0 netns %s" % (port, name),
+        "link set %s up" % port,
     )
     ip_batch(
-        gamma,
+        host,
         "link set lo up",
         "link set eth0 up",
-        "addr add 10.9.0.3/24 dev eth0",
-        "addr add fd09::3/64 dev eth0 nodad",
+        "addr add %s/24 dev eth0" % v4,
+        "addr add %s/64 dev eth0 nodad" % v6,
     )
+    return host
+
+
+def add_gamma():
+    """A third host on the same wire, at port wg."""
+    gamma = add_host("gamma", "10.9.0.3", "fd09::3", "wg", wire)
+    ip_batch(wire, "link set wg master br0")
     return gamma
 
 
@@ -221,10 +230,14 @@ def flush_all():
 
 
 @atexit.register
-def leave_unprotected():
-    """The module cannot be unloaded while peers are there."""
+def leave():
+    """The module cannot be unloaded while peers are there, and topo.sh does not
+    know of further hosts."""
     with contextlib.suppress(OSError):
         flush_all()
+    for name in more_hosts:
+        with contextlib.suppress(AssertionError):
+            command("ip", "netns", "del", name)
 
 
 def offer(sock, data, to):
