@@ -222,7 +222,8 @@ static int veil_peer_set_addresses(struct veil_peer *peer,
 	veil_peer_del_addresses(&peer->addresses);
 	list_splice_tail(&wanted, &peer->addresses);
 	if (less) {
-		pr_notice("some addresses of a peer are no longer protected\n");
+		pr_notice("some addresses of the peer at %pI6c are no longer protected\n",
+			  &peer->endpoint);
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_WEAKENED,
 				   peer->public_key);
 	}
@@ -465,7 +466,8 @@ void veil_peer_remove(struct veil_peer *peer)
 	list_del(&peer->list);
 	vn->peer_count--;
 	vn->generation++;
-	pr_notice("a peer was removed: its addresses are no longer protected\n");
+	pr_notice("the peer at %pI6c was removed: its addresses are no longer protected\n",
+		  &peer->endpoint);
 	veil_netlink_event(vn, NETVEIL_EVENT_WEAKENED, peer->public_key);
 	veil_netlink_event(vn, NETVEIL_EVENT_PEER_REMOVED, peer->public_key);
 	veil_peer_unlink(peer);

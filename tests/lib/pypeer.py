@@ -13,7 +13,16 @@ import packets
 import veilproto
 from hosts import alpha, beta
 from ktap import check, check_equal, wait_until
-from veilproto import CLOSE, DATA, PORT, RESPONSE, Initiator, ProtocolError, Responder
+from veilproto import (
+    CLOSE,
+    DATA,
+    INITIATION,
+    PORT,
+    RESPONSE,
+    Initiator,
+    ProtocolError,
+    Responder,
+)
 
 APP = 7000
 open_peers = []
@@ -81,6 +90,16 @@ class PythonPeer:
         """How many messages of a kind wait."""
         return sum(entry[3][:1] == bytes([kind]) for entry in self.poll())
 
+    def take_initiation(self):
+        """The newest initiation that came, for older ones are given up by now;
+        or None."""
+        newest = None
+        while True:
+            entry = self.take(INITIATION)
+            if entry is None:
+                return newest and Responder(self.me, newest[3])
+            newest = entry
+
     def wait(self, kind, seconds=10):
         what = "a message of type %d from the module" % kind
         return wait_until(lambda: self.take(kind), seconds, what)
@@ -129,8 +148,8 @@ class PythonPeer:
 
     def wait_initiation(self, seconds=10):
         """The module's next initiation, read and found right."""
-        _, _, _, message = self.wait(veilproto.INITIATION, seconds)
-        return Responder(self.me, message)
+        what = "an initiation from the module"
+        return wait_until(self.take_initiation, seconds, what)
 
     def respond(self, responder=None, local=None, seconds=10, **forged):
         """Answer the module's initiation: the new session."""

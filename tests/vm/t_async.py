@@ -44,14 +44,15 @@ def users(name):
     )
 
 
-def best_sync(name):
-    """The driver of an AEAD that calls back at once, not an internal one."""
+def best(name, sync=False):
+    """The driver of an AEAD that the crypto API likes best, if wanted of those
+    that finish at once, which are what cryptd takes."""
     found = [
         entry
         for entry in algorithms()
         if entry["name"] == name
         and entry.get("internal") == "no"
-        and not entry["driver"].startswith("cryptd(")
+        and (not sync or entry.get("async") == "no")
     ]
     return max(found, key=lambda entry: int(entry["priority"]))["driver"]
 
@@ -61,13 +62,16 @@ def put_off(name):
     plain = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
     plain.bind(("aead", name))
     queued = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
-    queued.bind(("aead", "cryptd(%s)" % best_sync(name)))
+    queued.bind(("aead", "cryptd(%s)" % best(name, sync=True)))
     plain.close()
     return queued
 
 
 def set_up():
-    state["algorithms"] = [put_off(name) for name in CIPHERS.values()]
+    # Builds gcm(aes) of parts that finish at once, where the best one is not.
+    with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as parts:
+        parts.bind(("aead", "gcm_base(ctr(aes-generic),ghash-generic)"))
+        state["algorithms"] = [put_off(name) for name in CIPHERS.values()]
     hosts.set_up()
     hosts.make_peers(*pypeer.identities())
 
@@ -112,6 +116,8 @@ def pin(cipher):
 
 
 def through(cipher):
+    if not best(CIPHERS[cipher]).startswith("cryptd("):
+        ktap.skip("cryptd does not rank above %s" % best(CIPHERS[cipher]))
     data = os.urandom(1 << 20)
     pin(cipher)
     check(users(CIPHERS[cipher]) >= 4, "sessions use cryptd", users(CIPHERS[cipher]))

@@ -72,8 +72,8 @@ def ten_years_ahead():
             if now >= restarted.next:
                 restarted.next = now + 5
                 peer.send(peer.initiator().initiation())
-            entry = peer.take(INITIATION)
-            return entry and peer.respond(veilproto.Responder(peer.me, entry[3]))
+            responder = peer.take_initiation()
+            return responder and peer.respond(responder)
 
         restarted.next = start
         session = wait_until(restarted, 15, "the module initiates", every=0.1)

@@ -185,6 +185,47 @@ def bad_inner():
         refused("bad_inner", lambda: peer.send(message))
 
 
+def tunnelled(source, destination, payload, **more):
+    """A sealed packet in tunnel mode."""
+    inner = packets.udp(source, destination, APP, APP, payload)
+    return seal_inner(packets.ip(source, destination, UDP, inner, **more))
+
+
+def seal_inner(packet):
+    return state["peer"].session.seal_message(packet, flags=veilproto.TUNNEL)
+
+
+@case("in tunnel mode the inner packet is between the same two hosts, and whole")
+def tunnel():
+    peer = state["peer"]
+    for ends in (beta.v4, alpha.v4), (B2[0], A2[0]):
+        peer.send(tunnelled(*ends, b"tunnel"))
+        pypeer.socket_receives(state["app"][ends[1]], b"tunnel")
+    for ends in (
+        ("10.9.0.99", alpha.v4),
+        (alpha.v4, alpha.v4),
+        (beta.v4, "10.9.0.98"),
+        ("127.0.0.1", alpha.v4),
+    ):
+        refused("bad_inner", lambda: peer.send(tunnelled(*ends, b"other")))
+    ends = beta.v4, alpha.v4
+    good = packets.ipv4(*ends, UDP, packets.udp(*ends, APP, APP, b"inner"))
+    for wrong in (
+        good[:-1],
+        good[:19],
+        b"\x45",
+        wire.flip(good, 0, 0x20),
+        wire.flip(good, 0),
+        wire.flip(good, 10),
+        packets.ipv6(beta.v6, alpha.v6, UDP, b"in the other family"),
+    ):
+        refused("bad_inner", lambda: peer.send(seal_inner(wrong)))
+    before = alpha.drops()
+    peer.send(seal_inner(good + bytes(50)))
+    pypeer.socket_receives(state["app"][alpha.v4], b"inner")
+    check_equal(drops_since(before, alpha.drops()), {}, "drops for padding")
+
+
 @case("a keepalive is counted and not delivered, a replayed one refused")
 def keepalive():
     peer = state["peer"]

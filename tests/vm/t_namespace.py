@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 # netveil-test: icount=yes timeout=300
-"""A namespace that is deleted under load lets nothing out in clear, and goes."""
+"""A namespace or a device that is deleted under load lets nothing out in clear,
+and goes."""
 
 import os
 import sys
@@ -85,6 +86,29 @@ def deleted_with_session():
 @case("a namespace deleted with packets that wait for a session")
 def deleted_while_waiting():
     delete_under_load(answering=False)
+
+
+@case("a device that is deleted with packets waiting for a session")
+def device_deleted():
+    hosts.flush_all()
+    hosts.ip_batch(
+        alpha,
+        "link add away0 type veth peer name away1",
+        "addr add 10.8.0.1/24 dev away0",
+        "link set away0 up",
+        "link set away1 up",
+        "neigh add 10.8.0.2 lladdr 02:00:00:00:00:02 dev away0",
+    )
+    alpha.control.set_private_key(state["a"].private)
+    alpha.control.add_peer(Identity().public, "10.8.0.2")
+    sender = alpha.udp("10.8.0.1")
+    for _ in range(20):
+        hosts.offer(sender, MARKER, ("10.8.0.2", 7000))
+    wait_until(lambda: alpha.peer()["queued"] == 20, 5, "20 packets wait")
+    hosts.ip_batch(alpha, "link del away0")
+    # They look for another way when a session comes; after 10 s they go.
+    wait_until(lambda: alpha.peer()["queued"] == 0, 15, "no packet waits")
+    sender.close()
 
 
 @case("the other host's namespace works as before")

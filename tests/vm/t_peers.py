@@ -46,9 +46,9 @@ def many_peers():
 
     def answered():
         for peer in list(waiting):
-            entry = peer.take(pypeer.veilproto.INITIATION)
-            if entry:
-                peer.respond(pypeer.Responder(peer.me, entry[3]))
+            responder = peer.take_initiation()
+            if responder:
+                peer.respond(responder)
             if peer.session and peer.take_udp() == b"for " + peer.me.public:
                 waiting.discard(peer)
         return not waiting
