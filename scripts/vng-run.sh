@@ -35,7 +35,7 @@ cat >"$stage/command" <<-END
 END
 chmod +x "$stage/command"
 
-options=(--run "$image" --user root --memory 1G --cpus 2 --rwdir "$stage")
+options=(--run "$image" --user root --memory 1G --cpus 2 --rwdir "$stage=$stage")
 kvm_works "$image" || options+=(--disable-kvm)
 vng "${options[@]}" --exec "$stage/command" </dev/null || true
 [ -s "$stage/out/rc" ] || die "the guest died, or vng did not start it: see above"
