@@ -65,6 +65,8 @@ def arrives(payload, local=None):
 
 def refused(reason, send, local=None):
     """send() gets nothing delivered and adds one to one drop counter."""
+    for sock in state["app"].values():
+        receive_all(sock)
     before = alpha.drops()
     send()
 
