@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: icount=yes timeout=300
+"""Packets that wait for a session do not keep a namespace or a device alive for
+long, and do not leave in clear when it goes.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import wire
+from hosts import alpha, beta, command
+from ktap import case, check_equal, note, wait_until
+from pypeer import boottime
+from veilproto import Identity
+
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+
+
+@case("a namespace deleted with packets that wait for a session")
+def namespace_deleted():
+    gamma, me = hosts.add_gamma(), Identity()
+    hosts.make_peer(gamma, me, Identity().public, beta)
+    tap, mac = wire.Tap(hosts.wire, "wg"), gamma.mac()
+    with gamma.udp(gamma.v4) as sender:
+        for _ in range(200):
+            hosts.offer(sender, MARKER, (beta.v4, 7000))
+        wait_until(lambda: gamma.drops()["queue_full"] > 0, 10, "the queue is full")
+    gamma.forget_control()
+    command("ip", "netns", "del", "gamma")
+    start = boottime()
+    # They keep their sockets, and those the namespace, until they are given up.
+    wait_until(lambda: not wire_has("wg"), 95, "the namespace is gone", every=0.1)
+    note("gone after %.1f s" % (boottime() - start))
+    frames = [frame for frame in tap.kept + tap.take() if frame[6:12] == mac]
+    ours = gamma.addresses + beta.addresses
+    judge = wire.only_netveil(frames, ours, (MARKER,))
+    check_equal(judge.messages[4], 0, "data messages")
+    tap.close()
+
+
+def wire_has(device):
+    with hosts.wire.inside(), open("/proc/thread-self/net/dev", encoding="ascii") as f:
+        return device + ":" in f.read()
+
+
+@case("a device that is deleted with packets waiting for a session")
+def device_deleted():
+    hosts.flush_all()
+    hosts.ip_batch(
+        alpha,
+        "link add away0 type veth peer name away1",
+        "addr add 10.8.0.1/24 dev away0",
+        "link set away0 up",
+        "link set away1 up",
+        "neigh add 10.8.0.2 lladdr 02:00:00:00:00:02 dev away0",
+    )
+    alpha.control.set_private_key(Identity().private)
+    alpha.control.add_peer(Identity().public, "10.8.0.2")
+    sender = alpha.udp("10.8.0.1")
+    for _ in range(20):
+        hosts.offer(sender, MARKER, ("10.8.0.2", 7000))
+    wait_until(lambda: alpha.peer()["queued"] == 20, 5, "20 packets wait")
+    hosts.ip_batch(alpha, "link del away0")
+    # They look for another way when a session comes; after 10 s they go.
+    wait_until(lambda: alpha.peer()["queued"] == 0, 15, "no packet waits")
+    sender.close()
+
+
+ktap.run(hosts.set_up)
