@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=120
+# netveil-test: timeout=120 kernels=none
 """When memory runs out packets are lost, and none leaves in clear (invariant 1).
 
 The kernel's fault injection makes allocations fail at random, those of interrupts

@@ -167,7 +167,7 @@ def cycle(traffic, waiting):
         for host in alpha, beta:
             wait_until(lambda: host.peer()["queued"] > 10, 20, "packets that wait")
     else:
-        for _ in range(3):
+        for _ in range(2):
             hosts.make_peers(state["a"], state["b"])
         traffic.mark(True)
         traffic.flows()
