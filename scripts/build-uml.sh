@@ -68,6 +68,7 @@ build_all() {
 	check_config
 	step "building the $name kernel (5 to 15 minutes the first time)" compile
 	printf '%s\n' "$key" >"$stamp"
+	drop_unused "${build%/*}"
 }
 
 parse_args() {
@@ -90,9 +91,9 @@ parse_args() {
 main() {
 	parse_args "$@"
 	source=$NETVEIL_CACHE/src/linux-source-$SERIES
-	build=$NETVEIL_CACHE/$name
-	stamp=$build/.netveil-key
 	key=$(hash_of "$SERIES" "$(cat "${fragments[@]}")" "$(declare -f configure compile)")
+	build=$NETVEIL_CACHE/$name/$key
+	stamp=$build/.netveil-key
 	export CCACHE_DIR=$NETVEIL_CACHE/ccache
 	export KBUILD_BUILD_TIMESTAMP=fixed KBUILD_BUILD_USER=netveil KBUILD_BUILD_HOST=netveil
 	if [ -z "$only_show" ]; then
@@ -100,6 +101,7 @@ main() {
 	elif [ ! -x "$build/linux" ] || [ ! -s "$stamp" ]; then
 		die "the $name kernel is not built: run 'make $name'"
 	fi
+	touch "$build"
 	printf '%s\n' "$build"
 }
 

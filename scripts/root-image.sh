@@ -49,17 +49,11 @@ build() {
 	step "packing the guest's root" pack
 	as_root rm -rf "$root"
 	mv "$root.new" "$root"
-	drop_older
-}
-
-drop_older() {
-	local old
-	for old in "$NETVEIL_CACHE"/root/*; do
-		[ "$old" = "$root" ] || as_root rm -rf "$old"
-	done
+	drop_unused "$NETVEIL_CACHE/root"
 }
 
 key=$(hash_of "$SUITE" "$(cat "$list")" "$(cat "$0")")
 root=$NETVEIL_CACHE/root/$key
 with_lock "$NETVEIL_CACHE/lock/root" build
+touch "$root"
 printf '%s\n' "$root"

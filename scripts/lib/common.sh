@@ -101,6 +101,16 @@ hash_of() {
 	printf '%s\n' "$@" | sha256sum | cut -c 1-12
 }
 
+# drop_unused FOLDER: entries of the cache, named by their key, that no run asked
+# for within a day. Two checkouts may want different ones.
+drop_unused() {
+	local key='[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]' old
+	find "$1" -mindepth 1 -maxdepth 1 -type d -name "$key$key" -mtime +0 |
+		while read -r old; do
+			as_root rm -rf "$old"
+		done
+}
+
 # mirror_of SUITE: the archive this machine itself takes packages from, so that
 # a local mirror is honoured. The security archive is asked for with *-security.
 mirror_of() {
