@@ -15,6 +15,7 @@
 #define VEIL_DROP_REASONS(FN)	\
 	FN(plaintext_in)	\
 	FN(plaintext_out)	\
+	FN(no_peer)		\
 	FN(no_key)		\
 	FN(no_session)		\
 	FN(queue_full)		\

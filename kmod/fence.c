@@ -18,6 +18,7 @@
 #include "addr.h"
 #include "exempt.h"
 #include "fence.h"
+#include "policy.h"
 #include "rx.h"
 #include "session.h"
 #include "socket.h"
@@ -122,7 +123,7 @@ static bool veil_fence_sealed(struct veil_peer *peer, const struct sk_buff *skb,
 
 	if (veil_xmit_marked(skb))
 		return true;
-	if (!l4)
+	if (!peer || !l4)
 		return false;
 	uh = skb_header_pointer(skb, l4, sizeof(buffer), &buffer);
 	if (!uh || uh->dest != htons(READ_ONCE(peer->port)))
@@ -140,21 +141,26 @@ static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 {
 	struct veil_net *vn = priv;
 	struct veil_addr_pair addrs;
-	struct veil_peer *peer;
+	struct veil_policy policy;
 	unsigned int offset, l4;
 	u8 version;
 
 	version = veil_fence_find_ip(skb, &offset);
 	if (!version || !veil_fence_parse(skb, version, offset, &addrs, &l4))
 		return NF_ACCEPT;
-	peer = veil_peer_lookup(vn, &addrs.destination);
-	if (!peer || !veil_addr_is_local(vn->net, state->out, &addrs.source))
+	veil_policy_lookup(vn, &addrs.destination, &policy);
+	if (policy.kind != NETVEIL_POLICY_REQUIRE ||
+	    !veil_addr_is_local(vn->net, state->out, &addrs.source))
 		return NF_ACCEPT;
 	/* By owner, where IPsec made a security path of its own of our mark. */
-	if (veil_socket_owns(vn, skb->sk) || veil_fence_sealed(peer, skb, l4) ||
+	if (veil_socket_owns(vn, skb->sk) ||
+	    veil_fence_sealed(policy.peer, skb, l4) ||
 	    veil_exempt_neighbour(skb, offset))
 		return NF_ACCEPT;
-	veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_out);
+	if (policy.peer)
+		veil_rx_plaintext(policy.peer, skb, VEIL_DROP_plaintext_out);
+	else
+		veil_drop(vn, skb, VEIL_DROP_no_peer);
 	return NF_STOLEN;
 }
 

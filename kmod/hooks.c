@@ -19,6 +19,7 @@
 #include "open.h"
 #include "peer.h"
 #include "pmtu.h"
+#include "policy.h"
 #include "rx.h"
 #include "socket.h"
 #include "tx.h"
@@ -64,13 +65,13 @@ static void veil_hooks_rest(struct sk_buff *skb, struct nf_hook_state *state,
 static bool veil_hooks_redirected(struct veil_net *vn,
 				  const struct sk_buff *skb)
 {
-	struct veil_peer *peer;
+	struct veil_policy policy;
 	struct in6_addr final;
 
 	if (!veil_exempt_final(skb, &final))
 		return false;
-	peer = veil_peer_lookup(vn, &final);
-	return peer;
+	veil_policy_lookup(vn, &final, &policy);
+	return policy.kind == NETVEIL_POLICY_REQUIRE;
 }
 
 /* IPsec with the ESP transform left to the device: the text is still clear. */
@@ -115,32 +116,14 @@ static bool veil_hooks_skips_out(const struct sk_buff *skb,
 	       skb_ext_exist(skb, SKB_EXT_BRIDGE_NF);
 }
 
-static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
-				  const struct nf_hook_state *state)
+/* What is sealed for peer, or dropped. */
+static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
+				    const struct nf_hook_state *state,
+				    nf_hookfn *own)
 {
 	struct nf_hook_state rest = *state;
-	struct veil_net *vn = priv;
-	struct veil_addr_pair addrs;
-	struct veil_peer *peer;
+	struct veil_net *vn = peer->vn;
 
-	if (veil_hooks_skips_out(skb, state))
-		return NF_ACCEPT;
-	veil_addr_of(skb, &addrs);
-	peer = veil_peer_lookup(vn, &addrs.destination);
-	if (!peer) {
-		if (!veil_hooks_redirected(vn, skb))
-			return NF_ACCEPT;
-		veil_drop(vn, skb, VEIL_DROP_unprotectable);
-		return NF_STOLEN;
-	}
-	if (!veil_hooks_ours(vn, skb, &addrs))
-		return NF_ACCEPT;
-	if (veil_socket_owns(vn, state->sk) || veil_socket_owns(vn, skb->sk) ||
-	    veil_hooks_neighbour(skb))
-		return NF_ACCEPT;
-	/* The transformed packet comes by on its own (STACK A6). */
-	if (skb_dst(skb)->xfrm)
-		return NF_ACCEPT;
 	if (READ_ONCE(vn->dying) || veil_hooks_offloaded(skb)) {
 		veil_peer_drop(peer, skb, READ_ONCE(vn->dying) ?
 			       VEIL_DROP_namespace_exit :
@@ -157,8 +140,43 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 	 * then seal (STACK A7).
 	 */
 	rest.okfn = veil_tx_output;
-	veil_hooks_rest(skb, &rest, veil_hook_out);
+	veil_hooks_rest(skb, &rest, own);
 	return NF_STOLEN;
+}
+
+static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	struct veil_net *vn = priv;
+	struct veil_addr_pair addrs;
+	struct veil_policy policy;
+
+	if (veil_hooks_skips_out(skb, state))
+		return NF_ACCEPT;
+	veil_addr_of(skb, &addrs);
+	veil_policy_lookup(vn, &addrs.destination, &policy);
+	if (veil_policy_clear(&policy)) {
+		if (!veil_hooks_redirected(vn, skb))
+			return NF_ACCEPT;
+		veil_drop(vn, skb, VEIL_DROP_unprotectable);
+		return NF_STOLEN;
+	}
+	if (!veil_hooks_ours(vn, skb, &addrs))
+		return NF_ACCEPT;
+	if (veil_socket_owns(vn, state->sk) || veil_socket_owns(vn, skb->sk) ||
+	    veil_hooks_neighbour(skb))
+		return NF_ACCEPT;
+	/* The transformed packet comes by on its own (STACK A6). */
+	if (skb_dst(skb)->xfrm)
+		return NF_ACCEPT;
+	if (policy.kind == NETVEIL_POLICY_PREFER &&
+	    !veil_tx_prefers(policy.peer, skb))
+		return NF_ACCEPT;
+	if (!policy.peer) {
+		veil_drop(vn, skb, VEIL_DROP_no_peer);
+		return NF_STOLEN;
+	}
+	return veil_hooks_seal(policy.peer, skb, state, veil_hook_out);
 }
 
 /* A flow that is offloaded passes neither of our hooks from then on.  Flow
@@ -182,13 +200,15 @@ static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 {
 	struct veil_net *vn = priv;
 	struct veil_addr_pair addrs;
+	struct veil_policy policy;
 	struct sec_path *sp;
 
 	if ((!veil_hooks_offloads(state->in) &&
 	     !veil_hooks_offloads(state->out)) || skb_sec_path(skb))
 		return NF_ACCEPT;
 	veil_addr_of(skb, &addrs);
-	if (!veil_opened(skb) && !veil_peer_lookup(vn, &addrs.destination))
+	veil_policy_lookup(vn, &addrs.destination, &policy);
+	if (!veil_opened(skb) && veil_policy_clear(&policy))
 		return NF_ACCEPT;
 	sp = secpath_set(skb);
 	if (!sp) {

@@ -11,6 +11,7 @@
 
 #include "icmp.h"
 #include "mtu.h"
+#include "policy.h"
 #include "session.h"
 
 /* Packets that may be under way on a lane when an error about one arrives. */
@@ -159,21 +160,28 @@ unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 {
 	bool ipv4 = skb->protocol == htons(ETH_P_IP);
 	struct veil_icmp_error error;
+	struct veil_policy policy;
 	enum veil_drop reason;
-	struct veil_peer *peer;
 
 	if (ipv4 ? !veil_icmp_parse4(skb, &error) :
 		   !veil_icmp_parse6(skb, &error))
 		return NF_ACCEPT;
-	peer = veil_peer_lookup(vn, &error.addrs.destination);
-	if (!peer || !veil_addr_is_local(vn->net, skb->dev, &error.addrs.source) ||
+	veil_policy_lookup(vn, &error.addrs.destination, &policy);
+	if (veil_policy_clear(&policy) || !veil_addr_is_local(vn->net, skb->dev, &error.addrs.source) ||
 	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
 		return NF_ACCEPT;
 
-	reason = veil_icmp_judge(peer, skb, &error);
+	reason = policy.peer ? veil_icmp_judge(policy.peer, skb, &error) :
+			       VEIL_DROP_icmp_forged;
+	/* Under "prefer" there are packets in clear to complain about. */
+	if (reason == VEIL_DROP_icmp_forged &&
+	    policy.kind == NETVEIL_POLICY_PREFER)
+		return NF_ACCEPT;
 	if (reason == VEIL_DROPS)
 		consume_skb(skb);	/* no socket has that packet's ports */
+	else if (policy.peer)
+		veil_peer_drop(policy.peer, skb, reason);
 	else
-		veil_peer_drop(peer, skb, reason);
+		veil_drop(vn, skb, reason);
 	return NF_STOLEN;
 }

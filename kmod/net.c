@@ -232,14 +232,19 @@ static int __net_init veil_net_init(struct net *net)
 	err = veil_prefix_init(&vn->addresses);
 	if (err)
 		goto err_peers;
-	err = veil_indexes_init(vn);
+	err = veil_prefix_init(&vn->policies);
 	if (err)
 		goto err_addresses;
+	err = veil_indexes_init(vn);
+	if (err)
+		goto err_policies;
 	mutex_lock(&veil_nets_lock);
 	list_add_tail(&vn->all, &veil_nets);
 	mutex_unlock(&veil_nets_lock);
 	return 0;
 
+err_policies:
+	veil_prefix_destroy(&vn->policies, veil_net_release_address);
 err_addresses:
 	veil_prefix_destroy(&vn->addresses, veil_net_release_address);
 err_peers:
@@ -288,6 +293,7 @@ static void __net_exit veil_net_exit(struct net *net)
 	/* Peers wait for their sessions, these for the crypto API. */
 	wait_var_event(&vn->peers_alive, !atomic_read(&vn->peers_alive));
 	rhashtable_destroy(&vn->indexes);
+	veil_prefix_destroy(&vn->policies, veil_net_release_address);
 	veil_prefix_destroy(&vn->addresses, veil_net_release_address);
 	rhashtable_destroy(&vn->by_key);
 	free_percpu(vn->drops);

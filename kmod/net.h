@@ -46,7 +46,9 @@ struct netlink_ext_ack;
  * @port: our UDP port; read without the lock on the packet path
  * @active: hooks, fence and sockets are there: from the first peer on
  * @dying: the namespace goes; the hooks drop everything they judge
- * @addresses: what is protected: struct veil_address; RCU
+ * @addresses: of peers, and prefixes behind them: struct veil_address; RCU
+ * @policies: of prefixes: struct veil_policy_node; RCU
+ * @policy_count: how many; read without the lock by the packet path
  * @indexes: struct veil_index by id; RCU
  * @socket: hold the port; IPv4, IPv6 (NULL without IPv6)
  * @sk: the same for the packet path, to own what we send; RCU
@@ -74,6 +76,8 @@ struct veil_net {
 	bool active;
 	bool dying;
 	struct veil_prefix_table addresses;
+	struct veil_prefix_table policies;
+	u32 policy_count;
 	struct rhashtable indexes;
 	struct socket *socket[2];
 	struct sock __rcu *sk[2];

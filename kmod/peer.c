@@ -46,8 +46,12 @@ struct veil_peer *veil_peer_lookup(struct veil_net *vn,
 				   const struct in6_addr *addr)
 {
 	struct veil_prefix_node *node = veil_prefix_lookup(&vn->addresses, addr);
+	const struct veil_address *address;
 
-	return node ? container_of(node, struct veil_address, node)->peer : NULL;
+	if (!node)
+		return NULL;
+	address = container_of(node, struct veil_address, node);
+	return address->behind ? NULL : address->peer;
 }
 
 static void veil_peer_free(struct rcu_head *rcu)
@@ -345,6 +349,7 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn,
 	memcpy(peer->public_key, public_key, VEIL_KEY_LEN);
 	INIT_LIST_HEAD(&peer->addresses);
 	peer->port = VEIL_PORT;
+	peer->policy = NETVEIL_POLICY_REQUIRE;
 	mutex_init(&peer->handshake_lock);
 	spin_lock_init(&peer->lock);
 	skb_queue_head_init(&peer->queue);

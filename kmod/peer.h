@@ -17,9 +17,12 @@
 
 struct veil_session;
 
-/* A protected address, in veil_net.addresses; freed by RCU. */
+/* An address of a peer, or a prefix behind it, in veil_net.addresses; freed by
+ * RCU.
+ */
 struct veil_address {
 	struct veil_prefix_node node;
+	bool behind;			/* a prefix: tunnel mode */
 	struct veil_peer *peer;		/* outlives this */
 	struct list_head list;		/* peer->addresses */
 	struct rcu_head rcu;
@@ -68,6 +71,9 @@ struct veil_outstanding {
  * @address_count: how many
  * @endpoint: the address that handshakes go to; vn->lock
  * @port: its listen port; read without a lock by the packet path
+ * @policy: enum netveil_policy, of what is its own; read without a lock
+ * @confirmed: a session was, and since then "prefer" is as "require"; lock,
+ *	read without
  * @psk: the pre-shared key if @has_psk; vn->lock
  * @has_psk: whether there is one
  * @psk_id: what names it in an initiation
@@ -121,6 +127,8 @@ struct veil_peer {
 	u32 address_count;
 	struct in6_addr endpoint;
 	u16 port;
+	u8 policy;
+	bool confirmed;
 	u8 psk[VEIL_KEY_LEN];
 	bool has_psk;
 	u8 psk_id[VEIL_PSK_ID_LEN];
@@ -222,7 +230,9 @@ static inline void veil_peer_get(struct veil_peer *peer)
 	kref_get(&peer->refs);
 }
 
-/* The peer that addr belongs to, or NULL.  Under rcu_read_lock(). */
+/* The peer whose own address addr is, or NULL.  Under rcu_read_lock().  What
+ * may pass is another question: policy.h
+ */
 struct veil_peer *veil_peer_lookup(struct veil_net *vn,
 				   const struct in6_addr *addr);
 

@@ -20,6 +20,7 @@
 #include "icmp.h"
 #include "netlink.h"
 #include "open.h"
+#include "policy.h"
 #include "rx.h"
 
 /* Lives in a module that insmod would not load for us. */
@@ -219,6 +220,9 @@ static bool veil_rx_is_fragment(const struct sk_buff *skb)
 	return ipv6_hdr(skb)->nexthdr == NEXTHDR_FRAGMENT;
 }
 
+/* From who is no peer: Netveil's messages and ICMP errors about them are judged
+ * whatever the policy says.
+ */
 static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
 				     const struct veil_addr_pair *addrs)
 {
@@ -286,6 +290,15 @@ static bool veil_rx_unicast(const struct veil_net *vn,
 	return type != RTN_BROADCAST && type != RTN_MULTICAST;
 }
 
+static void veil_rx_drop_plaintext(struct veil_net *vn, struct veil_peer *peer,
+				   struct sk_buff *skb)
+{
+	if (peer)
+		veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_in);
+	else
+		veil_drop(vn, skb, VEIL_DROP_no_peer);
+}
+
 /* What passed veil_rx() because it was not for us, and then was after all: by
  * NAT, a transparent proxy or a local route.  It came in clear.
  */
@@ -293,17 +306,33 @@ unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 			   const struct nf_hook_state *state)
 {
 	struct veil_addr_pair addrs;
-	struct veil_peer *peer;
+	struct veil_policy policy;
 
 	veil_addr_of(skb, &addrs);
-	peer = veil_peer_lookup(vn, &addrs.source);
-	if (!peer)
+	veil_policy_lookup(vn, &addrs.source, &policy);
+	if (policy.kind != NETVEIL_POLICY_REQUIRE)
 		return NF_ACCEPT;
 	if (veil_opened(skb) ||
 	    !veil_rx_unicast(vn, skb, &addrs.destination) ||
 	    veil_rx_exempt(skb))
 		return NF_ACCEPT;
-	veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_in);
+	veil_rx_drop_plaintext(vn, policy.peer, skb);
+	return NF_STOLEN;
+}
+
+/* From an address that no peer protects. */
+static unsigned int veil_rx_unprotected(struct veil_net *vn,
+					struct sk_buff *skb,
+					const struct veil_addr_pair *addrs,
+					enum netveil_policy kind)
+{
+	unsigned int verdict = veil_rx_stranger(vn, skb, addrs);
+
+	if (verdict != NF_ACCEPT || kind != NETVEIL_POLICY_REQUIRE ||
+	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination) ||
+	    veil_rx_exempt(skb))
+		return verdict;
+	veil_drop(vn, skb, VEIL_DROP_no_peer);
 	return NF_STOLEN;
 }
 
@@ -311,13 +340,17 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 		     const struct nf_hook_state *state)
 {
 	struct veil_addr_pair addrs;
+	struct veil_policy policy;
 	struct veil_peer *peer;
 
 	veil_addr_of(skb, &addrs);
-	peer = veil_peer_lookup(vn, &addrs.source);
-	if (!peer)
-		return veil_rx_stranger(vn, skb, &addrs);
+	veil_policy_lookup(vn, &addrs.source, &policy);
+	peer = policy.peer;
+	if (!peer || veil_policy_clear(&policy))
+		return veil_rx_unprotected(vn, skb, &addrs, policy.kind);
 	if (!veil_addr_is_local(vn->net, skb->dev, &addrs.destination))
+		return NF_ACCEPT;
+	if (policy.kind == NETVEIL_POLICY_PREFER && veil_rx_bridged(skb))
 		return NF_ACCEPT;
 	if (READ_ONCE(vn->dying) || veil_rx_bridged(skb)) {
 		veil_peer_drop(peer, skb, READ_ONCE(vn->dying) ?
@@ -329,6 +362,8 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 	if (!veil_rx_gather(vn, skb, IPPROTO_UDP, IPPROTO_UDP))
 		return NF_STOLEN;
 	if (!veil_rx_for_port(vn, skb)) {
+		if (policy.kind == NETVEIL_POLICY_PREFER)
+			return NF_ACCEPT;
 		veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_in);
 		return NF_STOLEN;
 	}

@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "handshake.h"
 #include "netlink.h"
+#include "policy.h"
 #include "session.h"
 #include "socket.h"
 #include "timers.h"
@@ -118,15 +119,27 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb)
 	veil_seal(session, skb);
 }
 
+bool veil_tx_prefers(struct veil_peer *peer, const struct sk_buff *skb)
+{
+	if (!peer)
+		return false;
+	if (veil_tx_session(peer))
+		return true;
+	veil_handshake_start(peer);
+	return false;
+}
+
 /* The policy may have changed since the hook: in the queue of a program, in
  * ours.  What was protected then does not leave unprotected now.
  */
 static struct veil_peer *veil_tx_peer(struct veil_net *vn, struct sk_buff *skb)
 {
 	struct veil_addr_pair addrs;
+	struct veil_policy policy;
 
 	veil_addr_of(skb, &addrs);
-	return veil_peer_lookup(vn, &addrs.destination);
+	veil_policy_lookup(vn, &addrs.destination, &policy);
+	return veil_policy_clear(&policy) ? NULL : policy.peer;
 }
 
 int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)

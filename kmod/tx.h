@@ -16,6 +16,10 @@ struct nf_hook_state;
  * to be protected.  Consumes skb; it leaves sealed or not at all.
  */
 int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb);
+/* Under "prefer": whether skb is to be sealed.  Otherwise it passes in clear,
+ * counted for peer (may be NULL), and a handshake begins.
+ */
+bool veil_tx_prefers(struct veil_peer *peer, const struct sk_buff *skb);
 /* An empty packet, also to confirm a session. */
 void veil_tx_keepalive(struct veil_peer *peer);
 /* Say goodbye: an empty packet with VEIL_DATA_CLOSE.  Process context; returns

@@ -197,6 +197,22 @@ enum netveil_peer_state {
 };
 
 /**
+ * enum netveil_policy - what may pass between this host and an address
+ * @NETVEIL_POLICY_NONE: there is no policy: everything
+ * @NETVEIL_POLICY_REQUIRE: what the address's peer and this host sealed for
+ *	each other; without a peer nothing
+ * @NETVEIL_POLICY_PREFER: both forms, until the first session with its peer was
+ *	confirmed; then as @NETVEIL_POLICY_REQUIRE
+ * @NETVEIL_POLICY_BYPASS: everything, in clear
+ */
+enum netveil_policy {
+	NETVEIL_POLICY_NONE,
+	NETVEIL_POLICY_REQUIRE,
+	NETVEIL_POLICY_PREFER,
+	NETVEIL_POLICY_BYPASS,
+};
+
+/**
  * enum netveil_event - what happened
  * @NETVEIL_EVENT_UNSPEC: nothing
  * @NETVEIL_EVENT_PEER_ADDED: with NETVEIL_A_PEER/_PUBLIC_KEY, as the others
