@@ -10,7 +10,7 @@ KERNEL	?= 6.12
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check vm uml uml-debug lint clean help
+.PHONY: all module tools load unload demo check check-matrix vm uml uml-debug lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -47,6 +47,9 @@ demo: ## Show in a VM what a tap sees before and after
 check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=words VM=qemu|uml|uml-debug|virtme GUESTS=2)
 	@KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
 
+check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
+	@KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh
+
 vm: ## A shell in a VM with two hosts and the tap between them (KERNEL=6.12)
 	@scripts/vm-run.sh --kernel $(KERNEL) --shell -- scripts/guest/shell.sh
 
@@ -67,4 +70,4 @@ clean: ## Remove what was built in this folder (the cache stays)
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done
+		while IFS='|' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done

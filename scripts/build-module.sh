@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Builds netveil.ko for one kernel (a series such as 6.12, uml, uml-debug, or the
-# release of an installed kernel) in the cache, leaving the checkout as it is, and
-# prints the module's path.
+# Builds netveil.ko for one kernel (6.12 or 7.2@sid as kernels.sh has them, uml,
+# uml-debug, or the release of an installed kernel) in the cache, leaving the
+# checkout as it is, and prints the module's path. A kernel of another Debian
+# release is built for in a chroot of that, with its own compiler.
 # Further words go to make: build-module.sh 6.12 W=1 C=2. --limits builds the one
 # of tests/vm/t_limits.py, beside the other.
 
@@ -21,6 +22,7 @@ kernel_build_dir() {
 	case $kernel in
 	uml) "$NETVEIL_TOP/scripts/build-uml.sh" --if-built ;;
 	uml-debug) "$NETVEIL_TOP/scripts/build-uml.sh" --debug --if-built ;;
+	*@*) "$NETVEIL_TOP/scripts/kernels.sh" headers "$kernel" ;;
 	*-*) installed_headers "/lib/modules/$kernel/build" ;;
 	*) "$NETVEIL_TOP/scripts/kernels.sh" headers "$kernel" ;;
 	esac
@@ -68,24 +70,39 @@ arch_words() {
 	esac
 }
 
-# The compiler that built the kernel, or else the machine's own.
+# The compiler that built the kernel, or else the default one.
 compiler() {
-	local cc
-	cc=$(grep -so 'gcc-[0-9]*' "$build/.kernelvariables" | head -n 1) || true
-	command -v "${cc:-gcc}" >/dev/null || cc=gcc
-	printf '%s\n' "${cc:-gcc}"
+	grep -so 'gcc-[0-9]*' "$build/.kernelvariables" | head -n 1 || echo gcc
+}
+
+# Where to run make: here, or in the chroot of the Debian that the kernel is of.
+choose_place() {
+	local suite cc
+	place=()
+	case $kernel in
+	*@*) ;;
+	uml* | *-*) return ;;
+	esac
+	suite=$("$NETVEIL_TOP/scripts/kernels.sh" suite "$kernel")
+	cc=$(compiler)
+	if [ "$suite" = "$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")" ]; then
+		need_packages "$cc"
+	else
+		place=("$NETVEIL_TOP/scripts/chroot.sh" "$suite" "$cc" make libelf-dev perl --)
+	fi
 }
 
 compile() {
 	forget_stale
 	link_sources
 	mapfile -t words < <(arch_words)
-	make -s -C "$build" M="$tree" "${words[@]}" -j"$NETVEIL_JOBS" "$@" modules >&2
+	"${place[@]}" make -s -C "$build" M="$tree" "${words[@]}" -j"$NETVEIL_JOBS" "$@" modules >&2
 	[ -s "$tree/netveil.ko" ] || die "the build for $kernel made no netveil.ko: Kbuild must name it in obj-m"
 }
 
 [ -f "$NETVEIL_TOP/Kbuild" ] || die "$NETVEIL_TOP/Kbuild is missing: this needs a whole checkout of Netveil"
 build=$(kernel_build_dir)
+choose_place
 tree=$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/$kernel$variant
 with_lock "$tree.lock" compile "$@"
 printf '%s\n' "$tree/netveil.ko"

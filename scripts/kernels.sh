@@ -1,24 +1,40 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Fetches a Debian cloud kernel and its headers for a series word such as 6.1 or
-# 6.12, without installing anything: the newest one that this machine's own apt
-# offers, else the newest of the other Debian suites, by a private apt setup.
+# Fetches a Debian cloud kernel and its headers without installing anything. KERNEL
+# is a series such as 6.1 or 6.12: the newest one that this machine's own apt
+# offers, else the newest of the other Debian suites, by a private apt setup. With
+# @SUITE behind it (7.2@sid) it is that suite's.
 #
-#   kernels.sh get SERIES       fetch if missing; print its folder, which holds
+#   kernels.sh get KERNEL       fetch if missing; print its folder, which holds
 #                               release, vmlinuz, modules.erofs, modules/, build
-#   kernels.sh refresh SERIES   look for a newer one first (once a day)
-#   kernels.sh headers SERIES   as get, and prints the folder for make -C
+#   kernels.sh refresh KERNEL   look for a newer one first (once a day)
+#   kernels.sh headers KERNEL   as get, and prints the folder for make -C
+#   kernels.sh suite KERNEL     the Debian suite whose compiler built it
+#   kernels.sh matrix           the kernels of make check-matrix, by pattern, since
+#                               names vanish within weeks
 
 . "$(dirname "$0")/lib/common.sh"
 
 kernels=$NETVEIL_CACHE/kernels
-apt_root=$NETVEIL_CACHE/apt
 FLAVOUR=cloud-amd64
 SUITES=(bookworm bookworm-security trixie trixie-security trixie-backports)
+# As many of trixie-backports' series as make check-matrix takes
+BACKPORTS=2
 
 usage() {
-	sed -n '4,12s/^# \{0,1\}//p' "$0" >&2
+	sed -n '8,15s/^# \{0,1\}//p' "$0" >&2
 	exit 2
+}
+
+# The suites that are looked through, and the private apt for them.
+choose_suites() {
+	suite=$1
+	case $suite in
+	'') suites=("${SUITES[@]}") ;;
+	sid | *-*) suites=("$suite") ;;
+	*) suites=("$suite" "$suite-security") ;;
+	esac
+	apt_root=$NETVEIL_CACHE/apt/${suite:-all}
 }
 
 # The system's apt, or the private one when $private is set: all its state is in
@@ -30,25 +46,25 @@ apt() {
 	if [ -n "$private" ]; then
 		set -- -o Dir::Etc::sourcelist="$apt_root/sources.list" \
 			-o Dir::Etc::sourceparts=- -o Dir::State="$apt_root/state" \
-			-o Dir::State::status=/var/lib/dpkg/status \
+			-o Dir::State::status=/dev/null \
 			-o Dir::Cache="$apt_root/cache" "$@"
 	fi
 	"apt-$tool" -o APT::Sandbox::User="$(id -un)" "$@"
 }
 
 write_private_sources() {
-	local suite keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	local name keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	[ -f "$keyring" ] || need_packages debian-archive-keyring
 	mkdir -p "$apt_root/state/lists/partial" "$apt_root/cache/archives/partial"
-	for suite in "${SUITES[@]}"; do
+	for name in "${suites[@]}"; do
 		printf 'deb [arch=amd64 signed-by=%s] %s %s main\n' \
-			"$keyring" "$(mirror_of "$suite")" "$suite"
+			"$keyring" "$(mirror_of "$name")" "$name"
 	done >"$apt_root/sources.list"
 }
 
 update_private() {
 	write_private_sources
-	step "reading the package lists of ${SUITES[*]}" \
+	step "reading the package lists of ${suites[*]}" \
 		apt get -o Acquire::Check-Valid-Until=false \
 		-o Acquire::Languages=none -q update
 }
@@ -65,17 +81,21 @@ newest_release() {
 		grep -E "^$series\.[0-9][^ ]*-$FLAVOUR\$" | sort -V | tail -n 1
 }
 
-find_release() {
-	local series=$1
-	private=
-	release=$(newest_release "$series") || true
-	[ -z "$release" ] || return 0
+use_private() {
 	private=y
 	if [ ! -f "$apt_root/sources.list" ] || [ -n "$(find "$apt_root/sources.list" -mtime +0)" ]; then
 		update_private
 	fi
+}
+
+find_release() {
+	local series=$1
+	private='' release=''
+	[ -n "$suite" ] || release=$(newest_release "$series") || true
+	[ -z "$release" ] || return 0
+	use_private
 	release=$(newest_release "$series") || true
-	[ -n "$release" ] || die "no Debian suite of ${SUITES[*]} has a $FLAVOUR kernel $series with headers: see 'apt-cache pkgnames linux-image-', or run apt-get update"
+	[ -n "$release" ] || die "no Debian suite of ${suites[*]} has a $FLAVOUR kernel $series with headers: see 'apt-cache pkgnames linux-image-', or run apt-get update"
 }
 
 # The image and the headers, and what those are split into.
@@ -170,17 +190,37 @@ fetch() {
 	mv "$new" "$dir"
 }
 
-# The compiler that the headers ask for, if this Debian has it.
-need_compiler() {
-	local cc
-	cc=$(grep -o 'gcc-[0-9]*' "$dir/build/.kernelvariables" | head -n 1) || return 0
-	if ! command -v "$cc" >/dev/null && apt-cache show "$cc" >/dev/null 2>&1; then
-		need_packages "$cc"
-	fi
+# Debian's releases of kernels name the release of Debian, but for those of 6.1.
+suite_of() {
+	case $1 in
+	*+deb12* | 6.1.*) echo bookworm ;;
+	*+deb13*) echo trixie ;;
+	*) echo sid ;;
+	esac
+}
+
+# The newest series that SUITE has headers for, as many as asked for.
+newest_series() {
+	local suite suites apt_root private
+	choose_suites "$1"
+	use_private
+	apt cache pkgnames linux-headers- |
+		sed -nE "s/^linux-headers-([0-9]+\.[0-9]+)\.[0-9].*-$FLAVOUR\$/\1/p" |
+		sort -uV | tail -n "$2"
+}
+
+print_matrix() {
+	local series
+	printf '%s\n' 6.1 6.12 6.12@trixie
+	for series in $(newest_series trixie-backports "$BACKPORTS"); do
+		echo "$series"
+	done
+	echo "$(newest_series sid 1)@sid"
 }
 
 locate() {
-	local series=$1 fresh=$2 current=$kernels/$1.current
+	local word=$1 fresh=$2 current=$kernels/$1.current series=${1%@*}
+	choose_suites "$(sed -n "s/.*@//p" <<<"$word")"
 	if [ -s "$current" ] && [ "$(cat "$kernels/$(cat "$current")/key" 2>/dev/null)" = "$key" ] &&
 		{ [ -z "$fresh" ] || [ -z "$(find "$current" -mtime +0)" ]; }; then
 		release=$(cat "$current")
@@ -191,25 +231,28 @@ locate() {
 	find_release "$series"
 	dir=$kernels/$release
 	fetch
-	need_compiler
 	printf '%s\n' "$release" >"$current"
 }
 
 main() {
 	local fresh=
 	key=$(hash_of "$(declare -f unpack make_module_tree place_image place_headers)")
-	[ $# -eq 2 ] || usage
-	[[ $2 =~ ^[0-9]+\.[0-9]+$ ]] || die "'$2' is not a kernel series: write it as 6.1 or 6.12"
 	case $1 in
-	get | headers) ;;
+	matrix)
+		print_matrix
+		return
+		;;
+	get | headers | suite) ;;
 	refresh) fresh=y ;;
 	*) usage ;;
 	esac
+	[[ $2 =~ ^[0-9]+\.[0-9]+(@[a-z-]+)?$ ]] || die "'$2' is no kernel: write it as 6.1, 6.12 or 7.2@sid"
 	locate "$2" "$fresh"
 	case $1 in
 	headers) printf '%s\n' "$dir/build" ;;
+	suite) suite_of "$release" ;;
 	*) printf '%s\n' "$dir" ;;
 	esac
 }
 
-with_lock "$kernels/.lock" main "$@"
+with_lock "$kernels/.lock" main "${1:-}" "${2:-}"
