@@ -5,7 +5,8 @@
 # line: "N passed, N failed[, N skipped]" over all cases. Steered by the
 # environment:
 #   KERNELS  kernel series to test on ("6.1 6.12")
-#   TESTS    words; only tests whose name contains one of them ("unit" is one)
+#   TESTS    words; only tests whose name contains one of them ("unit" and
+#            "model" are two)
 #   VM       qemu, uml, uml-debug or virtme
 #   GUESTS   how many at once
 
@@ -67,7 +68,7 @@ prepare_qemu() {
 
 prepare() {
 	[ "$VM" != virtme ] || prepare_virtme
-	need_packages make gcc libc6-dev libssl-dev libjansson-dev
+	need_packages make gcc libc6-dev libssl-dev libjansson-dev python3
 	case $VM in
 	qemu) prepare_qemu ;;
 	uml) "$scripts/build-uml.sh" >/dev/null ;;
@@ -184,6 +185,7 @@ plan() {
 		! make -n -C "$NETVEIL_TOP/userspace" check >/dev/null 2>&1 ||
 			add_job 10000 "unit tests of veil" make -s -C "$NETVEIL_TOP/userspace" check
 	fi
+	! wanted model || add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
 	for kernel in $kernels; do
 		for boot in shared own shared-icount own-icount; do
 			add_boots "$kernel" "$boot"
