@@ -60,7 +60,7 @@ check_config() {
 }
 
 build_all() {
-	[ "$(cat "$stamp" 2>/dev/null)" != "$key" ] || return 0
+	[ ! -s "$stamp" ] || return 0
 	need_packages make gcc libc6-dev flex bison bc ccache libelf-dev kmod
 	unpack_source
 	rm -f "$stamp"
@@ -96,10 +96,9 @@ main() {
 	stamp=$build/.netveil-key
 	export CCACHE_DIR=$NETVEIL_CACHE/ccache
 	export KBUILD_BUILD_TIMESTAMP=fixed KBUILD_BUILD_USER=netveil KBUILD_BUILD_HOST=netveil
-	if [ -z "$only_show" ]; then
+	if [ ! -x "$build/linux" ] || [ ! -s "$stamp" ]; then
+		[ -z "$only_show" ] || die "the $name kernel is not built: run 'make $name'"
 		with_lock "$NETVEIL_CACHE/lock/$name" build_all
-	elif [ ! -x "$build/linux" ] || [ ! -s "$stamp" ]; then
-		die "the $name kernel is not built: run 'make $name'"
 	fi
 	touch "$build"
 	printf '%s\n' "$build"

@@ -52,8 +52,8 @@ build() {
 	drop_unused "$NETVEIL_CACHE/root"
 }
 
-key=$(hash_of "$SUITE" "$(cat "$list")" "$(cat "$0")")
+key=$(hash_of "$SUITE" "$(packages)" "$(declare -f strip_tree pack)")
 root=$NETVEIL_CACHE/root/$key
-with_lock "$NETVEIL_CACHE/lock/root" build
+[ -s "$root/root.erofs" ] || with_lock "$NETVEIL_CACHE/lock/root" build
 touch "$root"
 printf '%s\n' "$root"
