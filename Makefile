@@ -10,7 +10,7 @@ KERNEL	?= 6.12
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-matrix vm uml uml-debug lint clean help
+.PHONY: all module tools load unload demo check check-matrix fuzz vm uml uml-debug lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -50,6 +50,9 @@ check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=w
 check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
 	@KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh
 
+fuzz: ## Fuzz what parses bytes, natively (SECONDS=600 for each target)
+	$(MAKE) -C tests/fuzz fuzz
+
 vm: ## A shell in a VM with two hosts and the tap between them (KERNEL=6.12)
 	@scripts/vm-run.sh --kernel $(KERNEL) --shell -- scripts/guest/shell.sh
 
@@ -67,6 +70,7 @@ clean: ## Remove what was built in this folder (the cache stays)
 	find kmod -name '*.o' -o -name '.*.cmd' -o -name '.*.d' | xargs -r rm -f
 	$(MAKE) -C userspace clean
 	$(MAKE) -C tests/unit clean
+	$(MAKE) -C tests/fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \

@@ -68,7 +68,7 @@ prepare_qemu() {
 
 prepare() {
 	[ "$VM" != virtme ] || prepare_virtme
-	need_packages make gcc libc6-dev libssl-dev libjansson-dev python3
+	need_packages make gcc libc6-dev libssl-dev libjansson-dev python3 clang libclang-rt-dev
 	case $VM in
 	qemu) prepare_qemu ;;
 	uml) "$scripts/build-uml.sh" >/dev/null ;;
@@ -184,6 +184,7 @@ plan() {
 		add_job 10000 "unit tests of the module" make -s -C "$NETVEIL_TOP/tests/unit" check
 		! make -n -C "$NETVEIL_TOP/userspace" check >/dev/null 2>&1 ||
 			add_job 10000 "unit tests of veil" make -s -C "$NETVEIL_TOP/userspace" check
+		add_job 9500 "unit: fuzzing, briefly" make -s -C "$NETVEIL_TOP/tests/fuzz" check
 	fi
 	! wanted model || add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
 	for kernel in $kernels; do

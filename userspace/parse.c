@@ -10,11 +10,16 @@
 #include "names.h"
 #include "parse.h"
 
-/* libsodium's decoder takes the same time for every key of the right form. */
+/* libsodium's coders take the same time for every key.  Its decoder takes some
+ * bytes above 127 for characters of base64, so what comes out is written again
+ * and compared.
+ */
 const char *parse_key(uint8_t key[NETVEIL_KEY_LEN], const char *text)
 {
+	char again[KEY_TEXT_LEN + 1];
 	const char *end;
 	size_t len;
+	bool same;
 
 	if (strlen(text) != KEY_TEXT_LEN)
 		return "a key is 44 characters of base64, as 'veil pubkey' prints it";
@@ -22,7 +27,12 @@ const char *parse_key(uint8_t key[NETVEIL_KEY_LEN], const char *text)
 			      &len, &end, sodium_base64_VARIANT_ORIGINAL) ||
 	    len != NETVEIL_KEY_LEN || end != text + KEY_TEXT_LEN)
 		return "not a key: 44 characters, but no base64 of 32 bytes";
-	return NULL;
+	sodium_bin2base64(again, sizeof(again), key, NETVEIL_KEY_LEN,
+			  sodium_base64_VARIANT_ORIGINAL);
+	same = !sodium_memcmp(again, text, KEY_TEXT_LEN);
+	sodium_memzero(again, sizeof(again));
+	return same ? NULL :
+	       "not a key: 44 characters, but not all of them base64";
 }
 
 bool key_is_zero(const uint8_t key[NETVEIL_KEY_LEN])

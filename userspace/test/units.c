@@ -38,6 +38,8 @@ static void test_keys(void)
 		"zs62S5nTGvTDSt-2SJqq5m0e4Ul1oLfNXWcgDbIsyS0=",
 		"zs62S5nTGvTDSt+2SJqq5m0e4Ul1 LfNXWcgDbIsyS0=",
 		"\nzs62S5nTGvTDSt+2SJqq5m0e4Ul1oLfNXWcgDbIsyS=",
+		/* What libsodium takes for base64 (found by fuzzing). */
+		"7Ut/JL2uVoOdJ\321\247C+Zayg3e4Ut0AQDAvEFgmLVW8ZDs=",
 	};
 	uint8_t key[NETVEIL_KEY_LEN];
 	char text[TEXT_LEN];
