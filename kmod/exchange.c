@@ -10,14 +10,23 @@
 #include "timers.h"
 #include "tx.h"
 
-bool veil_exchange_mac1_ok(struct veil_net *vn, const void *msg, size_t len)
+bool veil_exchange_mac1_ok(const u8 public_key[VEIL_KEY_LEN], const void *msg,
+			   size_t len)
 {
 	const struct veil_macs *macs = msg + len;
 	u8 mac1[VEIL_MAC_LEN];
 
-	if (veil_mac1(mac1, vn->identity.public, msg, len))
+	if (veil_mac1(mac1, public_key, msg, len))
 		return false;
 	return !crypto_memneq(mac1, macs->mac1, sizeof(mac1));
+}
+
+bool veil_exchange_rotates(const struct veil_peer *peer, int place,
+			   const struct veil_psk *psk)
+{
+	return place & VEIL_PAIR_THEIR_NEXT ||
+	       (psk && peer->psk_next &&
+		!crypto_memneq(psk->id, peer->psk_next->id, VEIL_PSK_ID_LEN));
 }
 
 bool veil_exchange_no_nat(const u8 source[VEIL_ADDR_LEN],

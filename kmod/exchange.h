@@ -8,8 +8,14 @@
 #include "addr.h"
 #include "session.h"
 
-/* Whether mac1, which follows the len bytes at msg, is right for us. */
-bool veil_exchange_mac1_ok(struct veil_net *vn, const void *msg, size_t len);
+/* Whether mac1, which follows the len bytes at msg, is right for the owner of
+ * the public key.
+ */
+bool veil_exchange_mac1_ok(const u8 public_key[VEIL_KEY_LEN], const void *msg,
+			   size_t len);
+/* Whether a session of the pair at place, with psk, would rotate keys. */
+bool veil_exchange_rotates(const struct veil_peer *peer, int place,
+			   const struct veil_psk *psk);
 /* Whether the addresses that the sender used are those that we see. */
 bool veil_exchange_no_nat(const u8 source[VEIL_ADDR_LEN],
 			  const u8 destination[VEIL_ADDR_LEN],

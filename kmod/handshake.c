@@ -35,6 +35,15 @@ unsigned long veil_handshake_delay(void)
 	return VEIL_RETRY_TIME * HZ + get_random_u32_below(HZ / 3 + 1);
 }
 
+void veil_handshake_soon(struct veil_peer *peer, unsigned long when)
+{
+	spin_lock_bh(&peer->lock);
+	if (time_before(when, peer->handshake_next))
+		peer->handshake_next = when;
+	spin_unlock_bh(&peer->lock);
+	veil_timers_arm(peer);
+}
+
 void veil_handshake_start(struct veil_peer *peer)
 {
 	unsigned long now = jiffies;
@@ -74,31 +83,10 @@ static void veil_handshake_stale(struct veil_peer *peer)
 		veil_handshake_start(peer);
 }
 
-/* What to drop an initiation of time ns for; VEIL_DROPS to take it.  Takes
- * note of its time, so that one that is repeated does not reach the worker.
- */
-static enum veil_drop veil_handshake_time(struct veil_peer *peer, u64 ns)
-{
-	enum veil_drop verdict = VEIL_DROPS;
-
-	spin_lock_bh(&peer->lock);
-	if (ns <= peer->time_committed) {
-		verdict = VEIL_DROP_stale_initiation;
-	} else if (ns <= peer->time_pending &&
-		   time_before(jiffies, peer->pending_until)) {
-		verdict = VEIL_DROP_repeated_initiation;
-	} else {
-		peer->time_pending = ns;
-		peer->pending_until = jiffies + VEIL_CONFIRM_TIMEOUT * HZ;
-	}
-	spin_unlock_bh(&peer->lock);
-	return verdict;
-}
-
 static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
 					    const struct veil_initiation *msg)
 {
-	__be64 stamp;
+	int place;
 	u64 ns;
 
 	if (msg->header.version != VEIL_PROTOCOL_VERSION ||
@@ -106,12 +94,12 @@ static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
 		return VEIL_DROP_malformed;
 	if (!READ_ONCE(peer->usable))
 		return VEIL_DROP_no_key;
-	stamp = cpu_to_be64(veil_stamp(peer->pair_in, msg));
-	if (crypto_memneq(&stamp, &msg->stamp, sizeof(stamp)))
+	place = veil_pair_match(peer, msg);
+	if (place == VEIL_PAIR_NONE)
 		return VEIL_DROP_bad_stamp;
 	if (veil_tai64n_to_ns(&ns, &msg->header.time))
 		return VEIL_DROP_malformed;
-	return veil_handshake_time(peer, ns);
+	return veil_pair_time(peer, place, ns);
 }
 
 static void veil_handshake_enqueue(struct veil_peer *peer,

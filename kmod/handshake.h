@@ -18,6 +18,8 @@ unsigned long veil_handshake_delay(void);
  * when the series is over.  Any context.
  */
 void veil_handshake_queue(struct veil_peer *peer);
+/* The next initiation of the series that goes on is sent by then.  Any context. */
+void veil_handshake_soon(struct veil_peer *peer, unsigned long when);
 /* Forget the outstanding initiation.  Process context, vn->lock held. */
 void veil_handshake_cancel(struct veil_peer *peer);
 

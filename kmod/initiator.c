@@ -7,6 +7,7 @@
 
 #include "cipher.h"
 #include "exchange.h"
+#include "handshake.h"
 #include "initiator.h"
 #include "keys.h"
 #include "session.h"
@@ -25,7 +26,50 @@ void veil_initiator_clear(struct veil_peer *peer)
 		veil_index_remove(peer->vn, &own->index);
 	own->active = false;
 	veil_noise_wipe(&own->noise);
-	memzero_explicit(own->psk, sizeof(own->psk));
+	memzero_explicit(own->psks, sizeof(own->psks));
+}
+
+/* What an initiation is made under. */
+struct veil_initiator_way {
+	int place;	/* of the pair */
+	bool bare;	/* without the next psk, where there is no other */
+	bool last;	/* of the round */
+};
+
+/* The pairs in the order in which they are tried; how many.  Newest first, so
+ * that keys change as soon as both ends know them; but what worked last comes
+ * first when there is no session to fall back on.
+ */
+static int veil_initiator_places(const struct veil_peer *peer,
+				 int places[VEIL_PAIRS])
+{
+	int proven = VEIL_PAIR_NONE, place, count = 0;
+
+	if (!rcu_access_pointer(peer->current_session))
+		proven = veil_pair_find(peer, READ_ONCE(peer->proven));
+	if (proven != VEIL_PAIR_NONE)
+		places[count++] = proven;
+	for (place = VEIL_PAIRS - 1; place >= 0; place--)
+		if (place != proven && rcu_access_pointer(peer->pairs[place]))
+			places[count++] = place;
+	return count;
+}
+
+/* The attempts of a series go round all that the other end may know.  A psk that
+ * is the first one to be is left out in every other: a configured one never is.
+ */
+static void veil_initiator_choose(const struct veil_peer *peer,
+				  struct veil_initiator_way *way)
+{
+	int psks = peer->psk_next && !peer->psk ? 2 : 1;
+	int places[VEIL_PAIRS];
+	int count, attempt;
+
+	count = veil_initiator_places(peer, places) * psks;
+	attempt = peer->attempts % count;
+	way->place = places[attempt / psks];
+	way->bare = attempt % psks;
+	way->last = attempt == count - 1;
 }
 
 /* A sender's clock never stands still nor goes back while it runs. */
@@ -37,7 +81,17 @@ static u64 veil_initiator_time(struct veil_peer *peer)
 	return peer->time_sent;
 }
 
-static void veil_initiator_offer(struct veil_peer *peer,
+static void veil_initiator_offer_psk(struct veil_outstanding *own,
+				     const struct veil_psk *psk)
+{
+	if (!psk)
+		return;
+	own->psks[own->psk_count] = *psk;
+	memcpy(own->offer.psk_id[own->psk_count], psk->id, VEIL_PSK_ID_LEN);
+	own->psk_count++;
+}
+
+static void veil_initiator_offer(struct veil_peer *peer, bool bare,
 				 const struct veil_addr_pair *addrs)
 {
 	struct veil_outstanding *own = &peer->initiation;
@@ -47,16 +101,17 @@ static void veil_initiator_offer(struct veil_peer *peer,
 	own->offer.lanes = veil_session_lanes();
 	memcpy(own->offer.source, &addrs->source, VEIL_ADDR_LEN);
 	memcpy(own->offer.destination, &addrs->destination, VEIL_ADDR_LEN);
-	own->has_psk = peer->has_psk;
-	if (peer->has_psk) {
-		memcpy(own->psk, peer->psk, sizeof(own->psk));
-		memcpy(own->offer.psk_id[0], peer->psk_id, VEIL_PSK_ID_LEN);
-	}
+	own->psk_count = 0;
+	if (!bare)
+		veil_initiator_offer_psk(own, peer->psk_next);
+	veil_initiator_offer_psk(own, peer->psk);
 }
 
-static int veil_initiator_write(struct veil_peer *peer,
+static int veil_initiator_write(struct veil_peer *peer, int place,
 				struct veil_initiation *msg)
 {
+	const struct veil_pair *pair = veil_pair_at(peer, place);
+	const u8 *theirs = veil_pair_theirs(peer, place);
 	struct veil_outstanding *own = &peer->initiation;
 	const struct veil_piece prologue[] = {
 		{ VEIL_LABEL_PROLOGUE, sizeof(VEIL_LABEL_PROLOGUE) - 1 },
@@ -72,21 +127,22 @@ static int veil_initiator_write(struct veil_peer *peer,
 	veil_tai64n_from_ns(&msg->header.time, veil_initiator_time(peer));
 
 	get_random_bytes(e_private, sizeof(e_private));
-	err = veil_noise_write1(&own->noise, msg->noise, &peer->vn->identity,
-				peer->public_key, peer->ss, e_private,
-				prologue, ARRAY_SIZE(prologue),
+	err = veil_noise_write1(&own->noise, msg->noise,
+				veil_pair_ours(peer, place), theirs, pair->ss,
+				e_private, prologue, ARRAY_SIZE(prologue),
 				&own->offer, sizeof(own->offer));
 	memzero_explicit(e_private, sizeof(e_private));
 	if (err)
 		return err;
-	msg->stamp = cpu_to_be64(veil_stamp(peer->pair_out, msg));
-	return veil_mac1(msg->macs.mac1, peer->public_key, msg,
+	msg->stamp = cpu_to_be64(veil_stamp(pair->out, msg));
+	return veil_mac1(msg->macs.mac1, theirs, msg,
 			 offsetof(struct veil_initiation, macs));
 }
 
 void veil_initiator_send(struct veil_peer *peer)
 {
 	struct veil_outstanding *own = &peer->initiation;
+	struct veil_initiator_way way;
 	struct veil_addr_pair addrs;
 	struct veil_initiation msg;
 
@@ -99,14 +155,18 @@ void veil_initiator_send(struct veil_peer *peer)
 	if (veil_index_insert(peer->vn, &own->index))
 		return;
 	own->active = true;
-	veil_initiator_offer(peer, &addrs);
-	if (veil_initiator_write(peer, &msg)) {
+	veil_initiator_choose(peer, &way);
+	own->pair = veil_pair_at(peer, way.place)->id;
+	veil_initiator_offer(peer, way.bare, &addrs);
+	if (veil_initiator_write(peer, way.place, &msg)) {
 		veil_initiator_clear(peer);
 		veil_drop_count(peer->vn, VEIL_DROP_handshake_failed);
 		return;
 	}
 	peer->attempts++;
 	own->sent = jiffies;
+	if (!way.last)
+		veil_handshake_soon(peer, own->sent + HZ);
 	veil_socket_send(peer->vn, &addrs, peer->port, &msg, sizeof(msg));
 }
 
@@ -115,18 +175,31 @@ static bool veil_initiator_offered(const struct veil_offer *offer, u8 aead)
 	return aead && (offer->aead[0] == aead || offer->aead[1] == aead);
 }
 
+/* The one that the responder chose; NULL for none, which fits if none was
+ * offered.
+ */
+static const struct veil_psk *
+veil_initiator_psk(const struct veil_outstanding *own,
+		   const struct veil_response *msg)
+{
+	return msg->header.psk_choice ? &own->psks[msg->header.psk_choice - 1] :
+					NULL;
+}
+
 static enum veil_drop veil_initiator_open(struct veil_peer *peer,
+					  const struct veil_identity *self,
 					  const struct veil_response *msg,
 					  struct veil_choice *choice)
 {
 	static const u8 no_psk[VEIL_KEY_LEN];
 	struct veil_outstanding *own = &peer->initiation;
+	const struct veil_psk *psk = veil_initiator_psk(own, msg);
 
-	if (msg->header.psk_choice != (own->has_psk ? 1 : 0))
+	if (msg->header.psk_choice > own->psk_count ||
+	    (own->psk_count && !psk))
 		return VEIL_DROP_psk_mismatch;
-	if (veil_noise_read2(&own->noise, msg->noise, &peer->vn->identity,
-			     own->has_psk ? own->psk : no_psk,
-			     choice, sizeof(*choice)))
+	if (veil_noise_read2(&own->noise, msg->noise, self,
+			     psk ? psk->key : no_psk, choice, sizeof(*choice)))
 		return VEIL_DROP_handshake_failed;
 	if (!veil_initiator_offered(&own->offer, choice->aead))
 		return VEIL_DROP_no_common_cipher;
@@ -138,11 +211,13 @@ static enum veil_drop veil_initiator_open(struct veil_peer *peer,
 
 /* The session takes over the index that the initiation had. */
 static struct veil_session *
-veil_initiator_session(struct veil_peer *peer, const struct veil_response *msg,
+veil_initiator_session(struct veil_peer *peer, int place,
+		       const struct veil_response *msg,
 		       const struct veil_choice *choice,
 		       const struct veil_addr_pair *addrs)
 {
 	struct veil_outstanding *own = &peer->initiation;
+	const struct veil_psk *psk = veil_initiator_psk(own, msg);
 	struct veil_session_params params = {
 		.peer = peer,
 		.aead = choice->aead,
@@ -151,6 +226,9 @@ veil_initiator_session(struct veil_peer *peer, const struct veil_response *msg,
 						  choice->destination, addrs),
 		.tx_lanes = choice->lanes,
 		.remote = msg->header.sender,
+		.pair = own->pair,
+		.psk = psk,
+		.rotates = veil_exchange_rotates(peer, place, psk),
 		.epoch = own->epoch,
 		.local = addrs->destination,
 		.remote_address = addrs->source,
@@ -175,17 +253,21 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 				     const struct veil_response *msg,
 				     const struct veil_addr_pair *addrs)
 {
+	int place = veil_pair_find(peer, peer->initiation.pair);
 	struct veil_outstanding *own = &peer->initiation;
+	const struct veil_identity *self;
 	struct veil_session *session;
 	struct veil_choice choice;
 	enum veil_drop reason;
 
-	if (!own->active || own->index.id != be32_to_cpu(msg->header.receiver))
+	if (!own->active || place == VEIL_PAIR_NONE ||
+	    own->index.id != be32_to_cpu(msg->header.receiver))
 		return VEIL_DROP_unexpected_response;
-	if (!veil_exchange_mac1_ok(peer->vn, msg,
+	self = veil_pair_ours(peer, place);
+	if (!veil_exchange_mac1_ok(self->public, msg,
 				   offsetof(struct veil_response, macs)))
 		return VEIL_DROP_handshake_failed;
-	reason = veil_initiator_open(peer, msg, &choice);
+	reason = veil_initiator_open(peer, self, msg, &choice);
 	if (reason == VEIL_DROP_handshake_failed ||
 	    reason == VEIL_DROP_psk_mismatch)
 		return reason;
@@ -194,7 +276,8 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 	 * this initiation.
 	 */
 	session = reason == VEIL_DROPS ?
-		  veil_initiator_session(peer, msg, &choice, addrs) : NULL;
+		  veil_initiator_session(peer, place, msg, &choice, addrs) :
+		  NULL;
 	veil_initiator_clear(peer);
 	if (!session)
 		return reason;

@@ -174,6 +174,7 @@ struct veil_trailer {
 #define VEIL_GIVE_UP_TIME		90
 #define VEIL_KEEPALIVE_TIME		10	/* after receiving, nothing sent */
 #define VEIL_DEAD_TIME			15	/* after sending, nothing opened */
+#define VEIL_RENEW_TIME			30	/* tries under a next key */
 #define VEIL_STALE_QUIET_TIME		5	/* answers to stale or unknown */
 
 /* One tick of a sender's clock: 2^24 ns, about 16 ms. */

@@ -8,7 +8,6 @@
  */
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
@@ -17,6 +16,7 @@
 #include "handshake.h"
 #include "hooks.h"
 #include "peer.h"
+#include "rotate.h"
 #include "session.h"
 #include "socket.h"
 #include "timers.h"
@@ -78,45 +78,6 @@ void veil_net_deactivate(struct veil_net *vn)
 	module_put(THIS_MODULE);
 }
 
-int veil_net_make_identity(struct veil_net *vn, const u8 *private,
-			   struct veil_identity *identity,
-			   struct netlink_ext_ack *extack)
-{
-	int err;
-
-	if (private) {
-		memcpy(identity->private, private, VEIL_KEY_LEN);
-	} else if (rng_is_initialized()) {
-		get_random_bytes(identity->private, VEIL_KEY_LEN);
-	} else {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "the kernel's random generator is not ready yet: try again in a moment");
-		return -EAGAIN;
-	}
-	err = veil_x25519_public(identity->public, identity->private);
-	if (err)
-		return err;
-	if (veil_peer_find(vn, identity->public)) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "a peer has this key: every host needs its own");
-		return -EINVAL;
-	}
-	return 0;
-}
-
-int veil_net_set_identity(struct veil_net *vn,
-			  const struct veil_identity *identity, u8 origin)
-{
-	struct veil_peer *peer;
-	int err = 0;
-
-	vn->identity = *identity;
-	vn->origin = origin;
-	list_for_each_entry(peer, &vn->peers, list)
-		err = veil_peer_rekey_static(peer) ?: err;
-	return err;
-}
-
 int veil_net_set_port(struct veil_net *vn, u16 port,
 		      struct netlink_ext_ack *extack)
 {
@@ -133,7 +94,7 @@ int veil_net_set_port(struct veil_net *vn, u16 port,
 	WRITE_ONCE(vn->port, port);
 	/* The others send to the old one until they are told. */
 	list_for_each_entry(peer, &vn->peers, list)
-		veil_peer_rekey_static(peer);
+		veil_peer_restart(peer);
 	return 0;
 }
 
@@ -145,7 +106,7 @@ void veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher)
 		return;
 	vn->cipher = cipher;
 	list_for_each_entry(peer, &vn->peers, list)
-		veil_peer_rekey_static(peer);
+		veil_peer_restart(peer);
 }
 
 unsigned int veil_net_aeads(const struct veil_net *vn, u8 aeads[VEIL_AEAD_MAX])
@@ -163,8 +124,7 @@ void veil_net_flush(struct veil_net *vn)
 
 	list_for_each_entry_safe(peer, next, &vn->peers, list)
 		veil_peer_remove(peer);
-	memzero_explicit(&vn->identity, sizeof(vn->identity));
-	vn->origin = NETVEIL_KEY_NONE;
+	veil_rotate_forget(vn);
 }
 
 static void veil_net_forget_sessions(struct veil_net *vn)
@@ -192,6 +152,13 @@ void veil_nets_forget_sessions(void)
 	list_for_each_entry(vn, &veil_nets, all)
 		veil_net_forget_sessions(vn);
 	mutex_unlock(&veil_nets_lock);
+	veil_sessions_wiped();
+}
+
+/* What came from a keyring was kept away from the disk as well. */
+static bool veil_net_kernel_only(u8 origin)
+{
+	return origin == NETVEIL_KEY_KERNEL || origin == NETVEIL_KEY_KEYRING;
 }
 
 bool veil_nets_kernel_identity(void)
@@ -201,7 +168,8 @@ bool veil_nets_kernel_identity(void)
 
 	mutex_lock(&veil_nets_lock);
 	list_for_each_entry(vn, &veil_nets, all)
-		found |= vn->origin == NETVEIL_KEY_KERNEL;
+		found |= veil_net_kernel_only(vn->origin) ||
+			 veil_net_kernel_only(vn->next_origin);
 	mutex_unlock(&veil_nets_lock);
 	return found;
 }
@@ -223,6 +191,7 @@ static int __net_init veil_net_init(struct net *net)
 	skb_queue_head_init(&vn->initiations);
 	skb_queue_head_init(&vn->responses);
 	INIT_WORK(&vn->handshake_work, veil_handshake_work);
+	INIT_DELAYED_WORK(&vn->rotate_work, veil_rotate_work);
 	vn->drops = alloc_percpu(struct veil_drops);
 	if (!vn->drops)
 		return err;
@@ -292,6 +261,7 @@ static void __net_exit veil_net_exit(struct net *net)
 	skb_queue_purge(&vn->responses);
 	/* Peers wait for their sessions, these for the crypto API. */
 	wait_var_event(&vn->peers_alive, !atomic_read(&vn->peers_alive));
+	cancel_delayed_work_sync(&vn->rotate_work);
 	rhashtable_destroy(&vn->indexes);
 	veil_prefix_destroy(&vn->policies, veil_net_release_address);
 	veil_prefix_destroy(&vn->addresses, veil_net_release_address);

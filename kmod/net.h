@@ -42,6 +42,10 @@ struct netlink_ext_ack;
  * @generation: changes with @peers, for consistent dumps
  * @identity: the static key pair; valid if @origin is not NETVEIL_KEY_NONE
  * @origin: enum netveil_key_origin
+ * @next_identity: what will take its place; valid if @next_origin is not
+ *	NETVEIL_KEY_NONE
+ * @next_origin: "
+ * @retire_at: CLOCK_BOOTTIME seconds, when it does so by itself; 0 never
  * @cipher: what the administrator wants, enum netveil_cipher
  * @port: our UDP port; read without the lock on the packet path
  * @active: hooks, fence and sockets are there: from the first peer on
@@ -58,6 +62,7 @@ struct netlink_ext_ack;
  * @initiations: from peers with a right stamp, for @handshake_work
  * @responses: to our own initiations; served first
  * @handshake_work: takes both queues in process context
+ * @rotate_work: veil_rotate_work()
  * @drops: counters
  * @peers_alive: peers not yet freed, removed ones included; zero ends exit
  */
@@ -71,6 +76,9 @@ struct veil_net {
 	u32 generation;
 	struct veil_identity identity;
 	u8 origin;
+	struct veil_identity next_identity;
+	u8 next_origin;
+	time64_t retire_at;
 	u8 cipher;
 	u16 port;
 	bool active;
@@ -87,6 +95,7 @@ struct veil_net {
 	struct sk_buff_head initiations;
 	struct sk_buff_head responses;
 	struct work_struct handshake_work;
+	struct delayed_work rotate_work;
 	struct veil_drops __percpu *drops;
 	atomic_t peers_alive;
 };
@@ -125,15 +134,6 @@ void veil_drop(struct veil_net *vn, struct sk_buff *skb, enum veil_drop reason);
  * All refuse with extack text and then change nothing.
  */
 
-/* Complete this private key, or one made now if it is NULL; refuses a peer's. */
-int veil_net_make_identity(struct veil_net *vn, const u8 *private,
-			   struct veil_identity *identity,
-			   struct netlink_ext_ack *extack);
-/* Take it; origin: enum netveil_key_origin.  Ends all sessions and starts new
- * handshakes.  -ENOMEM leaves peers without sessions, and still protected.
- */
-int veil_net_set_identity(struct veil_net *vn,
-			  const struct veil_identity *identity, u8 origin);
 int veil_net_set_port(struct veil_net *vn, u16 port,
 		      struct netlink_ext_ack *extack);
 void veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher);
@@ -150,11 +150,11 @@ extern atomic_t veil_epoch;
 /* No new sessions from now on: their keys would go into a suspended image. */
 extern bool veil_asleep;
 
-/* Forget sessions and handshakes of all namespaces, but not peers.  Process
- * context.
+/* Forget sessions and handshakes of all namespaces, but not peers; their keys are
+ * wiped on return.  Process context.
  */
 void veil_nets_forget_sessions(void);
-/* Whether some identity was made in the kernel and exists nowhere else. */
+/* Whether some identity is in the kernel only: made there, or in a keyring. */
 bool veil_nets_kernel_identity(void);
 
 int veil_nets_init(void);

@@ -8,8 +8,11 @@
  */
 #include <net/genetlink.h>
 
+#include "keyring.h"
 #include "netlink.h"
 #include "netlink_peer.h"
+#include "rotate.h"
+#include "session.h"
 
 /* The last lane's port is a port still. */
 #define VEIL_PORT_MAX	(U16_MAX - (VEIL_LANES_MAX - 1))
@@ -32,6 +35,13 @@ static const struct nla_policy veil_set_policy[] = {
 		NLA_POLICY_FULL_RANGE(NLA_U16, &veil_nl_port_range),
 	[NETVEIL_A_CIPHER]	=
 		NLA_POLICY_MAX(NLA_U8, NETVEIL_CIPHER_CHACHA20_POLY1305),
+	[NETVEIL_A_NEXT_PRIVATE_KEY] = NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),
+	[NETVEIL_A_GENERATE_NEXT] = { .type = NLA_FLAG },
+	[NETVEIL_A_NO_NEXT]	= { .type = NLA_FLAG },
+	[NETVEIL_A_RETIRE]	= { .type = NLA_U32 },
+	[NETVEIL_A_FORCE]	= { .type = NLA_FLAG },
+	[NETVEIL_A_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 },
+	[NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 },
 };
 
 /* Answers */
@@ -96,12 +106,28 @@ static size_t veil_nl_state_size(void)
 		      nla_total_size_64bit(sizeof(u64));
 
 	return nla_total_size(NETVEIL_KEY_LEN) +
-	       nla_total_size(sizeof(u8)) +		/* origin */
+	       nla_total_size(NETVEIL_KEY_LEN) +	/* the next one */
+	       2 * nla_total_size(sizeof(u8)) +		/* origins */
+	       nla_total_size(sizeof(u32)) +		/* retire */
 	       nla_total_size(sizeof(u16)) +		/* port */
 	       nla_total_size(sizeof(u8)) +		/* cipher */
 	       nla_total_size(VEIL_AEAD_MAX) +
 	       nla_total_size(sizeof(u32)) +		/* peers */
 	       VEIL_DROPS * drop;
+}
+
+static int veil_nl_put_next(struct sk_buff *skb, const struct veil_net *vn)
+{
+	u32 deadline = veil_rotate_deadline(vn);
+
+	if (vn->next_origin == NETVEIL_KEY_NONE)
+		return 0;
+	if (nla_put(skb, NETVEIL_A_NEXT_PUBLIC_KEY, NETVEIL_KEY_LEN,
+		    vn->next_identity.public) ||
+	    nla_put_u8(skb, NETVEIL_A_NEXT_KEY_ORIGIN, vn->next_origin) ||
+	    (deadline && nla_put_u32(skb, NETVEIL_A_RETIRE, deadline)))
+		return -EMSGSIZE;
+	return 0;
 }
 
 static int veil_nl_put_state(struct sk_buff *skb, const struct veil_net *vn)
@@ -117,7 +143,8 @@ static int veil_nl_put_state(struct sk_buff *skb, const struct veil_net *vn)
 	    nla_put_u16(skb, NETVEIL_A_LISTEN_PORT, vn->port) ||
 	    nla_put_u8(skb, NETVEIL_A_CIPHER, vn->cipher) ||
 	    nla_put(skb, NETVEIL_A_AEADS, count, aeads) ||
-	    nla_put_u32(skb, NETVEIL_A_PEERS, vn->peer_count))
+	    nla_put_u32(skb, NETVEIL_A_PEERS, vn->peer_count) ||
+	    veil_nl_put_next(skb, vn))
 		return -EMSGSIZE;
 	return veil_nl_put_drops(skb, vn);
 }
@@ -138,27 +165,113 @@ static int veil_nl_get_doit(struct sk_buff *request, struct genl_info *info)
 	return veil_nl_send_reply(info, skb, header, err);
 }
 
+/* How many of these are given. */
+static unsigned int veil_nl_count(struct genl_info *info, const u8 *types,
+				  unsigned int count)
+{
+	unsigned int given = 0;
+
+	while (count--)
+		given += info->attrs[types[count]] != NULL;
+	return given;
+}
+
+static int veil_nl_check_private(struct genl_info *info, u8 type)
+{
+	struct nlattr *key = info->attrs[type];
+
+	if (!key || memchr_inv(nla_data(key), 0, nla_len(key)))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(info->extack, key,
+			    "a private key of zeros protects nothing");
+	return -EINVAL;
+}
+
 static int veil_nl_check_set(struct genl_info *info)
 {
-	struct nlattr *key = info->attrs[NETVEIL_A_PRIVATE_KEY];
-	struct nlattr *generate = info->attrs[NETVEIL_A_GENERATE];
+	static const u8 current_key[] = {
+		NETVEIL_A_PRIVATE_KEY, NETVEIL_A_PRIVATE_KEY_SERIAL,
+		NETVEIL_A_GENERATE,
+	};
+	static const u8 next_key[] = {
+		NETVEIL_A_NEXT_PRIVATE_KEY,
+		NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL,
+		NETVEIL_A_GENERATE_NEXT, NETVEIL_A_NO_NEXT, NETVEIL_A_RETIRE,
+	};
+	static const u8 rest[] = { NETVEIL_A_LISTEN_PORT, NETVEIL_A_CIPHER };
+	unsigned int keys, nexts;
+	int err;
 
-	if (!key && !generate && !info->attrs[NETVEIL_A_LISTEN_PORT] &&
-	    !info->attrs[NETVEIL_A_CIPHER]) {
+	keys = veil_nl_count(info, current_key, ARRAY_SIZE(current_key));
+	nexts = veil_nl_count(info, next_key, ARRAY_SIZE(next_key));
+	if (!keys && !nexts && !veil_nl_count(info, rest, ARRAY_SIZE(rest))) {
 		GENL_SET_ERR_MSG(info, "nothing to set");
 		return -EINVAL;
 	}
-	if (key && generate) {
-		NL_SET_ERR_MSG_ATTR(info->extack, generate,
-				    "a private key is either given or made, not both");
+	if (keys > 1) {
+		GENL_SET_ERR_MSG(info,
+				 "a private key is either given or made, not both");
 		return -EINVAL;
 	}
-	if (key && !memchr_inv(nla_data(key), 0, nla_len(key))) {
-		NL_SET_ERR_MSG_ATTR(info->extack, key,
-				    "a private key of zeros protects nothing");
+	if (nexts > 1 || (nexts && keys)) {
+		GENL_SET_ERR_MSG(info,
+				 "one change of the current or the next key at a time");
 		return -EINVAL;
 	}
-	return 0;
+	err = veil_nl_check_private(info, NETVEIL_A_PRIVATE_KEY);
+	return err ?: veil_nl_check_private(info, NETVEIL_A_NEXT_PRIVATE_KEY);
+}
+
+/* The attributes that an identity can come by, and the one that did. */
+struct veil_nl_identity {
+	u8 given;
+	u8 serial;
+	u8 made;
+	bool next;
+	u8 origin;		/* NETVEIL_KEY_NONE: by none of them */
+	struct veil_identity identity;
+};
+
+static int veil_nl_get_identity(struct veil_net *vn, struct genl_info *info,
+				struct veil_nl_identity *new)
+{
+	struct nlattr *given = info->attrs[new->given];
+	struct nlattr *serial = info->attrs[new->serial];
+	u8 private[VEIL_KEY_LEN];
+	int err = 0;
+
+	new->origin = given ? NETVEIL_KEY_USER :
+		      serial ? NETVEIL_KEY_KEYRING :
+		      info->attrs[new->made] ? NETVEIL_KEY_KERNEL :
+		      NETVEIL_KEY_NONE;
+	if (new->origin == NETVEIL_KEY_NONE)
+		return 0;
+	if (given)
+		memcpy(private, nla_data(given), VEIL_KEY_LEN);
+	else if (serial)
+		err = veil_keyring_read(private, nla_get_s32(serial),
+					info->extack);
+	if (!err)
+		err = veil_rotate_make(vn, given || serial ? private : NULL,
+				       new->next, &new->identity, info->extack);
+	memzero_explicit(private, sizeof(private));
+	return err;
+}
+
+static int veil_nl_set_next(struct veil_net *vn, struct genl_info *info,
+			    const struct veil_nl_identity *next)
+{
+	struct nlattr *retire = info->attrs[NETVEIL_A_RETIRE];
+
+	if (info->attrs[NETVEIL_A_NO_NEXT])
+		veil_rotate_drop_next(vn);
+	if (retire)
+		return veil_rotate_retire(vn, nla_get_u32(retire),
+					  info->attrs[NETVEIL_A_FORCE],
+					  info->extack);
+	if (next->origin == NETVEIL_KEY_NONE)
+		return 0;
+	return veil_rotate_set_next(vn, &next->identity, next->origin);
 }
 
 /* What can be refused goes before what cannot: an error changes nothing. */
@@ -166,23 +279,32 @@ static int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 {
 	struct nlattr *cipher = info->attrs[NETVEIL_A_CIPHER];
 	struct nlattr *port = info->attrs[NETVEIL_A_LISTEN_PORT];
-	struct nlattr *key = info->attrs[NETVEIL_A_PRIVATE_KEY];
-	bool new = key || info->attrs[NETVEIL_A_GENERATE];
-	struct veil_identity identity;
-	int err = 0;
+	struct veil_nl_identity new = {
+		.given = NETVEIL_A_PRIVATE_KEY,
+		.serial = NETVEIL_A_PRIVATE_KEY_SERIAL,
+		.made = NETVEIL_A_GENERATE,
+	};
+	struct veil_nl_identity next = {
+		.given = NETVEIL_A_NEXT_PRIVATE_KEY,
+		.serial = NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL,
+		.made = NETVEIL_A_GENERATE_NEXT,
+		.next = true,
+	};
+	int err;
 
-	if (new)
-		err = veil_net_make_identity(vn, key ? nla_data(key) : NULL,
-					     &identity, info->extack);
+	err = veil_nl_get_identity(vn, info, &new);
+	if (!err)
+		err = veil_nl_get_identity(vn, info, &next);
 	if (!err && port)
 		err = veil_net_set_port(vn, nla_get_u16(port), info->extack);
+	if (!err)
+		err = veil_nl_set_next(vn, info, &next);
 	if (!err && cipher)
 		veil_net_set_cipher(vn, nla_get_u8(cipher));
-	if (!err && new)
-		err = veil_net_set_identity(vn, &identity,
-					    key ? NETVEIL_KEY_USER :
-						  NETVEIL_KEY_KERNEL);
-	memzero_explicit(&identity, sizeof(identity));
+	if (!err && new.origin != NETVEIL_KEY_NONE)
+		err = veil_rotate_set(vn, &new.identity, new.origin);
+	memzero_explicit(&new, sizeof(new));
+	memzero_explicit(&next, sizeof(next));
 	return err;
 }
 
@@ -226,6 +348,7 @@ static int veil_nl_flush_doit(struct sk_buff *request, struct genl_info *info)
 	down_write(&vn->lock);
 	veil_net_flush(vn);
 	up_write(&vn->lock);
+	veil_sessions_wiped();
 	return 0;
 }
 
@@ -312,6 +435,12 @@ static const struct genl_ops veil_genl_ops[] = {
 		.cmd = NETVEIL_CMD_PEER_DEL,
 		.flags = GENL_UNS_ADMIN_PERM,
 		.doit = veil_nl_peer_del_doit,
+		.policy = veil_nl_key_request,
+		.maxattr = ARRAY_SIZE(veil_nl_key_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_SESSION_RESET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_session_reset_doit,
 		.policy = veil_nl_key_request,
 		.maxattr = ARRAY_SIZE(veil_nl_key_request) - 1,
 	}, {

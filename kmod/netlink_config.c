@@ -6,6 +6,7 @@
 #include <net/genetlink.h>
 #include <net/ipv6.h>
 
+#include "keyring.h"
 #include "netlink_peer.h"
 
 /* A peer by name alone, a new one, and what may change in one. */
@@ -20,7 +21,13 @@ static const struct nla_policy veil_peer_key_policy[] = {
 	[NETVEIL_PEER_A_ENDPOINT] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16), \
 	[NETVEIL_PEER_A_ENDPOINT_PORT] =				\
 		NLA_POLICY_FULL_RANGE(NLA_U16, &veil_nl_port_range),	\
-	[NETVEIL_PEER_A_PSK] = NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN)
+	[NETVEIL_PEER_A_PSK] = NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),	\
+	[NETVEIL_PEER_A_PSK_NEXT] =					\
+		NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),			\
+	[NETVEIL_PEER_A_PSK_SERIAL] = { .type = NLA_S32 },		\
+	[NETVEIL_PEER_A_PSK_NEXT_SERIAL] = { .type = NLA_S32 },		\
+	[NETVEIL_PEER_A_NEXT_KEY] =					\
+		NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN)
 
 static const struct nla_policy veil_peer_add_policy[] = {
 	VEIL_PEER_ADD_POLICY,
@@ -29,6 +36,8 @@ static const struct nla_policy veil_peer_add_policy[] = {
 static const struct nla_policy veil_peer_set_policy[] = {
 	VEIL_PEER_ADD_POLICY,
 	[NETVEIL_PEER_A_NO_PSK] = { .type = NLA_FLAG },
+	[NETVEIL_PEER_A_NO_PSK_NEXT] = { .type = NLA_FLAG },
+	[NETVEIL_PEER_A_NO_NEXT_KEY] = { .type = NLA_FLAG },
 };
 
 const struct nla_policy veil_nl_key_request[NETVEIL_A_PEER + 1] = {
@@ -53,12 +62,14 @@ void veil_nl_wipe_secrets(struct genl_info *info)
 
 	nla_for_each_attr(attr, genlmsg_data(info->genlhdr),
 			  genlmsg_len(info->genlhdr), left) {
-		if (nla_type(attr) == NETVEIL_A_PRIVATE_KEY)
+		if (nla_type(attr) == NETVEIL_A_PRIVATE_KEY ||
+		    nla_type(attr) == NETVEIL_A_NEXT_PRIVATE_KEY)
 			memzero_explicit(nla_data(attr), nla_len(attr));
 		if (nla_type(attr) != NETVEIL_A_PEER)
 			continue;
 		nla_for_each_nested(inner, attr, inner_left)
-			if (nla_type(inner) == NETVEIL_PEER_A_PSK)
+			if (nla_type(inner) == NETVEIL_PEER_A_PSK ||
+			    nla_type(inner) == NETVEIL_PEER_A_PSK_NEXT)
 				memzero_explicit(nla_data(inner),
 						 nla_len(inner));
 	}
@@ -179,27 +190,67 @@ static int veil_nl_get_addresses(struct veil_peer_config *config,
 	return 0;
 }
 
-static int veil_nl_get_psk(struct veil_peer_config *config, struct nlattr **tb,
+/* The attributes that a key can come by, or be forgotten. */
+struct veil_nl_key {
+	u8 given;
+	u8 serial;		/* 0: it does not come from a keyring */
+	u8 forget;
+};
+
+static int veil_nl_get_key(const struct veil_nl_key *how, struct nlattr **tb,
+			   u8 key[VEIL_KEY_LEN], bool *given, bool *forgotten,
 			   struct netlink_ext_ack *extack)
 {
-	struct nlattr *psk = tb[NETVEIL_PEER_A_PSK];
+	struct nlattr *attr = tb[how->given];
+	struct nlattr *serial = how->serial ? tb[how->serial] : NULL;
+	int err = 0;
 
-	config->no_psk = nla_get_flag(tb[NETVEIL_PEER_A_NO_PSK]);
-	if (!psk)
-		return 0;
-	if (config->no_psk) {
-		NL_SET_ERR_MSG_ATTR(extack, tb[NETVEIL_PEER_A_NO_PSK],
-				    "a psk is either given or forgotten, not both");
+	*forgotten = nla_get_flag(tb[how->forget]);
+	*given = attr || serial;
+	if (!!attr + !!serial + *forgotten > 1) {
+		NL_SET_ERR_MSG_ATTR(extack, attr ?: serial,
+				    "a key is given once, or forgotten");
 		return -EINVAL;
 	}
-	if (!memchr_inv(nla_data(psk), 0, VEIL_KEY_LEN)) {
-		NL_SET_ERR_MSG_ATTR(extack, psk,
-				    "a psk of zeros is no psk");
-		return -EINVAL;
+	if (serial)
+		err = veil_keyring_read(key, nla_get_s32(serial), extack);
+	else if (attr)
+		memcpy(key, nla_data(attr), VEIL_KEY_LEN);
+	if (!err && *given && !memchr_inv(key, 0, VEIL_KEY_LEN)) {
+		NL_SET_ERR_MSG_ATTR(extack, attr ?: serial,
+				    "a key of zeros is no key");
+		err = -EINVAL;
 	}
-	config->has_psk = true;
-	memcpy(config->psk, nla_data(psk), VEIL_KEY_LEN);
-	return 0;
+	return err;
+}
+
+static int veil_nl_get_keys(struct veil_peer_config *config, struct nlattr **tb,
+			    struct netlink_ext_ack *extack)
+{
+	static const struct veil_nl_key psk = {
+		NETVEIL_PEER_A_PSK, NETVEIL_PEER_A_PSK_SERIAL,
+		NETVEIL_PEER_A_NO_PSK,
+	};
+	static const struct veil_nl_key psk_next = {
+		NETVEIL_PEER_A_PSK_NEXT, NETVEIL_PEER_A_PSK_NEXT_SERIAL,
+		NETVEIL_PEER_A_NO_PSK_NEXT,
+	};
+	static const struct veil_nl_key next_key = {
+		NETVEIL_PEER_A_NEXT_KEY, 0, NETVEIL_PEER_A_NO_NEXT_KEY,
+	};
+	int err;
+
+	err = veil_nl_get_key(&psk, tb, config->psk, &config->has_psk,
+			      &config->no_psk, extack);
+	if (!err)
+		err = veil_nl_get_key(&psk_next, tb, config->psk_next,
+				      &config->has_psk_next,
+				      &config->no_psk_next, extack);
+	if (!err)
+		err = veil_nl_get_key(&next_key, tb, config->next_key,
+				      &config->has_next_key,
+				      &config->no_next_key, extack);
+	return err;
 }
 
 static int veil_nl_get_endpoint(struct veil_peer_config *config,
@@ -231,7 +282,7 @@ static int veil_nl_get_config(struct veil_peer_config *config,
 	err = veil_nl_get_endpoint(config, tb, info->extack);
 	if (err)
 		return err;
-	return veil_nl_get_psk(config, tb, info->extack);
+	return veil_nl_get_keys(config, tb, info->extack);
 }
 
 int veil_nl_parse_key(struct genl_info *info, struct nlattr **key)
@@ -263,14 +314,16 @@ static int veil_nl_parse_new(struct genl_info *info, struct nlattr **tb)
 
 static int veil_nl_parse_change(struct genl_info *info, struct nlattr **tb)
 {
-	int err = veil_nl_parse_peer(info, tb, veil_peer_set_policy,
-				     ARRAY_SIZE(veil_peer_set_policy) - 1);
+	const int size = ARRAY_SIZE(veil_peer_set_policy);
+	int type, err = veil_nl_parse_peer(info, tb, veil_peer_set_policy,
+					   size - 1);
+	bool given = false;
 
 	if (err)
 		return err;
-	if (!tb[NETVEIL_PEER_A_ADDRESS] && !tb[NETVEIL_PEER_A_ENDPOINT] &&
-	    !tb[NETVEIL_PEER_A_ENDPOINT_PORT] && !tb[NETVEIL_PEER_A_PSK] &&
-	    !tb[NETVEIL_PEER_A_NO_PSK]) {
+	for (type = NETVEIL_PEER_A_PUBLIC_KEY + 1; type < size; type++)
+		given |= !!tb[type];
+	if (!given) {
 		GENL_SET_ERR_MSG(info, "nothing to change");
 		return -EINVAL;
 	}

@@ -8,6 +8,8 @@
 #include <net/route.h>
 
 #include "netlink_peer.h"
+#include "peer_key.h"
+#include "session.h"
 
 /* Answers */
 
@@ -27,7 +29,8 @@ static size_t veil_nl_peer_size(void)
 	       (NETVEIL_ADDRESSES_MAX + 1) *
 	       nla_total_size(sizeof(struct in6_addr)) +
 	       nla_total_size(sizeof(u16)) +		/* endpoint port */
-	       nla_total_size(0) +			/* has psk */
+	       nla_total_size(NETVEIL_KEY_LEN) +	/* next key */
+	       3 * nla_total_size(0) +			/* psks, on next */
 	       2 * nla_total_size(sizeof(u8)) +		/* state, cipher */
 	       2 * nla_total_size_64bit(sizeof(u64)) +	/* handshake, age */
 	       5 * nla_total_size_64bit(sizeof(u64)) +	/* counters */
@@ -37,6 +40,23 @@ static size_t veil_nl_peer_size(void)
 static int veil_nl_put_u64(struct sk_buff *skb, int type, u64 value)
 {
 	return nla_put_u64_64bit(skb, type, value, NETVEIL_PEER_A_PAD);
+}
+
+static int veil_nl_put_peer_keys(struct sk_buff *skb,
+				 const struct veil_peer *peer)
+{
+	if (peer->next_key &&
+	    nla_put(skb, NETVEIL_PEER_A_NEXT_KEY, NETVEIL_KEY_LEN,
+		    peer->next_key->public))
+		return -EMSGSIZE;
+	if (peer->psk && nla_put_flag(skb, NETVEIL_PEER_A_HAS_PSK))
+		return -EMSGSIZE;
+	if (peer->psk_next && nla_put_flag(skb, NETVEIL_PEER_A_HAS_PSK_NEXT))
+		return -EMSGSIZE;
+	if (veil_peer_on_next(peer) &&
+	    nla_put_flag(skb, NETVEIL_PEER_A_ON_NEXT))
+		return -EMSGSIZE;
+	return 0;
 }
 
 static int veil_nl_put_peer_config(struct sk_buff *skb,
@@ -55,9 +75,7 @@ static int veil_nl_put_peer_config(struct sk_buff *skb,
 				&peer->endpoint) ||
 	    nla_put_u16(skb, NETVEIL_PEER_A_ENDPOINT_PORT, peer->port))
 		return -EMSGSIZE;
-	if (peer->has_psk && nla_put_flag(skb, NETVEIL_PEER_A_HAS_PSK))
-		return -EMSGSIZE;
-	return 0;
+	return veil_nl_put_peer_keys(skb, peer);
 }
 
 static int veil_nl_put_session(struct sk_buff *skb,
@@ -245,20 +263,27 @@ static int veil_nl_check_owners(struct veil_net *vn, const struct nlattr *nest,
 }
 
 static int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
-			       const struct veil_peer_config *config,
+			       struct veil_peer_config *config,
 			       const struct nlattr *key)
 {
-	struct veil_peer *peer;
+	bool add = info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD;
+	struct veil_peer *peer = NULL;
 	int err;
 
+	if (!add) {
+		peer = veil_nl_find_peer(vn, key, info->extack);
+		if (!peer)
+			return -ENOENT;
+		/* It may have been named by its next key. */
+		memcpy(config->public_key, peer->public_key, VEIL_KEY_LEN);
+	}
 	err = veil_nl_check_owners(vn, info->attrs[NETVEIL_A_PEER], config,
 				   info->extack);
 	if (err)
 		return err;
-	if (info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD)
+	if (add)
 		return veil_peer_add(vn, config, info->extack);
-	peer = veil_nl_find_peer(vn, key, info->extack);
-	return peer ? veil_peer_set(peer, config, info->extack) : -ENOENT;
+	return veil_peer_set(peer, config, info->extack);
 }
 
 static int veil_nl_configure_peer(struct genl_info *info)
@@ -311,5 +336,32 @@ int veil_nl_peer_del_doit(struct sk_buff *request, struct genl_info *info)
 	if (peer)
 		veil_peer_remove(peer);
 	up_write(&vn->lock);
-	return peer ? 0 : -ENOENT;
+	if (!peer)
+		return -ENOENT;
+	veil_sessions_wiped();
+	return 0;
+}
+
+int veil_nl_session_reset_doit(struct sk_buff *request, struct genl_info *info)
+{
+	struct veil_net *vn = veil_net(genl_info_net(info));
+	struct veil_peer *peer, *only = NULL;
+	struct nlattr *key = NULL;
+	int err = 0;
+
+	if (info->attrs[NETVEIL_A_PEER])
+		err = veil_nl_parse_key(info, &key);
+	if (err)
+		return err;
+	down_write(&vn->lock);
+	if (key)
+		only = veil_nl_find_peer(vn, key, info->extack);
+	list_for_each_entry(peer, &vn->peers, list)
+		if (!key || peer == only)
+			veil_peer_reset(peer);
+	up_write(&vn->lock);
+	if (key && !only)
+		return -ENOENT;
+	veil_sessions_wiped();
+	return 0;
 }

@@ -44,5 +44,7 @@ int veil_nl_peer_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int veil_nl_peer_add_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_peer_set_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_peer_del_doit(struct sk_buff *request, struct genl_info *info);
+int veil_nl_session_reset_doit(struct sk_buff *request,
+			       struct genl_info *info);
 
 #endif /* _VEIL_NETLINK_PEER_H */

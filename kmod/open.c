@@ -13,6 +13,7 @@
 #include "compat.h"
 #include "handshake.h"
 #include "open.h"
+#include "peer_key.h"
 #include "request.h"
 #include "seal.h"
 #include "timers.h"
@@ -75,17 +76,19 @@ static enum veil_drop veil_open_check(struct veil_session *session,
 /* Something opened under session: the other end has its keys. */
 static void veil_open_confirm(struct veil_session *session)
 {
+	bool first = !READ_ONCE(session->opened);
 	struct veil_peer *peer = session->peer;
-	bool promoted;
+	bool promoted = false;
 
-	if (!READ_ONCE(session->opened))
+	if (first)
 		WRITE_ONCE(session->opened, true);
-	if (rcu_access_pointer(peer->next_session) != session)
-		return;
-
-	spin_lock_bh(&peer->lock);
-	promoted = veil_session_promote(peer, session);
-	spin_unlock_bh(&peer->lock);
+	if (rcu_access_pointer(peer->next_session) == session) {
+		spin_lock_bh(&peer->lock);
+		promoted = veil_session_promote(peer, session);
+		spin_unlock_bh(&peer->lock);
+	}
+	if (first)
+		veil_peer_confirmed(session);
 	if (promoted)
 		veil_tx_session_up(peer);
 }

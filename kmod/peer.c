@@ -11,36 +11,15 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <crypto/algapi.h>
-#include <linux/random.h>
 #include <linux/slab.h>
 
 #include "addr.h"
 #include "handshake.h"
-#include "keys.h"
 #include "netlink.h"
+#include "peer_key.h"
 #include "session.h"
 #include "timers.h"
 #include "tx.h"
-
-static const struct rhashtable_params veil_by_key_params = {
-	.key_len = VEIL_KEY_LEN,
-	.key_offset = offsetof(struct veil_peer, public_key),
-	.head_offset = offsetof(struct veil_peer, hash),
-	.automatic_shrinking = true,
-};
-
-int veil_peers_init(struct veil_net *vn)
-{
-	INIT_LIST_HEAD(&vn->peers);
-	return rhashtable_init(&vn->by_key, &veil_by_key_params);
-}
-
-struct veil_peer *veil_peer_find(struct veil_net *vn,
-				 const u8 public_key[VEIL_KEY_LEN])
-{
-	return rhashtable_lookup_fast(&vn->by_key, public_key,
-				      veil_by_key_params);
-}
 
 struct veil_peer *veil_peer_lookup(struct veil_net *vn,
 				   const struct in6_addr *addr)
@@ -56,7 +35,10 @@ struct veil_peer *veil_peer_lookup(struct veil_net *vn,
 
 static void veil_peer_free(struct rcu_head *rcu)
 {
-	kfree_sensitive(container_of(rcu, struct veil_peer, rcu));
+	struct veil_peer *peer = container_of(rcu, struct veil_peer, rcu);
+
+	kfree(peer->key);
+	kfree_sensitive(peer);
 }
 
 static void veil_peer_release(struct kref *refs)
@@ -235,73 +217,35 @@ static int veil_peer_set_addresses(struct veil_peer *peer,
 }
 
 /*
- * Keys
+ * Adding, changing, removing
  */
 
-/* With a low-order point for a key every secret is zero (RFC 7748, 6.1). */
-static int veil_peer_check_key(struct veil_net *vn, const u8 *public_key,
-			       struct netlink_ext_ack *extack)
+void veil_peer_restart(struct veil_peer *peer)
 {
-	u8 private[VEIL_KEY_LEN], secret[VEIL_KEY_LEN];
-	int err;
-
-	if (vn->origin != NETVEIL_KEY_NONE &&
-	    !memcmp(public_key, vn->identity.public, VEIL_KEY_LEN)) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "this is the host's own public key: give the peer's");
-		return -EINVAL;
-	}
-	get_random_bytes(private, sizeof(private));
-	err = veil_x25519(secret, private, public_key);
-	memzero_explicit(private, sizeof(private));
-	memzero_explicit(secret, sizeof(secret));
-	if (err == -EKEYREJECTED)
-		NL_SET_ERR_MSG_MOD(extack, "this is no valid public key");
-	return err;
-}
-
-int veil_peer_rekey_static(struct veil_peer *peer)
-{
-	const struct veil_identity *self = &peer->vn->identity;
-	int err;
-
-	WRITE_ONCE(peer->usable, false);
 	veil_session_kill_all(peer);
 	veil_handshake_cancel(peer);
 	veil_timers_arm(peer);
-	if (peer->vn->origin == NETVEIL_KEY_NONE)
-		return 0;
-
-	err = veil_x25519(peer->ss, self->private, peer->public_key);
-	if (!err)
-		err = veil_pair_key(peer->pair_in, peer->ss, peer->public_key,
-				    self->public);
-	if (!err)
-		err = veil_pair_key(peer->pair_out, peer->ss, self->public,
-				    peer->public_key);
-	if (err)
-		return err;
-	WRITE_ONCE(peer->usable, true);
 	veil_handshake_start(peer);
-	return 0;
 }
 
-static void veil_peer_set_psk(struct veil_peer *peer,
-			      const struct veil_peer_config *config,
-			      const u8 id[VEIL_PSK_ID_LEN])
+void veil_peer_reset(struct veil_peer *peer)
 {
-	if (config->no_psk) {
-		memzero_explicit(peer->psk, sizeof(peer->psk));
-		peer->has_psk = false;
-	}
-	if (config->has_psk) {
-		memcpy(peer->psk, config->psk, sizeof(peer->psk));
-		memcpy(peer->psk_id, id, VEIL_PSK_ID_LEN);
-		peer->has_psk = true;
-	}
+	veil_tx_close(peer);
+	veil_session_kill_all(peer);
+	veil_handshake_cancel(peer);
+	veil_timers_arm(peer);
 }
 
-static int veil_peer_check(struct veil_net *vn,
+/* A handshake at once, under the newest keys; what there is stays. */
+void veil_peer_renew(struct veil_peer *peer)
+{
+	WRITE_ONCE(peer->renew_until, jiffies + VEIL_RENEW_TIME * HZ);
+	veil_handshake_cancel(peer);
+	veil_timers_arm(peer);
+	veil_handshake_start(peer);
+}
+
+static int veil_peer_check(struct veil_net *vn, const struct veil_peer *peer,
 			   const struct veil_peer_config *config,
 			   struct netlink_ext_ack *extack)
 {
@@ -313,17 +257,11 @@ static int veil_peer_check(struct veil_net *vn,
 		if (err)
 			return err;
 	}
-	if (config->has_psk &&
-	    !memchr_inv(config->psk, 0, sizeof(config->psk))) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "a pre-shared key of zeros protects nothing: make one with veil genpsk");
-		return -EINVAL;
-	}
 	if (config->port > U16_MAX - VEIL_LANES_MAX + 1) {
 		NL_SET_ERR_MSG_MOD(extack, "the port must be 1 to 65472");
 		return -EINVAL;
 	}
-	return 0;
+	return veil_peer_check_keys(vn, peer, config, extack);
 }
 
 static void veil_peer_set_endpoint(struct veil_peer *peer,
@@ -337,8 +275,7 @@ static void veil_peer_set_endpoint(struct veil_peer *peer,
 		WRITE_ONCE(peer->port, config->port);
 }
 
-static struct veil_peer *veil_peer_alloc(struct veil_net *vn,
-					 const u8 *public_key)
+static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 {
 	struct veil_peer *peer = kzalloc(sizeof(*peer), GFP_KERNEL);
 
@@ -346,7 +283,6 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn,
 		return NULL;
 	kref_init(&peer->refs);
 	peer->vn = vn;
-	memcpy(peer->public_key, public_key, VEIL_KEY_LEN);
 	INIT_LIST_HEAD(&peer->addresses);
 	peer->port = VEIL_PORT;
 	peer->policy = NETVEIL_POLICY_REQUIRE;
@@ -355,6 +291,7 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn,
 	skb_queue_head_init(&peer->queue);
 	INIT_WORK(&peer->work, veil_handshake_send_work);
 	veil_timers_init(peer);
+	peer->renew_until = jiffies;
 	peer->last_rx = jiffies - VEIL_STALE_QUIET_TIME * HZ;
 	atomic_inc(&vn->peers_alive);
 	return peer;
@@ -371,19 +308,35 @@ static void veil_peer_unlink(struct veil_peer *peer)
 	veil_handshake_cancel(peer);
 	veil_timers_stop(peer);
 	veil_session_kill_all(peer);
+	veil_peer_forget_keys(peer);
 	/* Pairs with veil_tx_queue(). */
 	smp_mb();
 	veil_tx_purge(peer, VEIL_DROP_policy_changed);
 	veil_peer_put(peer);
 }
 
-int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
-		  struct netlink_ext_ack *extack)
+/* All that a new peer has, which is in no list yet. */
+static int veil_peer_fill(struct veil_peer *peer,
+			  const struct veil_peer_config *config)
 {
-	u8 id[VEIL_PSK_ID_LEN];
-	struct veil_peer *peer;
 	int err;
 
+	err = veil_peer_set_key(peer, config->public_key);
+	if (!err)
+		err = veil_peer_set_addresses(peer, config);
+	if (!err)
+		err = veil_peer_set_keys(peer, config);
+	if (!err)
+		err = veil_pairs_make(peer);
+	if (!err)
+		veil_peer_set_endpoint(peer, config);
+	return err;
+}
+
+static int veil_peer_check_new(struct veil_net *vn,
+			       const struct veil_peer_config *config,
+			       struct netlink_ext_ack *extack)
+{
 	if (!config->address_count) {
 		NL_SET_ERR_MSG_MOD(extack, "a new peer needs an address");
 		return -EINVAL;
@@ -399,21 +352,25 @@ int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
 				   "the endpoint must be one of the peer's addresses");
 		return -EINVAL;
 	}
-	err = veil_peer_check_key(vn, config->public_key, extack);
+	return veil_peer_check(vn, NULL, config, extack);
+}
+
+int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
+		  struct netlink_ext_ack *extack)
+{
+	struct veil_peer *peer;
+	int err;
+
+	err = veil_peer_check_new(vn, config, extack);
 	if (!err)
-		err = veil_peer_check(vn, config, extack);
-	if (!err && config->has_psk)
-		err = veil_psk_id(id, config->psk);
+		err = veil_peer_check_key(vn, config->public_key, extack);
 	if (!err)
 		err = veil_net_activate(vn, extack);
 	if (err)
 		return err;
 
-	peer = veil_peer_alloc(vn, config->public_key);
-	err = peer ? veil_peer_set_addresses(peer, config) : -ENOMEM;
-	if (!err)
-		err = rhashtable_insert_fast(&vn->by_key, &peer->hash,
-					     veil_by_key_params);
+	peer = veil_peer_alloc(vn);
+	err = peer ? veil_peer_fill(peer, config) : -ENOMEM;
 	if (err) {
 		if (peer)
 			veil_peer_unlink(peer);
@@ -421,23 +378,24 @@ int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
 			veil_net_deactivate(vn);
 		return err;
 	}
-	veil_peer_set_psk(peer, config, id);
-	veil_peer_set_endpoint(peer, config);
 	list_add_tail(&peer->list, &vn->peers);
 	vn->peer_count++;
 	vn->generation++;
 	veil_netlink_event(vn, NETVEIL_EVENT_PEER_ADDED, peer->public_key);
+	veil_handshake_start(peer);
+	return 0;
+}
 
-	err = veil_peer_rekey_static(peer);
-	if (err)
-		veil_peer_remove(peer);
-	return err;
+/* Whether sessions must not outlive the change. */
+static bool veil_peer_config_ends(const struct veil_peer_config *config)
+{
+	return config->address_count || config->has_endpoint || config->port ||
+	       config->has_psk || config->no_psk;
 }
 
 int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		  struct netlink_ext_ack *extack)
 {
-	u8 id[VEIL_PSK_ID_LEN];
 	bool known = true;
 	int err;
 
@@ -450,24 +408,27 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 				   "the endpoint must be one of the peer's addresses");
 		return -EINVAL;
 	}
-	err = veil_peer_check(peer->vn, config, extack);
-	if (!err && config->has_psk)
-		err = veil_psk_id(id, config->psk);
-	if (!err && config->address_count)
-		err = veil_peer_set_addresses(peer, config);
+	err = veil_peer_check(peer->vn, peer, config, extack);
+	if (!err)
+		err = veil_peer_set_keys(peer, config);
 	if (err)
 		return err;
-	veil_peer_set_psk(peer, config, id);
-	veil_peer_set_endpoint(peer, config);
-	/* What changes who or where it is ends its sessions at once. */
-	return veil_peer_rekey_static(peer);
+	/* From here on an error is want of memory. */
+	if (config->address_count)
+		err = veil_peer_set_addresses(peer, config);
+	if (!err)
+		veil_peer_set_endpoint(peer, config);
+	if (veil_peer_config_ends(config))
+		veil_peer_restart(peer);
+	else
+		veil_peer_renew(peer);
+	return err;
 }
 
 void veil_peer_remove(struct veil_peer *peer)
 {
 	struct veil_net *vn = peer->vn;
 
-	rhashtable_remove_fast(&vn->by_key, &peer->hash, veil_by_key_params);
 	list_del(&peer->list);
 	vn->peer_count--;
 	vn->generation++;

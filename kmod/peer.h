@@ -14,8 +14,23 @@
 #include <linux/timer.h>
 
 #include "net.h"
+#include "pair.h"
 
 struct veil_session;
+
+/* A public key of a peer, in veil_net.by_key; freed by RCU. */
+struct veil_key {
+	struct rhash_head hash;
+	struct rcu_head rcu;
+	struct veil_peer *peer;		/* outlives this */
+	u8 public[VEIL_KEY_LEN];
+};
+
+/* A pre-shared key, and what names it in an initiation; vn->lock. */
+struct veil_psk {
+	u8 key[VEIL_KEY_LEN];
+	u8 id[VEIL_PSK_ID_LEN];
+};
 
 /* An address of a peer, or a prefix behind it, in veil_net.addresses; freed by
  * RCU.
@@ -51,9 +66,10 @@ struct veil_path {
 struct veil_outstanding {
 	struct veil_index index;	/* in the table while active */
 	bool active;
+	u32 pair;			/* its id */
 	struct veil_noise noise;
-	u8 psk[VEIL_KEY_LEN];
-	bool has_psk;
+	struct veil_psk psks[VEIL_PSKS_MAX];	/* as offered */
+	unsigned int psk_count;
 	struct veil_offer offer;
 	unsigned long sent;		/* jiffies */
 	int epoch;			/* veil_epoch then */
@@ -65,8 +81,10 @@ struct veil_outstanding {
  * @rcu: frees it
  * @vn: its namespace; waits for us in its exit (peers_alive)
  * @list: veil_net.peers
- * @hash: veil_net.by_key
- * @public_key: who it is; never changes
+ * @key: who it is
+ * @public_key: the same for who reads it under RCU: @key's
+ * @next_key: who it may be as well, and is alone from the first session on that
+ *	was confirmed under it; vn->lock; NULL if there is none, as the three below
  * @addresses: struct veil_address, the first is the default endpoint; vn->lock
  * @address_count: how many
  * @endpoint: the address that handshakes go to; vn->lock
@@ -74,14 +92,13 @@ struct veil_outstanding {
  * @policy: enum netveil_policy, of what is its own; read without a lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
  *	read without
- * @psk: the pre-shared key if @has_psk; vn->lock
- * @has_psk: whether there is one
- * @psk_id: what names it in an initiation
- * @ss: X25519 of both static keys if @usable; vn->lock
- * @usable: we have an identity and @ss and the pair keys are right; read by the
- *	packet path
- * @pair_in: stamps on what it sends to us
- * @pair_out: stamps on what we send to it
+ * @psk: the pre-shared key; vn->lock
+ * @psk_next: what takes its place with the first session confirmed under it
+ * @pairs: of its static keys and ours, see pair.h
+ * @usable: there is a pair; read by the packet path
+ * @proven: id of the pair of the last confirmed session
+ * @renew_until: jiffies; until then, handshakes try to get under the newest keys
+ * @rotate: a session was confirmed under a next key or psk, for veil_rotate_work()
  * @dead: removed; no new work, sessions or packets
  * @handshake_lock: @initiation and the making of sessions
  * @initiation: ours
@@ -90,9 +107,6 @@ struct veil_outstanding {
  * @current: seals; opens
  * @previous: opens what is still under way
  * @next: made as responder and not yet confirmed: opens, never seals
- * @time_committed: ns, of its newest initiation that led to a confirmed session
- * @time_pending: ns, of its newest initiation, for VEIL_CONFIRM_TIMEOUT
- * @pending_until: jiffies
  * @queue: packets that wait for a session
  * @work: sends an initiation; holds a reference while queued
  * @timer: runs veil_timers_tick() at least once a second while something is
@@ -121,21 +135,22 @@ struct veil_peer {
 	struct rcu_head rcu;
 	struct veil_net *vn;
 	struct list_head list;
-	struct rhash_head hash;
-	u8 public_key[VEIL_KEY_LEN];
+	struct veil_key *key;
+	const u8 *public_key;
+	struct veil_key *next_key;
 	struct list_head addresses;
 	u32 address_count;
 	struct in6_addr endpoint;
 	u16 port;
 	u8 policy;
 	bool confirmed;
-	u8 psk[VEIL_KEY_LEN];
-	bool has_psk;
-	u8 psk_id[VEIL_PSK_ID_LEN];
-	u8 ss[VEIL_KEY_LEN];
+	struct veil_psk *psk;
+	struct veil_psk *psk_next;
+	struct veil_pair __rcu *pairs[VEIL_PAIRS];
+	u32 proven;
+	unsigned long renew_until;
 	bool usable;
-	u8 pair_in[VEIL_PAIR_KEY_LEN];
-	u8 pair_out[VEIL_PAIR_KEY_LEN];
+	bool rotate;
 	bool dead;
 
 	struct mutex handshake_lock;	/* see above, as all of these */
@@ -146,9 +161,6 @@ struct veil_peer {
 	struct veil_session __rcu *current_session;
 	struct veil_session __rcu *previous_session;
 	struct veil_session __rcu *next_session;
-	u64 time_committed;
-	u64 time_pending;
-	unsigned long pending_until;
 
 	struct sk_buff_head queue;
 	struct work_struct work;
@@ -185,6 +197,12 @@ struct veil_peer {
  * @has_psk: @psk is given
  * @no_psk: forget the psk
  * @psk: pre-shared key; the caller wipes it
+ * @has_psk_next: @psk_next is given
+ * @no_psk_next: forget the next psk
+ * @psk_next: the next one; the caller wipes it
+ * @has_next_key: @next_key is given
+ * @no_next_key: forget the next key
+ * @next_key: by which it is known as well
  */
 struct veil_peer_config {
 	u8 public_key[VEIL_KEY_LEN];
@@ -196,6 +214,12 @@ struct veil_peer_config {
 	bool has_psk;
 	bool no_psk;
 	u8 psk[VEIL_KEY_LEN];
+	bool has_psk_next;
+	bool no_psk_next;
+	u8 psk_next[VEIL_KEY_LEN];
+	bool has_next_key;
+	bool no_next_key;
+	u8 next_key[VEIL_KEY_LEN];
 };
 
 /* A snapshot for netlink; times as in the uapi header. */
@@ -219,6 +243,7 @@ int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
 int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		  struct netlink_ext_ack *extack);
 void veil_peer_remove(struct veil_peer *peer);
+/* The peer that has this key, as its current or its next one. */
 struct veil_peer *veil_peer_find(struct veil_net *vn,
 				 const u8 public_key[VEIL_KEY_LEN]);
 void veil_peer_status(struct veil_peer *peer, struct veil_peer_status *status);
@@ -236,10 +261,14 @@ static inline void veil_peer_get(struct veil_peer *peer)
 struct veil_peer *veil_peer_lookup(struct veil_net *vn,
 				   const struct in6_addr *addr);
 
-/* Compute @ss, pair keys and usable after a change of our identity; process
- * context, vn->lock written.  End its sessions.
+/* End its sessions and begin anew, after a change that they must not outlive.
+ * Process context, vn->lock written.
  */
-int veil_peer_rekey_static(struct veil_peer *peer);
+void veil_peer_restart(struct veil_peer *peer);
+/* Forget its sessions, and tell it so. */
+void veil_peer_reset(struct veil_peer *peer);
+/* Let a handshake under its newest keys begin at once; its sessions stay. */
+void veil_peer_renew(struct veil_peer *peer);
 
 /* As veil_drop(), and count it for the peer as well. */
 void veil_peer_drop(struct veil_peer *peer, struct sk_buff *skb,

@@ -6,6 +6,7 @@
 #include <linux/random.h>
 
 #include "exchange.h"
+#include "handshake.h"
 #include "initiator.h"
 #include "keys.h"
 #include "responder.h"
@@ -14,11 +15,12 @@
 
 /* What there is between the two messages. */
 struct veil_answer {
+	int place;		/* of the pair */
+	const struct veil_psk *psk;	/* NULL: none */
 	struct veil_noise noise;
 	struct veil_offer offer;
 	struct veil_response msg;
 	enum veil_aead_id aead;
-	u8 psk[VEIL_KEY_LEN];
 	u64 time;
 	int epoch;
 };
@@ -27,32 +29,48 @@ static enum veil_drop veil_responder_open(struct veil_peer *peer,
 					  const struct veil_initiation *msg,
 					  struct veil_answer *answer)
 {
+	const struct veil_pair *pair = veil_pair_at(peer, answer->place);
 	const struct veil_piece prologue[] = {
 		{ VEIL_LABEL_PROLOGUE, sizeof(VEIL_LABEL_PROLOGUE) - 1 },
 		{ &msg->header, sizeof(msg->header) },
 	};
 
 	if (veil_noise_read1_static(&answer->noise, msg->noise,
-				    &peer->vn->identity,
+				    veil_pair_ours(peer, answer->place),
 				    prologue, ARRAY_SIZE(prologue)))
 		return VEIL_DROP_handshake_failed;
-	if (crypto_memneq(answer->noise.s_remote, peer->public_key,
-			  VEIL_KEY_LEN))
+	if (crypto_memneq(answer->noise.s_remote,
+			  veil_pair_theirs(peer, answer->place), VEIL_KEY_LEN))
 		return VEIL_DROP_handshake_failed;
-	if (veil_noise_read1_payload(&answer->noise, msg->noise, peer->ss,
+	if (veil_noise_read1_payload(&answer->noise, msg->noise, pair->ss,
 				     &answer->offer, sizeof(answer->offer)))
 		return VEIL_DROP_handshake_failed;
 	if (answer->offer.lanes < 1 || answer->offer.lanes > VEIL_LANES_MAX ||
 	    answer->offer.reserved)
 		return VEIL_DROP_malformed;
 	if (veil_tai64n_to_ns(&answer->time, &msg->header.time) ||
-	    answer->time <= READ_ONCE(peer->time_committed))
+	    answer->time <= READ_ONCE(pair->committed))
 		return VEIL_DROP_stale_initiation;
 	return VEIL_DROPS;
 }
 
-/* The psk that both have, named in message 2 by its place in the offer.  With
- * one configured at either end there is no session without it.
+/* Our psk of this id, the newer first; NULL if we have none. */
+static const struct veil_psk *
+veil_responder_find_psk(const struct veil_peer *peer,
+			const u8 id[VEIL_PSK_ID_LEN])
+{
+	const struct veil_psk *psks[] = { peer->psk_next, peer->psk };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(psks); i++)
+		if (psks[i] && !crypto_memneq(psks[i]->id, id, VEIL_PSK_ID_LEN))
+			return psks[i];
+	return NULL;
+}
+
+/* The newest psk that both have, named in message 2 by its place in the offer.
+ * With one configured at either end there is no session without it; a next one
+ * alone is not yet.
  */
 static enum veil_drop veil_responder_psk(struct veil_peer *peer,
 					 struct veil_answer *answer)
@@ -60,20 +78,17 @@ static enum veil_drop veil_responder_psk(struct veil_peer *peer,
 	static const u8 none[VEIL_PSK_ID_LEN];
 	unsigned int i;
 
-	memset(answer->psk, 0, sizeof(answer->psk));
-	if (!peer->has_psk)
-		return memcmp(answer->offer.psk_id[0], none, sizeof(none)) ?
-			VEIL_DROP_psk_mismatch : VEIL_DROPS;
-
 	for (i = 0; i < VEIL_PSKS_MAX; i++) {
-		if (crypto_memneq(answer->offer.psk_id[i], peer->psk_id,
-				  VEIL_PSK_ID_LEN))
+		answer->psk = veil_responder_find_psk(peer,
+						      answer->offer.psk_id[i]);
+		if (!answer->psk)
 			continue;
-		memcpy(answer->psk, peer->psk, sizeof(answer->psk));
 		answer->msg.header.psk_choice = i + 1;
 		return VEIL_DROPS;
 	}
-	return VEIL_DROP_psk_mismatch;
+	return peer->psk ||
+	       memcmp(answer->offer.psk_id[0], none, sizeof(none)) ?
+		VEIL_DROP_psk_mismatch : VEIL_DROPS;
 }
 
 static enum veil_drop veil_responder_aead(struct veil_peer *peer,
@@ -100,6 +115,10 @@ veil_responder_session(struct veil_peer *peer,
 						  addrs),
 		.tx_lanes = answer->offer.lanes,
 		.remote = msg->header.sender,
+		.pair = veil_pair_at(peer, answer->place)->id,
+		.psk = answer->psk,
+		.rotates = veil_exchange_rotates(peer, answer->place,
+						 answer->psk),
 		.time = answer->time,
 		.epoch = answer->epoch,
 		.local = addrs->destination,
@@ -123,6 +142,7 @@ static int veil_responder_write(struct veil_peer *peer,
 				struct veil_answer *answer,
 				const struct veil_addr_pair *back)
 {
+	static const u8 no_psk[VEIL_KEY_LEN];
 	struct veil_response *msg = &answer->msg;
 	struct veil_choice choice = {
 		.aead = answer->aead,
@@ -139,47 +159,41 @@ static int veil_responder_write(struct veil_peer *peer,
 	msg->header.receiver = session->remote;
 
 	get_random_bytes(e_private, sizeof(e_private));
-	err = veil_noise_write2(&answer->noise, msg->noise, answer->psk,
+	err = veil_noise_write2(&answer->noise, msg->noise,
+				answer->psk ? answer->psk->key : no_psk,
 				e_private, &choice, sizeof(choice));
 	memzero_explicit(e_private, sizeof(e_private));
 	if (!err)
 		err = veil_exchange_keys(session, &answer->noise, &msg->header);
 	if (!err)
-		err = veil_mac1(msg->macs.mac1, peer->public_key, msg,
+		err = veil_mac1(msg->macs.mac1,
+				veil_pair_theirs(peer, answer->place), msg,
 				offsetof(struct veil_response, macs));
 	return err;
 }
 
 /* Both initiated at once: the end with the larger key stays initiator, so that
- * there is one session after one round trip.
+ * there is one session after one round trip.  Keys are those of the initiators
+ * in the two messages, which both ends know, whichever they have beside them.
  */
-static bool veil_responder_stays_initiator(const struct veil_peer *peer)
+static bool veil_responder_stays_initiator(const struct veil_peer *peer,
+					   int theirs)
 {
-	return peer->initiation.active &&
-	       memcmp(peer->vn->identity.public, peer->public_key,
-		      VEIL_KEY_LEN) > 0;
+	int ours = veil_pair_find(peer, peer->initiation.pair);
+
+	return peer->initiation.active && ours != VEIL_PAIR_NONE &&
+	       memcmp(veil_pair_ours(peer, ours)->public,
+		      veil_pair_theirs(peer, theirs), VEIL_KEY_LEN) > 0;
 }
 
 /* It ignores the other's then, but only while its own is fresh and the first of
  * its series: else the other end has not got it, or takes it for stale (PROTOCOL
  * section 2, Time), and only the other's can succeed.
  */
-static bool veil_responder_crossed(const struct veil_peer *peer)
+static bool veil_responder_crossed(const struct veil_peer *peer, int place)
 {
-	return veil_responder_stays_initiator(peer) && peer->attempts <= 1 &&
+	return veil_responder_stays_initiator(peer, place) && peer->attempts <= 1 &&
 	       time_before(jiffies, peer->initiation.sent + HZ / 2);
-}
-
-/* Had the other end got ours, it would answer at once: try again soon. */
-static void veil_responder_retry_soon(struct veil_peer *peer)
-{
-	unsigned long soon = peer->initiation.sent + HZ;
-
-	spin_lock_bh(&peer->lock);
-	if (time_before(soon, peer->handshake_next))
-		peer->handshake_next = soon;
-	spin_unlock_bh(&peer->lock);
-	veil_timers_arm(peer);
 }
 
 static enum veil_drop veil_responder_answer(struct veil_peer *peer,
@@ -209,7 +223,7 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 		veil_session_discard(session);
 		return VEIL_DROP_handshake_failed;
 	}
-	if (!veil_responder_stays_initiator(peer))
+	if (!veil_responder_stays_initiator(peer, answer->place))
 		veil_initiator_clear(peer);
 	veil_exchange_install(peer, session);
 	veil_socket_send(peer->vn, &back, peer->port, &answer->msg,
@@ -221,19 +235,25 @@ enum veil_drop veil_responder_handle(struct veil_peer *peer,
 				     const struct veil_initiation *msg,
 				     const struct veil_addr_pair *addrs)
 {
+	int place = veil_pair_match(peer, msg);
 	struct veil_answer *answer;
 	enum veil_drop reason;
 
 	if (!peer->usable || peer->dead)
 		return VEIL_DROP_no_key;
-	if (veil_responder_crossed(peer)) {
-		veil_responder_retry_soon(peer);
+	/* A pair may have gone since the hook. */
+	if (place == VEIL_PAIR_NONE)
+		return VEIL_DROP_bad_stamp;
+	if (veil_responder_crossed(peer, place)) {
+		/* Had the other end got ours, it would answer at once. */
+		veil_handshake_soon(peer, peer->initiation.sent + HZ);
 		return VEIL_DROP_crossed_initiation;
 	}
 
 	answer = kzalloc(sizeof(*answer), GFP_KERNEL);
 	if (!answer)
 		return VEIL_DROP_no_memory;
+	answer->place = place;
 	answer->epoch = atomic_read(&veil_epoch);
 	reason = veil_responder_answer(peer, msg, addrs, answer);
 	kfree_sensitive(answer);

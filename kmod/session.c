@@ -81,6 +81,10 @@ veil_session_create(const struct veil_session_params *params)
 	session->tx_lanes = params->tx_lanes;
 	session->rx_lanes = rx_lanes;
 	session->remote = params->remote;
+	session->pair = params->pair;
+	session->rotates = params->rotates;
+	if (params->psk)
+		memcpy(session->psk_id, params->psk->id, VEIL_PSK_ID_LEN);
 	session->time = params->time;
 	session->epoch = params->epoch;
 	session->local = params->local;
@@ -192,7 +196,7 @@ bool veil_session_promote(struct veil_peer *peer, struct veil_session *session)
 		return false;
 	RCU_INIT_POINTER(peer->next_session, NULL);
 	veil_session_make_current(peer, session);
-	peer->time_committed = max(peer->time_committed, session->time);
+	veil_pair_commit(peer, session->pair, session->time);
 	return true;
 }
 
@@ -203,6 +207,13 @@ void veil_session_kill_all(struct veil_peer *peer)
 	veil_session_kill(peer, &peer->current_session);
 	veil_session_kill(peer, &peer->previous_session);
 	spin_unlock_bh(&peer->lock);
+}
+
+void veil_sessions_wiped(void)
+{
+	/* queue_rcu_work() has queued its works after this. */
+	rcu_barrier();
+	flush_workqueue(veil_wq);
 }
 
 /* The volume of a key is shared out evenly over its lanes, so that no counter

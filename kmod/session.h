@@ -43,12 +43,15 @@ struct veil_lane {
  * struct veil_session - keys that both ends agreed on
  * @index: by which the peer names us; in veil_net.indexes
  * @remote: by which we name the peer
+ * @pair: id of the pair of static keys that it was made under
+ * @psk_id: of the psk that went into it, zeros for none
  * @peer: holds a reference
  * @aead: enum veil_aead_id
  * @initiator: we began the handshake
  * @transport: both ends saw the addresses that the other used: no NAT
  * @rekey: volume or forgeries ask for a new handshake
  * @opened: something opened under it
+ * @rotates: it was made under a next key or psk
  * @epoch: veil_epoch when its handshake began
  * @born: CLOCK_BOOTTIME ns, of Split
  * @time: TAI64N as ns of the initiation, committed with its confirmation
@@ -69,12 +72,15 @@ struct veil_lane {
 struct veil_session {
 	struct veil_index index;
 	__be32 remote;
+	u32 pair;
+	u8 psk_id[VEIL_PSK_ID_LEN];
 	struct veil_peer *peer;
 	u8 aead;
 	bool initiator;
 	bool transport;
 	bool rekey;
 	bool opened;
+	bool rotates;
 	int epoch;
 	u64 born;
 	u64 time;
@@ -101,6 +107,9 @@ struct veil_session_params {
 	bool transport;
 	u8 tx_lanes;
 	__be32 remote;
+	u32 pair;
+	const struct veil_psk *psk;	/* NULL: none */
+	bool rotates;
 	u64 time;
 	int epoch;	/* from before our ephemeral key was made */
 	struct in6_addr local;
@@ -132,6 +141,11 @@ void veil_session_kill(struct veil_peer *peer,
 
 /* Kill all sessions of a peer.  Any context, takes peer->lock. */
 void veil_session_kill_all(struct veil_peer *peer);
+
+/* Wait until the keys of all that was killed before are wiped, and secrets that
+ * wait for a grace period as well.  Process context, without vn->lock.
+ */
+void veil_sessions_wiped(void);
 
 static inline u64 veil_session_age(const struct veil_session *session)
 {

@@ -64,6 +64,17 @@ static bool veil_tick_rekey(const struct veil_peer *peer,
 		veil_lately(READ_ONCE(peer->last_rx)));
 }
 
+/* The configuration was given next keys lately, and they are not in use yet: the
+ * other end may have got them since we tried, or our try was lost.
+ */
+static bool veil_tick_renew(const struct veil_peer *peer,
+			    const struct veil_session *session)
+{
+	return time_before(jiffies, READ_ONCE(peer->renew_until)) &&
+	       (READ_ONCE(peer->psk_next) ||
+		veil_pair_find(peer, session->pair) != veil_pair_newest(peer));
+}
+
 /* The initiator has to be heard before the responder may send: at once, and
  * again after 1, 2 and 4 s.
  */
@@ -83,7 +94,8 @@ static void veil_tick_session(struct veil_peer *peer, struct veil_tick *tick,
 	bool silent = veil_elapsed(READ_ONCE(peer->tx_unanswered),
 				   VEIL_DEAD_TIME);
 
-	tick->start = silent || veil_tick_rekey(peer, session);
+	tick->start = silent || veil_tick_rekey(peer, session) ||
+		      veil_tick_renew(peer, session);
 	tick->keepalive = veil_tick_confirm(session) ||
 			  veil_elapsed(READ_ONCE(peer->rx_unanswered),
 				       VEIL_KEEPALIVE_TIME);

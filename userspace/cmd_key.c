@@ -13,6 +13,7 @@
 #include "model.h"
 #include "nl.h"
 #include "out.h"
+#include "parse.h"
 
 static int generate_and_print(void (*adjust)(uint8_t key[NETVEIL_KEY_LEN]))
 {
@@ -80,16 +81,19 @@ int cmd_pubkey(struct env *env, struct words *words)
 	return code;
 }
 
-static int refuse_replacing(const struct state *state)
+static int refuse_replacing(const struct state *state, bool next)
 {
 	char text[TEXT_LEN];
 
-	return err("key generate: this host already has the key %s, by which its peers know it; to replace it: veil key generate force",
+	if (next)
+		return err("key generate next: there is already the next key %s, which peers may have been told; to replace it: veil key generate next force",
+			   format_key(text, state->next_key));
+	return err("key generate: this host already has the key %s, by which its peers know it; to change it while they talk: veil key generate next; to replace it at once: veil key generate force",
 		   format_key(text, state->public_key));
 }
 
 /* A second "key generate" by mistake would lock out every peer. */
-static int check_replacing(struct nl *nl)
+static int check_replacing(struct nl *nl, bool next)
 {
 	char buffer[NL_REQUEST_SIZE];
 	struct state state = {0};
@@ -97,51 +101,106 @@ static int check_replacing(struct nl *nl)
 
 	code = nl_call(nl, nl_request(nl, buffer, NETVEIL_CMD_GET, 0),
 		       model_parse_state, &state, "key generate");
-	if (!code && state.has_key)
-		code = refuse_replacing(&state);
+	if (!code && (next ? state.has_next_key : state.has_key))
+		code = refuse_replacing(&state, next);
 	return code;
 }
 
-static int generate(struct nl *nl, struct state *state)
+static int generate(struct nl *nl, struct state *state, bool next)
 {
 	struct nlmsghdr *request;
 	char buffer[NL_REQUEST_SIZE];
 	int code;
 
 	request = nl_request(nl, buffer, NETVEIL_CMD_SET, 0);
-	mnl_attr_put(request, NETVEIL_A_GENERATE, 0, NULL);
+	mnl_attr_put(request, next ? NETVEIL_A_GENERATE_NEXT :
+				     NETVEIL_A_GENERATE, 0, NULL);
 	code = nl_call(nl, request, model_parse_state, state, "key generate");
-	if (!code && !state->has_key)
+	if (!code && !(next ? state->has_next_key : state->has_key))
 		code = err("key generate: the kernel did not tell the public key");
 	return code;
 }
 
+struct key_words {
+	bool force;
+	bool next;
+	uint32_t after;		/* seconds */
+};
+
 static int take_force(void *target, const char *value)
 {
 	(void)value;
-	*(bool *)target = true;
+	((struct key_words *)target)->force = true;
 	return 0;
+}
+
+static int take_next(void *target, const char *value)
+{
+	(void)value;
+	((struct key_words *)target)->next = true;
+	return 0;
+}
+
+static int take_after(void *target, const char *value)
+{
+	const char *reason = parse_seconds(&((struct key_words *)target)->after,
+					   value);
+
+	return reason ? err_usage("after '%s': %s", value, reason) : 0;
 }
 
 static int key_generate(struct env *env, struct words *words)
 {
 	static const struct option options[] = {
+		{ "next", NULL, false, take_next },
 		{ "force", NULL, false, take_force },
 	};
+	struct key_words given = {0};
 	struct state state = {0};
-	bool force = false;
 	struct nl nl = {0};
 	int code;
 
-	code = options_take(options, ARRAY_LEN(options), words, &force);
+	code = options_take(options, ARRAY_LEN(options), words, &given);
 	if (!code)
 		code = nl_open(&nl, env);
-	if (!code && !force)
-		code = check_replacing(&nl);
+	if (!code && !given.force)
+		code = check_replacing(&nl, given.next);
 	if (!code)
-		code = generate(&nl, &state);
+		code = generate(&nl, &state, given.next);
 	if (!code)
-		code = print_public(env, state.public_key);
+		code = print_public(env, given.next ? state.next_key :
+						      state.public_key);
+	nl_close(&nl);
+	return code;
+}
+
+static int retire(struct nl *nl, const struct key_words *given)
+{
+	struct nlmsghdr *request;
+	char buffer[NL_REQUEST_SIZE];
+
+	request = nl_request(nl, buffer, NETVEIL_CMD_SET, 0);
+	mnl_attr_put_u32(request, NETVEIL_A_RETIRE, given->after);
+	if (given->force)
+		mnl_attr_put(request, NETVEIL_A_FORCE, 0, NULL);
+	return nl_call(nl, request, NULL, NULL, "key retire");
+}
+
+static int key_retire(struct env *env, struct words *words)
+{
+	static const struct option options[] = {
+		{ "after", "a number of seconds", false, take_after },
+		{ "force", NULL, false, take_force },
+	};
+	struct key_words given = {0};
+	struct nl nl = {0};
+	int code;
+
+	code = options_take(options, ARRAY_LEN(options), words, &given);
+	if (!code)
+		code = nl_open(&nl, env);
+	if (!code)
+		code = retire(&nl, &given);
 	nl_close(&nl);
 	return code;
 }
@@ -149,10 +208,11 @@ static int key_generate(struct env *env, struct words *words)
 int cmd_key(struct env *env, struct words *words)
 {
 	static const struct command commands[] = {
-		{ "generate", key_generate, "[force]", "" },
+		{ "generate", key_generate, "[next] [force]", "" },
+		{ "retire", key_retire, "[after SECONDS] [force]", "" },
 	};
 
 	if (!words->count)
-		return err_usage("key: say what to do with it: veil key generate");
+		return err_usage("key: say what to do with it: veil key generate, veil key retire");
 	return command_run(commands, ARRAY_LEN(commands), "key: ", env, words);
 }

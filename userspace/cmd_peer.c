@@ -19,6 +19,12 @@ struct config {
 	bool has_psk;
 	bool no_psk;
 	uint8_t psk[NETVEIL_KEY_LEN];
+	bool has_psk_next;
+	bool no_psk_next;
+	uint8_t psk_next[NETVEIL_KEY_LEN];
+	bool has_next_key;
+	bool no_next_key;
+	uint8_t next_key[NETVEIL_KEY_LEN];
 };
 
 static bool has_address(const struct config *config,
@@ -74,13 +80,53 @@ static int take_no_psk(void *target, const char *value)
 	return 0;
 }
 
-/* A new peer has nothing to forget: it takes all but the last. */
+static int take_psk_next(void *target, const char *value)
+{
+	struct config *config = target;
+
+	config->has_psk_next = true;
+	return keyfile_read(config->psk_next, value, "psk-next");
+}
+
+static int take_no_psk_next(void *target, const char *value)
+{
+	struct config *config = target;
+
+	(void)value;
+	config->no_psk_next = true;
+	return 0;
+}
+
+static int take_next_key(void *target, const char *value)
+{
+	struct config *config = target;
+	const char *reason = parse_key(config->next_key, value);
+
+	config->has_next_key = true;
+	return reason ? err_usage("next-key '%s': %s", value, reason) : 0;
+}
+
+static int take_no_next_key(void *target, const char *value)
+{
+	struct config *config = target;
+
+	(void)value;
+	config->no_next_key = true;
+	return 0;
+}
+
+/* A new peer has nothing to forget: it takes all but the last three. */
+#define FORGETTING	3
 static const struct option options[] = {
 	{ "address", "an IPv4 or IPv6 address", true, take_address },
 	{ "endpoint", "ADDR, ADDR:PORT or [V6ADDR]:PORT", false,
 	  take_endpoint },
 	{ "psk", "a file with the key", false, take_psk },
+	{ "psk-next", "a file with the key", false, take_psk_next },
+	{ "next-key", "a public key", false, take_next_key },
 	{ "no-psk", NULL, false, take_no_psk },
+	{ "no-psk-next", NULL, false, take_no_psk_next },
+	{ "no-next-key", NULL, false, take_no_next_key },
 };
 
 static int take_public_key(uint8_t key[NETVEIL_KEY_LEN], struct words *words,
@@ -106,6 +152,12 @@ static int check_config(const struct config *config, const char *what)
 
 	if (config->has_psk && config->no_psk)
 		return err_usage("%s: psk and no-psk exclude each other", what);
+	if (config->has_psk_next && config->no_psk_next)
+		return err_usage("%s: psk-next and no-psk-next exclude each other",
+				 what);
+	if (config->has_next_key && config->no_next_key)
+		return err_usage("%s: next-key and no-next-key exclude each other",
+				 what);
 	/* Without any, the peer's present ones count, and the kernel knows. */
 	if (!config->address_count || !config->endpoint.address.len ||
 	    has_address(config, &config->endpoint.address))
@@ -119,6 +171,20 @@ static void put_address(struct nlmsghdr *request, uint16_t type,
 {
 	if (address->len)
 		mnl_attr_put(request, type, address->len, address->bytes);
+}
+
+static void put_next(struct nlmsghdr *request, const struct config *config)
+{
+	if (config->has_psk_next)
+		mnl_attr_put(request, NETVEIL_PEER_A_PSK_NEXT, NETVEIL_KEY_LEN,
+			     config->psk_next);
+	if (config->no_psk_next)
+		mnl_attr_put(request, NETVEIL_PEER_A_NO_PSK_NEXT, 0, NULL);
+	if (config->has_next_key)
+		mnl_attr_put(request, NETVEIL_PEER_A_NEXT_KEY, NETVEIL_KEY_LEN,
+			     config->next_key);
+	if (config->no_next_key)
+		mnl_attr_put(request, NETVEIL_PEER_A_NO_NEXT_KEY, 0, NULL);
 }
 
 static void put_config(struct nlmsghdr *request, const struct config *config)
@@ -141,6 +207,7 @@ static void put_config(struct nlmsghdr *request, const struct config *config)
 			     config->psk);
 	if (config->no_psk)
 		mnl_attr_put(request, NETVEIL_PEER_A_NO_PSK, 0, NULL);
+	put_next(request, config);
 	mnl_attr_nest_end(request, nest);
 }
 
@@ -184,13 +251,13 @@ static int configure(struct env *env, struct words *words, uint8_t command,
 static int peer_add(struct env *env, struct words *words)
 {
 	return configure(env, words, NETVEIL_CMD_PEER_ADD,
-			 ARRAY_LEN(options) - 1, "peer add");
+			 ARRAY_LEN(options) - FORGETTING, "peer add");
 }
 
 static int peer_set(struct env *env, struct words *words)
 {
 	if (words->count == 1)
-		return err_usage("peer set: say what: address ADDR, endpoint ADDR[:PORT], psk FILE, no-psk");
+		return err_usage("peer set: say what: address ADDR, endpoint ADDR[:PORT], psk FILE, no-psk, psk-next FILE, no-psk-next, next-key PUBKEY, no-next-key");
 	return configure(env, words, NETVEIL_CMD_PEER_SET, ARRAY_LEN(options),
 			 "peer set");
 }

@@ -116,6 +116,24 @@ static void show_trouble(struct out *out, const struct peer *peer)
 		out_line(out, "path mtu", COLOR_NONE, "%" PRIu32, peer->mtu);
 }
 
+static void show_keys(struct out *out, const struct peer *peer)
+{
+	char text[TEXT_LEN];
+
+	format_key(text, peer->next_key);
+	out_json_string(out, "next_key", peer->has_next_key ? text : NULL);
+	out_json_bool(out, "psk", peer->has_psk);
+	out_json_bool(out, "psk_next", peer->has_psk_next);
+	out_json_bool(out, "on_our_next_key", peer->on_next);
+	if (peer->has_next_key)
+		out_line(out, "next key", COLOR_WAIT, "%s", text);
+	out_line(out, "psk", COLOR_NONE, "%s%s", peer->has_psk ? "yes" : "no",
+		 peer->has_psk_next ? ", and a next one" : "");
+	if (peer->on_next)
+		out_line(out, "our key", COLOR_GOOD,
+			 "the next one: it needs the old one no more");
+}
+
 void show_peer(struct out *out, const struct peer *peer)
 {
 	char text[TEXT_LEN];
@@ -126,8 +144,7 @@ void show_peer(struct out *out, const struct peer *peer)
 	out_heading(out, "peer", text);
 	show_addresses(out, peer);
 	show_endpoint(out, &peer->endpoint);
-	out_json_bool(out, "psk", peer->has_psk);
-	out_line(out, "psk", COLOR_NONE, peer->has_psk ? "yes" : "no");
+	show_keys(out, peer);
 	show_session(out, peer);
 	show_traffic(out, peer);
 	show_trouble(out, peer);

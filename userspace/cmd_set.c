@@ -12,8 +12,11 @@
 
 struct settings {
 	bool has_key;
+	bool has_next_key;
+	bool no_next_key;
 	bool has_cipher;
 	uint8_t key[NETVEIL_KEY_LEN];
+	uint8_t next_key[NETVEIL_KEY_LEN];
 	uint8_t cipher;
 	uint16_t port;		/* 0: not given */
 };
@@ -24,6 +27,23 @@ static int take_key(void *target, const char *value)
 
 	settings->has_key = true;
 	return keyfile_read(settings->key, value, "private-key");
+}
+
+static int take_next_key(void *target, const char *value)
+{
+	struct settings *settings = target;
+
+	settings->has_next_key = true;
+	return keyfile_read(settings->next_key, value, "next-private-key");
+}
+
+static int take_no_next_key(void *target, const char *value)
+{
+	struct settings *settings = target;
+
+	(void)value;
+	settings->no_next_key = true;
+	return 0;
 }
 
 static int take_port(void *target, const char *value)
@@ -45,6 +65,8 @@ static int take_cipher(void *target, const char *value)
 
 static const struct option options[] = {
 	{ "private-key", "a file with the key", false, take_key },
+	{ "next-private-key", "a file with the key", false, take_next_key },
+	{ "no-next-private-key", NULL, false, take_no_next_key },
 	{ "listen-port", "a port", false, take_port },
 	{ "cipher", "auto, aes-256-gcm or chacha20-poly1305", false,
 	  take_cipher },
@@ -62,6 +84,11 @@ static int apply(struct env *env, const struct settings *settings)
 		if (settings->has_key)
 			mnl_attr_put(request, NETVEIL_A_PRIVATE_KEY,
 				     NETVEIL_KEY_LEN, settings->key);
+		if (settings->has_next_key)
+			mnl_attr_put(request, NETVEIL_A_NEXT_PRIVATE_KEY,
+				     NETVEIL_KEY_LEN, settings->next_key);
+		if (settings->no_next_key)
+			mnl_attr_put(request, NETVEIL_A_NO_NEXT, 0, NULL);
 		if (settings->port)
 			mnl_attr_put_u16(request, NETVEIL_A_LISTEN_PORT,
 					 settings->port);
@@ -80,7 +107,7 @@ int cmd_set(struct env *env, struct words *words)
 	int code;
 
 	if (!words->count)
-		return err_usage("set: say what: private-key FILE, listen-port N, cipher NAME");
+		return err_usage("set: say what: private-key FILE, next-private-key FILE, no-next-private-key, listen-port N, cipher NAME");
 	code = options_take(options, ARRAY_LEN(options), words, &settings);
 	if (!code)
 		code = apply(env, &settings);

@@ -50,6 +50,26 @@ static void show_key(struct out *out, const struct state *state)
 			 " (only in the kernel)" : "");
 }
 
+static void show_next_key(struct out *out, const struct state *state)
+{
+	const char *origin = name_of(origin_names, ORIGIN_NAMES,
+				     state->next_origin);
+	char text[TEXT_LEN];
+
+	format_key(text, state->next_key);
+	out_json_string(out, "next_public_key",
+			state->has_next_key ? text : NULL);
+	out_json_string(out, "next_key_origin", origin);
+	out_json_number(out, "retire", state->retire);
+	if (state->has_next_key)
+		out_line(out, "next key", COLOR_WAIT, "%s%s", text,
+			 state->next_origin == NETVEIL_KEY_KERNEL ?
+			 " (only in the kernel)" : "");
+	if (state->retire)
+		out_line(out, "old key goes", COLOR_WAIT, "in %" PRIu32 " s",
+			 state->retire);
+}
+
 static void show_cipher(struct out *out, const struct state *state)
 {
 	char list[TEXT_LEN] = "";
@@ -124,6 +144,7 @@ static int print_all(struct env *env, const struct state *state,
 	out_object(&out, NULL);
 	show_summary(&out, state, peers);
 	show_key(&out, state);
+	show_next_key(&out, state);
 	out_number(&out, "listen_port", "listen port", state->listen_port,
 		   port);
 	show_cipher(&out, state);

@@ -18,13 +18,18 @@ static int cmd_version(struct env *env, struct words *words);
 static const struct command commands[] = {
 	{ "help", cmd_help, "", "this text" },
 	{ "show", cmd_show, "", "keys, peers, traffic, drops" },
-	{ "key", cmd_key, "generate [force]",
-	  "a private key made in the kernel; prints the public one" },
-	{ "set", cmd_set, "[private-key FILE] [listen-port N] [cipher NAME]",
+	{ "key", cmd_key, "generate [next] [force]\n"
+	  "  veil key retire [after SECONDS] [force]",
+	  "a private key made in the kernel; prints the public one; retire wipes\n"
+	  "        the current key and goes on with the next" },
+	{ "set", cmd_set, "[private-key FILE] [listen-port N] [cipher NAME]\n"
+	  "           [next-private-key FILE|no-next-private-key]",
 	  "NAME is auto, aes-256-gcm or chacha20-poly1305" },
 	{ "peer", cmd_peer, "add PUBKEY address ADDR [address ADDR]...\n"
 	  "                [endpoint ADDR[:PORT]|[V6ADDR]:PORT] [psk FILE]\n"
+	  "                [psk-next FILE] [next-key PUBKEY]\n"
 	  "  veil peer set PUBKEY [address ADDR]... [endpoint ...] [psk FILE|no-psk]\n"
+	  "                [psk-next FILE|no-psk-next] [next-key PUBKEY|no-next-key]\n"
 	  "  veil peer del PUBKEY\n"
 	  "  veil peer show [PUBKEY]",
 	  "with whom all traffic is encrypted" },

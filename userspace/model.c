@@ -72,6 +72,16 @@ static void parse_state_attr(const struct nlattr *attr, struct state *state)
 	case NETVEIL_A_KEY_ORIGIN:
 		take(attr, &state->origin, sizeof(state->origin));
 		break;
+	case NETVEIL_A_NEXT_PUBLIC_KEY:
+		state->has_next_key = take(attr, state->next_key,
+					   NETVEIL_KEY_LEN);
+		break;
+	case NETVEIL_A_NEXT_KEY_ORIGIN:
+		take(attr, &state->next_origin, sizeof(state->next_origin));
+		break;
+	case NETVEIL_A_RETIRE:
+		take(attr, &state->retire, sizeof(state->retire));
+		break;
 	case NETVEIL_A_LISTEN_PORT:
 		take(attr, &state->listen_port, sizeof(state->listen_port));
 		break;
@@ -160,8 +170,18 @@ static void parse_config(const struct nlattr *attr, struct peer *peer)
 	case NETVEIL_PEER_A_ENDPOINT_PORT:
 		take(attr, &peer->endpoint.port, sizeof(peer->endpoint.port));
 		break;
+	case NETVEIL_PEER_A_NEXT_KEY:
+		peer->has_next_key = take(attr, peer->next_key,
+					  NETVEIL_KEY_LEN);
+		break;
 	case NETVEIL_PEER_A_HAS_PSK:
 		peer->has_psk = true;
+		break;
+	case NETVEIL_PEER_A_HAS_PSK_NEXT:
+		peer->has_psk_next = true;
+		break;
+	case NETVEIL_PEER_A_ON_NEXT:
+		peer->on_next = true;
 		break;
 	case NETVEIL_PEER_A_MTU:
 		take(attr, &peer->mtu, sizeof(peer->mtu));

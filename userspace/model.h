@@ -19,7 +19,11 @@ struct peer {
 	struct address addresses[NETVEIL_ADDRESSES_MAX];
 	unsigned int address_count;
 	struct endpoint endpoint;
+	bool has_next_key;
+	uint8_t next_key[NETVEIL_KEY_LEN];
 	bool has_psk;
+	bool has_psk_next;
+	bool on_next;		/* its last session was under our next key */
 	bool has_session;	/* session_age and cipher are known */
 	uint8_t state;
 	uint8_t cipher;
@@ -46,6 +50,10 @@ struct state {
 	bool has_key;
 	uint8_t public_key[NETVEIL_KEY_LEN];
 	uint8_t origin;
+	bool has_next_key;
+	uint8_t next_key[NETVEIL_KEY_LEN];
+	uint8_t next_origin;
+	uint32_t retire;	/* seconds; 0: no date is set */
 	uint16_t listen_port;
 	uint8_t cipher;
 	uint8_t aeads[AEADS_MAX];	/* fastest first */

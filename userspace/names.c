@@ -33,6 +33,8 @@ const char *const event_names[EVENT_NAMES] = {
 	[NETVEIL_EVENT_SESSION_DOWN]	= "session-down",
 	[NETVEIL_EVENT_PLAINTEXT]	= "plaintext",
 	[NETVEIL_EVENT_WEAKENED]	= "weakened",
+	[NETVEIL_EVENT_PEER_REKEYED]	= "peer-rekeyed",
+	[NETVEIL_EVENT_PSK_CHANGED]	= "psk-changed",
 };
 
 const char *name_of(const char *const *names, size_t count, unsigned int value)

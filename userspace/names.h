@@ -10,7 +10,7 @@
 #define CIPHER_NAMES	3
 #define STATE_NAMES	3
 #define ORIGIN_NAMES	3
-#define EVENT_NAMES	7
+#define EVENT_NAMES	9
 
 extern const char *const cipher_names[CIPHER_NAMES];
 extern const char *const state_names[STATE_NAMES];

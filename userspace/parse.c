@@ -40,22 +40,32 @@ bool key_is_zero(const uint8_t key[NETVEIL_KEY_LEN])
 	return sodium_is_zero(key, NETVEIL_KEY_LEN);
 }
 
-/* Plain decimal: no sign, no space, no other base. */
-const char *parse_port(uint16_t *port, const char *text)
+/* Plain decimal: no sign, no space, no other base. 0 if it is none, or more than
+ * max, which has at most 8 digits.
+ */
+static uint32_t parse_number(const char *text, uint32_t max)
 {
-	static const char reason[] = "a port is a number from 1 to 65472";
 	size_t len = strspn(text, "0123456789");
-	unsigned long value = 0;
+	uint32_t value = 0;
 	size_t i;
 
-	if (!len || len > 5 || text[len])
-		return reason;
+	if (!len || len > 8 || text[len])
+		return 0;
 	for (i = 0; i < len; i++)
-		value = value * 10 + (unsigned long)(text[i] - '0');
-	if (!value || value > LISTEN_PORT_MAX)
-		return reason;
-	*port = (uint16_t)value;
-	return NULL;
+		value = value * 10 + (uint32_t)(text[i] - '0');
+	return value <= max ? value : 0;
+}
+
+const char *parse_port(uint16_t *port, const char *text)
+{
+	*port = (uint16_t)parse_number(text, LISTEN_PORT_MAX);
+	return *port ? NULL : "a port is a number from 1 to 65472";
+}
+
+const char *parse_seconds(uint32_t *seconds, const char *text)
+{
+	*seconds = parse_number(text, 366 * 24 * 3600);
+	return *seconds ? NULL : "a number of seconds, at least 1 and at most a year";
 }
 
 const char *parse_cipher(uint8_t *cipher, const char *text)

@@ -31,6 +31,8 @@ struct endpoint {
 
 const char *parse_key(uint8_t key[NETVEIL_KEY_LEN], const char *text);
 const char *parse_port(uint16_t *port, const char *text);
+/* From 1 to a year. */
+const char *parse_seconds(uint32_t *seconds, const char *text);
 const char *parse_cipher(uint8_t *cipher, const char *text);
 /* One host that can be a peer: no name, no prefix, no group. */
 const char *parse_address(struct address *address, const char *text);

@@ -61,6 +61,7 @@ static void tell_peer_attr(char text[TEXT_LEN], const struct nlattr *attr)
 
 	switch (mnl_attr_get_type(attr)) {
 	case NETVEIL_PEER_A_PUBLIC_KEY:
+	case NETVEIL_PEER_A_NEXT_KEY:
 		if (len == NETVEIL_KEY_LEN)
 			format_key(text, mnl_attr_get_payload(attr));
 		break;

@@ -24,9 +24,11 @@
  * @NETVEIL_CMD_UNSPEC: none
  * @NETVEIL_CMD_GET: this namespace's state: NETVEIL_A_PUBLIC_KEY (absent
  *	without an identity), _KEY_ORIGIN, _LISTEN_PORT, _CIPHER, _AEADS,
- *	_DROP for every reason, _PEERS
+ *	_DROP for every reason, _PEERS; with a next identity _NEXT_PUBLIC_KEY,
+ *	_NEXT_KEY_ORIGIN, and _RETIRE if a date is set
  * @NETVEIL_CMD_SET: set any of _PRIVATE_KEY or _GENERATE, _LISTEN_PORT,
- *	_CIPHER; answers as @NETVEIL_CMD_GET does, so that the maker of a key
+ *	_CIPHER, _NEXT_PRIVATE_KEY or _GENERATE_NEXT or _NO_NEXT or _RETIRE, the
+ *	private keys also by their _SERIAL; answers as @NETVEIL_CMD_GET does, so that the maker of a key
  *	learns its public half
  * @NETVEIL_CMD_PEER_GET: one peer by _PEER/_PUBLIC_KEY, or all as a dump; each
  *	message holds one NETVEIL_A_PEER
@@ -34,6 +36,8 @@
  * @NETVEIL_CMD_PEER_SET: change the given properties of a known peer; -ENOENT
  * @NETVEIL_CMD_PEER_DEL: remove a peer by its public key; -ENOENT
  * @NETVEIL_CMD_FLUSH: remove all peers, sessions and the identity
+ * @NETVEIL_CMD_SESSION_RESET: forget the sessions of a peer, given by
+ *	_PEER/_PUBLIC_KEY, or of all; their keys are wiped when it returns
  * @NETVEIL_CMD_EVENT: sent to the group NETVEIL_EVENTS_NAME: NETVEIL_A_EVENT
  *	and what it concerns
  */
@@ -47,6 +51,7 @@ enum netveil_cmd {
 	NETVEIL_CMD_PEER_DEL,
 	NETVEIL_CMD_FLUSH,
 	NETVEIL_CMD_EVENT,
+	NETVEIL_CMD_SESSION_RESET,
 	__NETVEIL_CMD_MAX,
 };
 
@@ -69,6 +74,21 @@ enum netveil_cmd {
  * @NETVEIL_A_PEER: nest, enum netveil_peer_attr
  * @NETVEIL_A_DROP: nest, enum netveil_drop_attr, one for each reason
  * @NETVEIL_A_EVENT: u8, enum netveil_event
+ * @NETVEIL_A_NEXT_PUBLIC_KEY: binary, %NETVEIL_KEY_LEN
+ * @NETVEIL_A_NEXT_PRIVATE_KEY: binary, %NETVEIL_KEY_LEN, never sent by the
+ *	kernel: an identity beside the current one, by which peers may know us
+ *	as well
+ * @NETVEIL_A_GENERATE_NEXT: flag: the kernel makes it
+ * @NETVEIL_A_NEXT_KEY_ORIGIN: u8, enum netveil_key_origin
+ * @NETVEIL_A_NO_NEXT: flag: wipe it
+ * @NETVEIL_A_RETIRE: u32, seconds, 0 for now: when the current identity is
+ *	wiped, and the next one takes its place
+ * @NETVEIL_A_FORCE: flag, with @NETVEIL_A_RETIRE of 0: also while there are peers
+ *	that had no session under the next identity yet
+ * @NETVEIL_A_PRIVATE_KEY_SERIAL: s32: the private key is the payload, 32 bytes,
+ *	of this key in the kernel's keyrings: a logon, encrypted or trusted one
+ *	that the caller may search
+ * @NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL: s32, "
  */
 enum netveil_attr {
 	NETVEIL_A_UNSPEC,
@@ -84,6 +104,15 @@ enum netveil_attr {
 	NETVEIL_A_PEER,
 	NETVEIL_A_DROP,
 	NETVEIL_A_EVENT,
+	NETVEIL_A_NEXT_PUBLIC_KEY,
+	NETVEIL_A_NEXT_PRIVATE_KEY,
+	NETVEIL_A_GENERATE_NEXT,
+	NETVEIL_A_NEXT_KEY_ORIGIN,
+	NETVEIL_A_NO_NEXT,
+	NETVEIL_A_RETIRE,
+	NETVEIL_A_FORCE,
+	NETVEIL_A_PRIVATE_KEY_SERIAL,
+	NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL,
 	__NETVEIL_A_MAX,
 };
 
@@ -116,6 +145,19 @@ enum netveil_attr {
  * @NETVEIL_PEER_A_QUEUED: u32, packets that wait for a session
  * @NETVEIL_PEER_A_DROPS: u64, packets to or from this peer that were dropped
  * @NETVEIL_PEER_A_MTU: u32, known path MTU of outer packets
+ * @NETVEIL_PEER_A_NEXT_KEY: binary, %NETVEIL_KEY_LEN: it may be known by this
+ *	one as well, and by this alone from the first session on that was
+ *	confirmed under it
+ * @NETVEIL_PEER_A_NO_NEXT_KEY: flag, in a SET: forget it
+ * @NETVEIL_PEER_A_PSK_NEXT: binary, %NETVEIL_KEY_LEN, never sent by the kernel
+ *	and never zero: takes the psk's place with the first session confirmed
+ *	under it
+ * @NETVEIL_PEER_A_NO_PSK_NEXT: flag, in a SET: forget it
+ * @NETVEIL_PEER_A_HAS_PSK_NEXT: flag, from the kernel
+ * @NETVEIL_PEER_A_ON_NEXT: flag, from the kernel: its last session was under our
+ *	next identity
+ * @NETVEIL_PEER_A_PSK_SERIAL: s32, as NETVEIL_A_PRIVATE_KEY_SERIAL
+ * @NETVEIL_PEER_A_PSK_NEXT_SERIAL: s32, "
  */
 enum netveil_peer_attr {
 	NETVEIL_PEER_A_UNSPEC,
@@ -138,6 +180,14 @@ enum netveil_peer_attr {
 	NETVEIL_PEER_A_QUEUED,
 	NETVEIL_PEER_A_DROPS,
 	NETVEIL_PEER_A_MTU,
+	NETVEIL_PEER_A_NEXT_KEY,
+	NETVEIL_PEER_A_NO_NEXT_KEY,
+	NETVEIL_PEER_A_PSK_NEXT,
+	NETVEIL_PEER_A_NO_PSK_NEXT,
+	NETVEIL_PEER_A_HAS_PSK_NEXT,
+	NETVEIL_PEER_A_ON_NEXT,
+	NETVEIL_PEER_A_PSK_SERIAL,
+	NETVEIL_PEER_A_PSK_NEXT_SERIAL,
 	__NETVEIL_PEER_A_MAX,
 };
 
@@ -177,11 +227,13 @@ enum netveil_cipher {
  * @NETVEIL_KEY_NONE: there is none
  * @NETVEIL_KEY_KERNEL: made in the kernel, exists nowhere else
  * @NETVEIL_KEY_USER: given by NETVEIL_A_PRIVATE_KEY
+ * @NETVEIL_KEY_KEYRING: given by NETVEIL_A_PRIVATE_KEY_SERIAL
  */
 enum netveil_key_origin {
 	NETVEIL_KEY_NONE,
 	NETVEIL_KEY_KERNEL,
 	NETVEIL_KEY_USER,
+	NETVEIL_KEY_KEYRING,
 };
 
 /**
@@ -222,6 +274,10 @@ enum netveil_policy {
  * @NETVEIL_EVENT_PLAINTEXT: plaintext to or from a peer was dropped; at most
  *	one a second and peer
  * @NETVEIL_EVENT_WEAKENED: protection ended for some addresses of a peer
+ * @NETVEIL_EVENT_PEER_REKEYED: the peer has this public key from now on, which
+ *	was its next one; the one before is refused
+ * @NETVEIL_EVENT_PSK_CHANGED: the peer's next psk is in use, the one before was
+ *	wiped
  */
 enum netveil_event {
 	NETVEIL_EVENT_UNSPEC,
@@ -231,6 +287,8 @@ enum netveil_event {
 	NETVEIL_EVENT_SESSION_DOWN,
 	NETVEIL_EVENT_PLAINTEXT,
 	NETVEIL_EVENT_WEAKENED,
+	NETVEIL_EVENT_PEER_REKEYED,
+	NETVEIL_EVENT_PSK_CHANGED,
 };
 
 #endif /* _UAPI_NETVEIL_H */

@@ -32,7 +32,15 @@ NLMSGERR_A_MSG = 1
     A_PEERS,
     A_PEER,
     A_DROP,
-) = range(2, 12)
+    A_EVENT,
+    A_NEXT_PUBLIC_KEY,
+    A_NEXT_PRIVATE_KEY,
+    A_GENERATE_NEXT,
+    A_NEXT_KEY_ORIGIN,
+    A_NO_NEXT,
+    A_RETIRE,
+    A_FORCE,
+) = range(2, 20)
 (
     P_PUBLIC_KEY,
     P_ADDRESS,
@@ -52,7 +60,13 @@ NLMSGERR_A_MSG = 1
     P_QUEUED,
     P_DROPS,
     P_MTU,
-) = range(2, 20)
+    P_NEXT_KEY,
+    P_NO_NEXT_KEY,
+    P_PSK_NEXT,
+    P_NO_PSK_NEXT,
+    P_HAS_PSK_NEXT,
+    P_ON_NEXT,
+) = range(2, 26)
 STATE_NONE, STATE_HANDSHAKE, STATE_UP = range(3)
 DROP_REASON, DROP_COUNT = 2, 3
 
@@ -68,6 +82,13 @@ PEER_NUMBERS = {
     P_QUEUED: "queued",
     P_DROPS: "drops",
     P_MTU: "mtu",
+}
+
+
+PEER_FLAGS = {
+    P_HAS_PSK: "has_psk",
+    P_HAS_PSK_NEXT: "has_psk_next",
+    P_ON_NEXT: "on_next",
 }
 
 
@@ -154,10 +175,14 @@ class Control:
 
     def get(self):
         """The namespace's own state, with "drops" by their reasons."""
-        state = {"drops": {}, "public_key": None}
+        state = {"drops": {}, "public_key": None, "next_key": None, "retire": 0}
         for kind, value in self.request(GET)[0]:
             if kind == A_PUBLIC_KEY:
                 state["public_key"] = value
+            elif kind == A_NEXT_PUBLIC_KEY:
+                state["next_key"] = value
+            elif kind == A_RETIRE:
+                state["retire"] = number(value)
             elif kind == A_LISTEN_PORT:
                 state["listen_port"] = number(value)
             elif kind == A_AEADS:
@@ -198,6 +223,26 @@ class Control:
             nest += attr(P_PSK, psk)
         self.request(command, attr(A_PEER | NLA_NESTED, nest))
 
+    def set_next_private_key(self, key):
+        self.request(SET, attr(A_NEXT_PRIVATE_KEY, key))
+
+    def generate_next(self):
+        """The kernel makes the next private key: its public half."""
+        return dict(self.request(SET, attr(A_GENERATE_NEXT))[0])[A_NEXT_PUBLIC_KEY]
+
+    def no_next(self):
+        self.request(SET, attr(A_NO_NEXT))
+
+    def retire(self, seconds=0, force=False):
+        body = attr(A_RETIRE, struct.pack("=I", seconds))
+        self.request(SET, body + (attr(A_FORCE) if force else b""))
+
+    def change_peer(self, public_key, *attributes):
+        """A PEER_SET with (type, value) pairs."""
+        nest = attr(P_PUBLIC_KEY, public_key)
+        nest += b"".join(attr(*each) for each in attributes)
+        self.request(PEER_SET, attr(A_PEER | NLA_NESTED, nest))
+
     def set_psk(self, public_key, psk):
         self.add_peer(public_key, psk=psk, command=PEER_SET)
 
@@ -210,14 +255,17 @@ class Control:
 
 def read_peer(nest):
     peer = {"has_psk": False, "addresses": [], "state": STATE_NONE}
+    peer.update(next_key=None, has_psk_next=False, on_next=False)
     key = None
     for kind, value in attrs(nest):
         if kind == P_PUBLIC_KEY:
             key = value
         elif kind == P_ADDRESS:
             peer["addresses"].append(str(ipaddress.ip_address(value)))
-        elif kind == P_HAS_PSK:
-            peer["has_psk"] = True
+        elif kind in PEER_FLAGS:
+            peer[PEER_FLAGS[kind]] = True
+        elif kind == P_NEXT_KEY:
+            peer["next_key"] = value
         elif kind in PEER_NUMBERS:
             peer[PEER_NUMBERS[kind]] = number(value)
     return key, peer

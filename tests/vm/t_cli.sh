@@ -200,10 +200,11 @@ busy() {
 }
 
 json_names() {
-	shows 'keys == (["public_key", "key_origin", "listen_port", "cipher", "aeads", "peers",
-		"drops"] | sort)' show &&
+	shows 'keys == (["public_key", "key_origin", "next_public_key", "next_key_origin",
+		"retire", "listen_port", "cipher", "aeads", "peers", "drops"] | sort)' show &&
 		shows '(.drops | length > 20 and all(.[]; type == "number"))' show &&
-		shows '.peers[0] | keys == (["public_key", "addresses", "endpoint", "psk", "state",
+		shows '.peers[0] | keys == (["public_key", "addresses", "endpoint", "next_key", "psk",
+			"psk_next", "on_our_next_key", "state",
 			"cipher", "session_age_ms", "last_handshake", "rx_bytes", "rx_packets",
 			"tx_bytes", "tx_packets", "queued", "drops", "mtu"] | sort)' show
 }

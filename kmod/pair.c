@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pairs of static keys: making and wiping them, finding the one that an
+ * initiation was made under.
+ */
+#include <crypto/algapi.h>
+#include <linux/slab.h>
+
+#include "handshake.h"
+#include "pair.h"
+#include "session.h"
+
+static atomic_t veil_pair_ids = ATOMIC_INIT(0);
+
+const struct veil_identity *veil_pair_ours(const struct veil_peer *peer,
+					   int place)
+{
+	const struct veil_net *vn = peer->vn;
+
+	lockdep_assert_held(&vn->lock);
+	return place & VEIL_PAIR_OUR_NEXT ? &vn->next_identity : &vn->identity;
+}
+
+const u8 *veil_pair_theirs(const struct veil_peer *peer, int place)
+{
+	lockdep_assert_held(&peer->vn->lock);
+	return place & VEIL_PAIR_THEIR_NEXT ? peer->next_key->public :
+					      peer->public_key;
+}
+
+struct veil_pair *veil_pair_at(const struct veil_peer *peer, int place)
+{
+	return rcu_dereference_check(peer->pairs[place],
+				     lockdep_is_held(&peer->lock) ||
+				     lockdep_is_held(&peer->vn->lock));
+}
+
+int veil_pair_match(const struct veil_peer *peer,
+		    const struct veil_initiation *msg)
+{
+	const struct veil_pair *pair;
+	__be64 stamp;
+	int place;
+
+	for (place = VEIL_PAIRS - 1; place >= 0; place--) {
+		pair = veil_pair_at(peer, place);
+		if (!pair)
+			continue;
+		stamp = cpu_to_be64(veil_stamp(pair->in, msg));
+		if (!crypto_memneq(&stamp, &msg->stamp, sizeof(stamp)))
+			return place;
+	}
+	return VEIL_PAIR_NONE;
+}
+
+int veil_pair_find(const struct veil_peer *peer, u32 id)
+{
+	const struct veil_pair *pair;
+	int place;
+
+	for (place = 0; place < VEIL_PAIRS; place++) {
+		pair = veil_pair_at(peer, place);
+		if (pair && pair->id == id)
+			return place;
+	}
+	return VEIL_PAIR_NONE;
+}
+
+int veil_pair_newest(const struct veil_peer *peer)
+{
+	int place = VEIL_PAIRS - 1;
+
+	while (place >= 0 && !rcu_access_pointer(peer->pairs[place]))
+		place--;
+	return place;
+}
+
+enum veil_drop veil_pair_time(struct veil_peer *peer, int place, u64 ns)
+{
+	enum veil_drop verdict = VEIL_DROPS;
+	struct veil_pair *pair;
+
+	spin_lock_bh(&peer->lock);
+	pair = veil_pair_at(peer, place);
+	if (!pair) {
+		verdict = VEIL_DROP_bad_stamp;
+	} else if (ns <= pair->committed) {
+		verdict = VEIL_DROP_stale_initiation;
+	} else if (ns <= pair->pending &&
+		   time_before(jiffies, pair->pending_until)) {
+		verdict = VEIL_DROP_repeated_initiation;
+	} else {
+		pair->pending = ns;
+		pair->pending_until = jiffies + VEIL_CONFIRM_TIMEOUT * HZ;
+	}
+	spin_unlock_bh(&peer->lock);
+	return verdict;
+}
+
+void veil_pair_commit(struct veil_peer *peer, u32 id, u64 ns)
+{
+	int place = veil_pair_find(peer, id);
+	struct veil_pair *pair;
+
+	lockdep_assert_held(&peer->lock);
+	if (place == VEIL_PAIR_NONE)
+		return;
+	pair = veil_pair_at(peer, place);
+	pair->committed = max(pair->committed, ns);
+}
+
+static void veil_pair_free(struct rcu_head *rcu)
+{
+	kfree_sensitive(container_of(rcu, struct veil_pair, rcu));
+}
+
+/* pair takes the place of what is there. */
+static void veil_pair_put(struct veil_peer *peer, int place,
+			  struct veil_pair *pair)
+{
+	struct veil_pair *old = veil_pair_at(peer, place);
+
+	lockdep_assert_held(&peer->lock);
+	rcu_assign_pointer(peer->pairs[place], pair);
+	if (old)
+		call_rcu(&old->rcu, veil_pair_free);
+}
+
+static struct veil_pair *veil_pair_make(const struct veil_identity *ours,
+					const u8 theirs[VEIL_KEY_LEN])
+{
+	struct veil_pair *pair = kzalloc(sizeof(*pair), GFP_KERNEL);
+	int err;
+
+	if (!pair)
+		return ERR_PTR(-ENOMEM);
+	pair->id = atomic_inc_return(&veil_pair_ids) ?: 1;
+	err = veil_x25519(pair->ss, ours->private, theirs);
+	if (!err)
+		err = veil_pair_key(pair->in, pair->ss, theirs, ours->public);
+	if (!err)
+		err = veil_pair_key(pair->out, pair->ss, ours->public, theirs);
+	if (!err)
+		return pair;
+	kfree_sensitive(pair);
+	return ERR_PTR(err);
+}
+
+/* The packet path asks whether there is any. */
+static void veil_pairs_changed(struct veil_peer *peer)
+{
+	bool usable = false;
+	int place;
+
+	for (place = 0; place < VEIL_PAIRS; place++)
+		usable |= !!rcu_access_pointer(peer->pairs[place]);
+	WRITE_ONCE(peer->usable, usable);
+}
+
+static bool veil_pair_wanted(const struct veil_peer *peer, int place)
+{
+	const struct veil_net *vn = peer->vn;
+	u8 origin = place & VEIL_PAIR_OUR_NEXT ? vn->next_origin : vn->origin;
+
+	return origin != NETVEIL_KEY_NONE &&
+	       (!(place & VEIL_PAIR_THEIR_NEXT) || peer->next_key) &&
+	       !rcu_access_pointer(peer->pairs[place]);
+}
+
+int veil_pairs_make(struct veil_peer *peer)
+{
+	struct veil_pair *pair;
+	int place, err = 0;
+
+	for (place = 0; place < VEIL_PAIRS && !err; place++) {
+		if (!veil_pair_wanted(peer, place))
+			continue;
+		pair = veil_pair_make(veil_pair_ours(peer, place),
+				      veil_pair_theirs(peer, place));
+		if (IS_ERR(pair)) {
+			err = PTR_ERR(pair);
+			break;
+		}
+		spin_lock_bh(&peer->lock);
+		veil_pair_put(peer, place, pair);
+		spin_unlock_bh(&peer->lock);
+	}
+	veil_pairs_changed(peer);
+	return err;
+}
+
+/* Handshakes that were under way under a pair that is no more. */
+static void veil_pairs_cut(struct veil_peer *peer)
+{
+	struct veil_session *next;
+	bool stale;
+
+	spin_lock_bh(&peer->lock);
+	next = rcu_dereference_protected(peer->next_session,
+					 lockdep_is_held(&peer->lock));
+	if (next && veil_pair_find(peer, next->pair) == VEIL_PAIR_NONE)
+		veil_session_kill(peer, &peer->next_session);
+	spin_unlock_bh(&peer->lock);
+
+	mutex_lock(&peer->handshake_lock);
+	stale = peer->initiation.active &&
+		veil_pair_find(peer, peer->initiation.pair) == VEIL_PAIR_NONE;
+	mutex_unlock(&peer->handshake_lock);
+	if (stale)
+		veil_handshake_cancel(peer);
+}
+
+void veil_pairs_drop(struct veil_peer *peer, int set, int clear)
+{
+	int place;
+
+	spin_lock_bh(&peer->lock);
+	for (place = 0; place < VEIL_PAIRS; place++)
+		if ((place & set) == set && !(place & clear))
+			veil_pair_put(peer, place, NULL);
+	spin_unlock_bh(&peer->lock);
+	veil_pairs_changed(peer);
+	veil_pairs_cut(peer);
+}
+
+void veil_pairs_promote(struct veil_peer *peer, int bit)
+{
+	struct veil_pair *next;
+	int place;
+
+	spin_lock_bh(&peer->lock);
+	for (place = 0; place < VEIL_PAIRS; place++) {
+		if (place & bit)
+			continue;
+		next = veil_pair_at(peer, place | bit);
+		RCU_INIT_POINTER(peer->pairs[place | bit], NULL);
+		veil_pair_put(peer, place, next);
+	}
+	spin_unlock_bh(&peer->lock);
+	veil_pairs_changed(peer);
+	veil_pairs_cut(peer);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The keys that peers are known by, their psks, and how next ones take the place
+ * of current ones.  Process context, vn->lock written if nothing else is said.
+ */
+#ifndef _VEIL_PEER_KEY_H
+#define _VEIL_PEER_KEY_H
+
+#include "peer.h"
+
+/* Give a new peer its key; it is in veil_net.by_key from now on. */
+int veil_peer_set_key(struct veil_peer *peer, const u8 public_key[VEIL_KEY_LEN]);
+/* Refuse a key that is ours, some peer's or nobody's. */
+int veil_peer_check_key(struct veil_net *vn, const u8 public_key[VEIL_KEY_LEN],
+			struct netlink_ext_ack *extack);
+/* Refuse what config has of psks and a next key; peer is NULL for a new one. */
+int veil_peer_check_keys(struct veil_net *vn, const struct veil_peer *peer,
+			 const struct veil_peer_config *config,
+			 struct netlink_ext_ack *extack);
+/* Take them, after that; -ENOMEM changes nothing. */
+int veil_peer_set_keys(struct veil_peer *peer,
+		       const struct veil_peer_config *config);
+/* Wipe psks and pairs, and leave the table. */
+void veil_peer_forget_keys(struct veil_peer *peer);
+
+/* Whether its last confirmed session was under our next key.  vn->lock held. */
+bool veil_peer_on_next(const struct veil_peer *peer);
+/* Something opened under session for the first time.  Packet path. */
+void veil_peer_confirmed(struct veil_session *session);
+/* What that session was made with takes the place of what was before it. */
+void veil_peer_rotate(struct veil_peer *peer);
+
+#endif /* _VEIL_PEER_KEY_H */

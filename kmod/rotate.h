@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Our own identities: the current one, the next one, and how the next takes the
+ * current one's place.  Process context, vn->lock written if nothing else is said.
+ */
+#ifndef _VEIL_ROTATE_H
+#define _VEIL_ROTATE_H
+
+#include "net.h"
+
+/* Complete this private key, or one made now if it is NULL; refuses a peer's, and
+ * the one that we have as next or current.
+ */
+int veil_rotate_make(struct veil_net *vn, const u8 *private, bool next,
+		     struct veil_identity *identity,
+		     struct netlink_ext_ack *extack);
+/* Take it; origin: enum netveil_key_origin.  Ends all sessions and starts new
+ * handshakes.  -ENOMEM leaves peers without sessions, and still protected.
+ */
+int veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
+		    u8 origin);
+/* Take it as the next one: peers may know us by either. -ENOMEM: there is none. */
+int veil_rotate_set_next(struct veil_net *vn,
+			 const struct veil_identity *identity, u8 origin);
+/* Wipe the next one. */
+void veil_rotate_drop_next(struct veil_net *vn);
+/* Wipe the current one, now or in so many seconds, and go on with the next.
+ * Refused without a next one and, if it is not forced, while there is a peer that
+ * has had no session under it.
+ */
+int veil_rotate_retire(struct veil_net *vn, u32 seconds, bool force,
+		       struct netlink_ext_ack *extack);
+/* Wipe both. */
+void veil_rotate_forget(struct veil_net *vn);
+
+/* Seconds until the current one is wiped; 0: no date is set. */
+u32 veil_rotate_deadline(const struct veil_net *vn);
+/* Whether this public key is one of ours.  vn->lock held. */
+bool veil_rotate_is_own(const struct veil_net *vn,
+			const u8 public_key[VEIL_KEY_LEN]);
+
+/* Let veil_rotate_work() look at peers.  Any context. */
+void veil_rotate_soon(struct veil_net *vn);
+/* work_struct veil_net.rotate_work.work */
+void veil_rotate_work(struct work_struct *work);
+
+#endif /* _VEIL_ROTATE_H */
