@@ -7,10 +7,12 @@ KERNELS	?=
 TESTS	?=
 VM	?= qemu
 KERNEL	?= 6.12
+BENCH	?= default
+ONLY	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-matrix fuzz vm uml uml-debug lint clean help
+.PHONY: all module tools load unload demo check check-matrix bench fuzz vm uml uml-debug lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -52,6 +54,9 @@ check-matrix: ## The same on every kernel that Debian supports, and the newest t
 
 fuzz: ## Fuzz what parses bytes, natively (SECONDS=600 for each target)
 	$(MAKE) -C tests/fuzz fuzz
+
+bench: ## Speed beside WireGuard, ESP and MACsec (BENCH=quick|default|full ONLY="tcp netveil-gcm" KERNEL=6.12)
+	@KERNEL="$(KERNEL)" BENCH="$(BENCH)" ONLY="$(ONLY)" scripts/bench/bench.sh
 
 vm: ## A shell in a VM with two hosts and the tap between them (KERNEL=6.12)
 	@scripts/vm-run.sh --kernel $(KERNEL) --shell -- scripts/guest/shell.sh

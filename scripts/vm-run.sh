@@ -126,7 +126,7 @@ make_payload() {
 qemu_accel() {
 	clock=
 	if [ -n "$icount" ]; then
-		accel=(-accel 'tcg,thread=single' -icount 'shift=0,sleep=off' -cpu 'max,la57=off' -smp 1)
+		accel=(-accel 'tcg,thread=single' -icount 'shift=0,sleep=off' -cpu 'max,la57=off,erms=off' -smp 1)
 	elif kvm_works "$build/vmlinuz"; then
 		accel=(-accel kvm -cpu host -smp "$smp")
 	else

@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# make bench: Netveil beside plaintext, WireGuard, ESP and MACsec, in one boot of
+# a VM whose clock counts instructions; a line per figure while it runs, then the
+# table, the verdict against the bar, JSON and plots. See README.md beside this.
+
+. "$(dirname "$0")/../lib/common.sh"
+. "$(dirname "$0")/../lib/stage.sh"
+
+kernel=${KERNEL:-6.12}
+mode=${BENCH:-default}
+read -ra words <<<"${ONLY:-}"
+here=$NETVEIL_TOP/scripts/bench
+results=$NETVEIL_CACHE/results/$(hash_of "$NETVEIL_TOP")-bench-$kernel-$mode
+
+case $mode in
+quick | default | full) ;;
+*) die "BENCH=$mode: it is quick, default or full" ;;
+esac
+
+build_loads() {
+	need_packages gcc libc6-dev
+	gcc -O2 -Wall -Wextra -static -o "$1/load" "$here/load.c"
+	gcc -O2 -Wall -Wextra -static -I"$NETVEIL_TOP/kmod/uapi" -o "$1/peers" "$here/peers.c"
+}
+
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+step "building netveil.ko for $kernel and veil" stage_built "$stage" "$kernel" build
+stage_sources "$stage"
+build_loads "$stage"
+say "  $kernel under QEMU, guest time counts instructions; the figures as they come:"
+rm -rf "$results"
+status=0
+"$NETVEIL_TOP/scripts/vm-run.sh" --kernel "$kernel" --icount --mem 2048 --timeout 0 --out "$results" \
+	--stage "$stage" -- python3 scripts/bench/run.py "$mode" "${words[@]}" || status=$?
+[ -s "$results/bench.jsonl" ] || die "there are no figures (vm-run.sh: exit code $status)"
+need_packages python3
+python3 "$here/report.py" "$results"
+exit "$status"

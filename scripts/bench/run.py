@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""make bench inside the guest: sets up each protection, takes its figures and
+leaves them in bench.jsonl, a line each.  usage: run.py quick|default|full [WORD]...
+
+With words only the figures and protections that they name are taken; "peers" are
+those with thousands of peers."""
+
+import os
+import sys
+
+import control
+import measure
+import setups
+
+ALL = list(setups.PROTECTIONS)
+
+
+def quick():
+    """What the bar of speed is about, and nothing else."""
+    for name in ALL:
+        few = name.endswith("chacha")
+        yield name, 1500, 4, "off", ("ping", "tcp") if few else ("ping", "tcp", "udp64")
+    for name in ("plaintext", "wireguard", "esp-gcm", "netveil-gcm"):
+        yield name, 9000, 4, "off", ("tcp",)
+
+
+def default():
+    """All figures on the wire that counts; of the others what may differ."""
+    for name in ALL:
+        yield name, 1500, 4, "off", measure.FIGURES
+    for mtu, family, segmentation in ((9000, 4, "off"), (1500, 6, "off"), (1500, 4, "on")):
+        for name in ALL:
+            yield name, mtu, family, segmentation, ("ping", "tcp", "udp64")
+
+
+def full():
+    for segmentation in ("off", "on"):
+        for mtu in (1500, 9000):
+            for family in (4, 6):
+                for name in ALL:
+                    yield name, mtu, family, segmentation, measure.FIGURES
+
+
+PLANS = {"quick": quick, "default": default, "full": full}
+
+
+def chosen(steps, words):
+    """The steps that the words name; a kind that no word names is taken whole."""
+    figures = [word for word in words if word in measure.FIGURES]
+    names = [word for word in words if word in setups.PROTECTIONS]
+    for name, mtu, family, segmentation, all_figures in steps:
+        few = [figure for figure in all_figures if not figures or figure in figures]
+        if few and (not names or name in names) and (figures or names or not words):
+            yield name, mtu, family, segmentation, few
+
+
+def on_wire(plan, name, mtu, family, segmentation, figures):
+    where = dict(protection=name, mtu=mtu, family=family, segmentation=segmentation)
+    setups.wire_up(mtu, segmentation == "on")
+    try:
+        ends = setups.PROTECTIONS[name](mtu, family)
+        measure.load(ends, "ping", 3)
+        for figure in figures:
+            plan.take(figure, lambda: measure.measure(figure, name, ends, mtu), **where)
+    except (measure.Lost, RuntimeError) as error:
+        plan.failed(name, error)
+    finally:
+        setups.wire_down()
+
+
+def boot():
+    """What udev does on a booted machine, and the modules that speed ESP up."""
+    with open("/sys/devices/system/cpu/modalias") as file:
+        alias = file.read().strip()
+    for words in ((alias,), ("esp4_offload",), ("esp6_offload",)):
+        setups.subprocess.run(["modprobe", "-aq", *words], check=False)
+
+
+def main():
+    mode, words = sys.argv[1], sys.argv[2:]
+    unknown = {*words} - {*measure.FIGURES, *setups.PROTECTIONS, "peers"}
+    if unknown:
+        sys.exit(f"run.py: neither a figure nor a protection: {' '.join(unknown)}")
+    steps = list(chosen(PLANS[mode](), words))
+    peers = list(control.steps(mode)) if not words or "peers" in words else []
+    total = sum(len(step[4]) for step in steps) + sum(step[2] for step in peers)
+    out = os.environ.get("NETVEIL_OUT", ".")
+    boot()
+    with open(os.path.join(out, "bench.jsonl"), "w") as file:
+        plan = measure.Plan(total, file)
+        for step in steps:
+            on_wire(plan, *step)
+        control.run(plan, peers)
+    setups.unload_module()
+    return 1 if plan.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
