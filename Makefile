@@ -9,6 +9,7 @@ VM	?= qemu
 KERNEL	?= 6.12
 BENCH	?= default
 ONLY	?=
+PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -55,8 +56,8 @@ check-matrix: ## The same on every kernel that Debian supports, and the newest t
 fuzz: ## Fuzz what parses bytes, natively (SECONDS=600 for each target)
 	$(MAKE) -C tests/fuzz fuzz
 
-bench: ## Speed beside WireGuard, ESP and MACsec (BENCH=quick|default|full ONLY="tcp netveil-gcm" KERNEL=6.12)
-	@KERNEL="$(KERNEL)" BENCH="$(BENCH)" ONLY="$(ONLY)" scripts/bench/bench.sh
+bench: ## Speed beside WireGuard, ESP and MACsec (BENCH=quick|default|full ONLY="tcp netveil-gcm" PROFILE=tcp KERNEL=6.12)
+	@KERNEL="$(KERNEL)" BENCH="$(BENCH)" ONLY="$(ONLY)" PROFILE="$(PROFILE)" scripts/bench/bench.sh
 
 vm: ## A shell in a VM with two hosts and the tap between them (KERNEL=6.12)
 	@scripts/vm-run.sh --kernel $(KERNEL) --shell -- scripts/guest/shell.sh

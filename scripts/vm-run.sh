@@ -24,12 +24,14 @@ usage() {
 	  --no-module   boot without building netveil.ko and veil
 	  --no-build    use netveil.ko and veil as they were built last
 	  --stage DIR   the guest's /netveil is a copy of that folder
+	  --plugin FILE a plugin for QEMU, told console=FILE and out=FILE: the kernel's
+	                console, and what comes to --out as plugin.out
 	END
 	exit 2
 }
 
 parse_args() {
-	kernel=6.12 icount='' smp=2 mem=1024 timeout=300 shell='' out='' module=build stage=''
+	kernel=6.12 icount='' smp=2 mem=1024 timeout=300 shell='' out='' module=build stage='' plugin=''
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--kernel) kernel=${2:?} && shift ;;
@@ -38,6 +40,7 @@ parse_args() {
 		--timeout) timeout=${2:?} && shift ;;
 		--out) out=${2:?} && shift ;;
 		--stage) stage=${2:?} && shift ;;
+		--plugin) plugin=${2:?} && shift ;;
 		--icount) icount=y ;;
 		--shell) shell=y timeout=0 ;;
 		--no-module) module= ;;
@@ -161,6 +164,8 @@ qemu_command() {
 		-kernel "$build/vmlinuz" -initrd "$run/initrd.cpio" "${accel[@]}" -m "$mem" "${drives[@]}" -append "$words"
 		-chardev "stdio,id=out,signal=$([ -z "$shell" ] && echo on || echo off)"
 		-serial chardev:out -serial "file:$run/console.log")
+	mkdir -p "$run/out"
+	[ -z "$plugin" ] || vm+=(-plugin "$plugin,console=$run/console.log,out=$run/out/plugin.out")
 }
 
 uml_command() {

@@ -11,7 +11,7 @@ kernel=${KERNEL:-6.12}
 mode=${BENCH:-default}
 read -ra words <<<"${ONLY:-}"
 here=$NETVEIL_TOP/scripts/bench
-results=$NETVEIL_CACHE/results/$(hash_of "$NETVEIL_TOP")-bench-$kernel-$mode
+results=$NETVEIL_CACHE/results/$(hash_of "$NETVEIL_TOP")-bench-$kernel-${PROFILE:+profile-}$mode
 
 case $mode in
 quick | default | full) ;;
@@ -24,6 +24,10 @@ build_loads() {
 	gcc -O2 -Wall -Wextra -static -I"$NETVEIL_TOP/kmod/uapi" -o "$1/peers" "$here/peers.c"
 }
 
+build_plugin() {
+	gcc -O2 -Wall -Wextra -shared -fPIC -fvisibility=hidden -o "$stage/profile.so" "$here/profile.c"
+}
+
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 step "building netveil.ko for $kernel and veil" stage_built "$stage" "$kernel" build
@@ -32,6 +36,14 @@ build_loads "$stage"
 say "  $kernel under QEMU, guest time counts instructions; the figures as they come:"
 rm -rf "$results"
 status=0
+if [ -n "${PROFILE:-}" ]; then
+	build_plugin
+	"$NETVEIL_TOP/scripts/vm-run.sh" --kernel "$kernel" --icount --mem 2048 --timeout 0 --out "$results" \
+		--plugin "$stage/profile.so" --stage "$stage" -- \
+		python3 scripts/bench/run.py profile "$PROFILE" "${words[@]:-netveil-gcm}"
+	python3 "$here/profile.py" "$results"
+	exit
+fi
 "$NETVEIL_TOP/scripts/vm-run.sh" --kernel "$kernel" --icount --mem 2048 --timeout 0 --out "$results" \
 	--stage "$stage" -- python3 scripts/bench/run.py "$mode" "${words[@]}" || status=$?
 [ -s "$results/bench.jsonl" ] || die "there are no figures (vm-run.sh: exit code $status)"

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """make bench inside the guest: sets up each protection, takes its figures and
 leaves them in bench.jsonl, a line each.  usage: run.py quick|default|full [WORD]...
+or: run.py profile FIGURE PROTECTION.
 
 With words only the figures and protections that they name are taken; "peers" are
 those with thousands of peers."""
 
+import json
 import os
 import sys
 
@@ -77,7 +79,58 @@ def boot():
         setups.subprocess.run(["modprobe", "-aq", *words], check=False)
 
 
+# Where a way begins, for profile.c: what is called from there counts as its.
+WAYS = {
+    "send": "tcp_write_xmit tcp_sendmsg_locked udp_sendmsg udpv6_sendmsg raw_sendmsg "
+    "wg_packet_encrypt_worker wg_packet_tx_worker",
+    "receive": "__napi_poll tcp_recvmsg udp_recvmsg udpv6_recvmsg raw_recvmsg icmp_rcv "
+    "wg_packet_decrypt_worker",
+    "ack": "__tcp_send_ack.part.0 __tcp_send_ack tcp_send_ack tcp_ack",
+    "reply": "icmp_reply.constprop.0 icmp_reply",
+}
+
+
+def tell_symbols(out):
+    """The kernel's symbols for profile.py, and the ways for profile.c."""
+    address = {}
+    with open("/proc/kallsyms") as file:
+        symbols = file.read()
+    with open(os.path.join(out, "kallsyms"), "w") as file:
+        file.write(symbols)
+    for line in symbols.splitlines():
+        words = line.split()
+        if words[1] in "tTwW":
+            address.setdefault(words[2], words[0])
+    lines = [f"count {address['__x64_sys_personality']}"]
+    for way, names in WAYS.items():
+        lines += [f"way {way} {address[name]}" for name in names.split() if name in address]
+    for line in lines + ["ready"]:
+        with open("/dev/kmsg", "w") as file:
+            file.write(f"netveil-profile: {line}\n")
+
+
+def profile(figure, name):
+    """One figure at MTU 1500, IPv4, while profile.c counts."""
+    out = os.environ.get("NETVEIL_OUT", ".")
+    boot()
+    setups.wire_up(1500, False)
+    ends = setups.PROTECTIONS[name](1500, 4)
+    measure.load(ends, "ping", 3)
+    measure.measure(figure, name, ends, 1500, 0.1)
+    tell_symbols(out)
+    os.environ["LOAD_PROFILE"] = "1"
+    measure.results.clear()
+    measure.measure(figure, name, ends, 1500)
+    del os.environ["LOAD_PROFILE"]
+    with open(os.path.join(out, "profile.json"), "w") as file:
+        json.dump(dict(figure=figure, protection=name, result=measure.results[-1]), file)
+    setups.wire_down()
+    setups.unload_module()
+
+
 def main():
+    if sys.argv[1] == "profile":
+        return profile(*sys.argv[2:4])
     mode, words = sys.argv[1], sys.argv[2:]
     unknown = {*words} - {*measure.FIGURES, *setups.PROTECTIONS, "peers"}
     if unknown:
