@@ -49,6 +49,34 @@ struct crypto_aead *veil_cipher_alloc(enum veil_aead_id aead,
 	return tfm;
 }
 
+bool veil_cipher_prompt(struct crypto_aead *tfm)
+{
+	u8 nonce[VEIL_NONCE_LEN] = {};
+	struct aead_request *request;
+	struct scatterlist sg;
+	DECLARE_CRYPTO_WAIT(wait);
+	bool prompt = false;
+	void *buffer;
+	int err;
+
+	buffer = kzalloc(VEIL_TAG_LEN, GFP_KERNEL);
+	request = aead_request_alloc(tfm, GFP_KERNEL);
+	if (!buffer || !request)
+		goto out;
+
+	sg_init_one(&sg, buffer, VEIL_TAG_LEN);
+	aead_request_set_callback(request, 0, crypto_req_done, &wait);
+	aead_request_set_ad(request, 0);
+	aead_request_set_crypt(request, &sg, &sg, VEIL_TAG_LEN, nonce);
+	err = crypto_aead_decrypt(request);
+	prompt = err == -EBADMSG;
+	crypto_wait_req(err, &wait);
+out:
+	aead_request_free(request);
+	kfree(buffer);
+	return prompt;
+}
+
 /* Best time of many, in ns: noise only ever adds. */
 static int veil_cipher_time(struct crypto_aead *tfm, u64 *best)
 {

@@ -22,6 +22,11 @@ unsigned int veil_cipher_ranked(u8 aeads[VEIL_AEAD_MAX]);
 struct crypto_aead *veil_cipher_alloc(enum veil_aead_id aead,
 				      const u8 key[VEIL_KEY_LEN]);
 
+/* Whether tfm answers at once, tried with a forgery, which costs no nonce.
+ * Process context.
+ */
+bool veil_cipher_prompt(struct crypto_aead *tfm);
+
 static inline bool veil_cipher_async(struct crypto_aead *tfm)
 {
 	return crypto_aead_alg(tfm)->base.cra_flags & CRYPTO_ALG_ASYNC;

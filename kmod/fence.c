@@ -149,13 +149,15 @@ static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 	if (!version || !veil_fence_parse(skb, version, offset, &addrs, &l4))
 		return NF_ACCEPT;
 	veil_policy_lookup(vn, &addrs.destination, &policy);
-	if (policy.kind != NETVEIL_POLICY_REQUIRE ||
-	    !veil_addr_is_local(vn->net, state->out, &addrs.source))
+	if (policy.kind != NETVEIL_POLICY_REQUIRE)
 		return NF_ACCEPT;
-	/* By owner, where IPsec made a security path of its own of our mark. */
-	if (veil_socket_owns(vn, skb->sk) ||
-	    veil_fence_sealed(policy.peer, skb, l4) ||
-	    veil_exempt_neighbour(skb, offset))
+	/* By owner, where IPsec made a security path of its own of our mark.
+	 * What needs the routing table comes last.
+	 */
+	if (veil_fence_sealed(policy.peer, skb, l4) ||
+	    veil_socket_owns(vn, skb->sk) ||
+	    veil_exempt_neighbour(skb, offset) ||
+	    !veil_addr_is_local(vn->net, state->out, &addrs.source))
 		return NF_ACCEPT;
 	if (policy.peer)
 		veil_rx_plaintext(policy.peer, skb, VEIL_DROP_plaintext_out);

@@ -61,6 +61,16 @@ static void veil_hooks_rest(struct sk_buff *skb, struct nf_hook_state *state,
 		state->okfn(state->net, state->sk, skb);
 }
 
+/* Nobody comes behind us at this hook point. */
+static bool veil_hooks_last(const struct nf_hook_state *state, nf_hookfn *own)
+{
+	const struct nf_hook_entries *entries =
+		veil_hooks_entries(state->net, state->pf, state->hook);
+
+	return entries &&
+	       entries->hooks[entries->num_hook_entries - 1].hook == own;
+}
+
 /* Where a source route or routing header really sends the packet. */
 static bool veil_hooks_redirected(struct veil_net *vn,
 				  const struct sk_buff *skb)
@@ -139,6 +149,10 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 	/* Conntrack's confirmation and others may come behind us: run them,
 	 * then seal (STACK A7).
 	 */
+	if (veil_hooks_last(state, veil_hook_out)) {
+		veil_tx(peer, skb);
+		return NF_STOLEN;
+	}
 	rest.okfn = veil_tx_output;
 	veil_hooks_rest(skb, &rest, own);
 	return NF_STOLEN;

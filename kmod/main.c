@@ -10,6 +10,8 @@
 #include "fence.h"
 #include "net.h"
 #include "netlink.h"
+#include "pages.h"
+#include "request.h"
 #include "rx.h"
 #include "seal.h"
 #include "wipe.h"
@@ -79,6 +81,8 @@ static void __exit veil_exit(void)
 	rcu_barrier();
 	destroy_workqueue(veil_wq);
 	rcu_barrier();
+	veil_request_exit();
+	veil_pages_exit();
 	veil_rx_exit();
 	veil_crypto_exit();
 }

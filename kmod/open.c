@@ -357,19 +357,21 @@ static void veil_open_async_done(veil_completion_data_t *data, int err)
 		veil_hooks_continue(request->skb, &request->state);
 	dev_put(dev);
 	/* Last: with it may go the session, the peer and the namespace. */
-	veil_request_free(request);
+	veil_request_free_late(request);
 	veil_path_leave();
 }
 
 static unsigned int veil_open_submit(struct veil_request *request,
 				     unsigned int aad_len)
 {
+	u16 lane = be16_to_cpu(request->header.lane);
+	struct veil_session *session = request->session;
 	struct aead_request *aead = &request->aead;
 	struct net_device *dev = request->dev;
 	unsigned int verdict;
 	int err;
 
-	aead_request_set_tfm(aead, request->session->rx);
+	aead_request_set_tfm(aead, session->rx);
 	aead_request_set_callback(aead, 0, veil_open_async_done, request);
 	aead_request_set_ad(aead, aad_len);
 	aead_request_set_crypt(aead, request->sg, request->sg,
@@ -377,8 +379,10 @@ static unsigned int veil_open_submit(struct veil_request *request,
 	/* For the case that it ends later. */
 	dev_hold(dev);
 	err = crypto_aead_decrypt(aead);
-	if (err == -EINPROGRESS)
+	if (err == -EINPROGRESS) {
+		veil_request_hold(session, lane);
 		return NF_STOLEN;
+	}
 	verdict = veil_open_finish(request, err);
 	dev_put(dev);
 	veil_request_free(request);

@@ -12,8 +12,42 @@
 /* Length of ::ffff:0:0/96, where IPv4 lives. */
 #define VEIL_PREFIX_IPV4	96
 
+/* Golden ratio of 64 bits: multiplication carries every bit upwards. */
+#define VEIL_PREFIX_MIX		0x9e3779b97f4a7c15ULL
+
+/* Inlined into each look-up, of which every packet has several.  What is in the
+ * table is the administrator's choice: nobody can make it collide.
+ */
+static inline u32 veil_prefix_hash(const void *data, u32 len __always_unused,
+				   u32 seed)
+{
+	const struct veil_prefix *prefix = data;
+	const u32 *word = prefix->addr.s6_addr32;
+	u64 high = (u64)word[0] << 32 | word[1];
+	u64 low = (u64)word[2] << 32 | word[3];
+
+	low = (low ^ seed) * VEIL_PREFIX_MIX + high;
+	low = (low ^ low >> 32 ^ prefix->length) * VEIL_PREFIX_MIX;
+	return low >> 32;
+}
+
+static inline int veil_prefix_differs(struct rhashtable_compare_arg *arg,
+				      const void *object)
+{
+	const struct veil_prefix_node *node = object;
+	const struct veil_prefix *a = arg->key, *b = &node->prefix;
+
+	return a->addr.s6_addr32[3] != b->addr.s6_addr32[3] ||
+	       a->addr.s6_addr32[2] != b->addr.s6_addr32[2] ||
+	       a->addr.s6_addr32[1] != b->addr.s6_addr32[1] ||
+	       a->addr.s6_addr32[0] != b->addr.s6_addr32[0] ||
+	       a->length != b->length;
+}
+
 static const struct rhashtable_params veil_prefix_params = {
 	.key_len = sizeof(struct veil_prefix),
+	.hashfn = veil_prefix_hash,
+	.obj_cmpfn = veil_prefix_differs,
 	.key_offset = offsetof(struct veil_prefix_node, prefix),
 	.head_offset = offsetof(struct veil_prefix_node, hash),
 	.automatic_shrinking = true,

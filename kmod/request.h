@@ -2,9 +2,9 @@
 /*
  * One packet in the hands of the crypto API, on its way out or in.
  *
- * Allocated for each packet, since the API may finish later and on another
- * CPU.  While it does, the session's lane is held; the namespace waits for its
- * peers, they for their sessions, and those for their lanes.
+ * The API may finish later and on another CPU.  While it does, the session's
+ * lane is held; the namespace waits for its peers, they for their sessions, and
+ * those for their lanes.
  */
 #ifndef _VEIL_REQUEST_H
 #define _VEIL_REQUEST_H
@@ -14,6 +14,7 @@
 
 #include "addr.h"
 #include "cipher.h"
+#include "compat.h"
 #include "session.h"
 
 /* Header, and in transport mode source and destination address. */
@@ -22,7 +23,8 @@
 
 /**
  * struct veil_request - see above
- * @session: whose key; its lane is held if it is asynchronous
+ * @session: whose key; its lane is held while the API has the request
+ * @size: of its memory
  * @skb: out: the outer packet; in: the packet to open
  * @dev: in: where it came from; held
  * @state: in: the hook's, to go on from when the API finishes later
@@ -35,6 +37,7 @@
  */
 struct veil_request {
 	struct veil_session *session;
+	size_t size;
 	struct sk_buff *skb;
 	struct net_device *dev;
 	struct nf_hook_state state;
@@ -46,11 +49,29 @@ struct veil_request {
 	struct aead_request aead;
 };
 
-/* Room for text in so many pieces; the lane of header is held from now on. */
+/* Room for text in so many pieces. */
 struct veil_request *veil_request_alloc(struct veil_session *session,
 					const struct veil_data_header *header,
 					unsigned int pieces);
 void veil_request_free(struct veil_request *request);
+/* The same from the completion of one that was held. */
+void veil_request_free_late(struct veil_request *request);
+/* Completion of a batch's request, which has to answer at once and did not: @skb
+ * goes with it.  The batch has counted that.
+ */
+void veil_request_late(veil_completion_data_t *data, int err);
+
+/* The API took it and finishes later, or has on another CPU by now.  Under the
+ * rcu_read_lock() that session was found under: whoever frees it waits for that
+ * to end, and then for the lane.
+ */
+static inline void veil_request_hold(struct veil_session *session, u16 lane)
+{
+	atomic_inc(&session->lanes[lane].in_flight);
+}
+
+/* The spares; no packet is on its way any more. */
+void veil_request_exit(void);
 
 /* Additional data, in transport mode with the addresses; returns its length. */
 unsigned int veil_request_aad(struct veil_request *request,

@@ -308,12 +308,13 @@ unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
 
+	if (veil_opened(skb))
+		return NF_ACCEPT;
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.source, &policy);
 	if (policy.kind != NETVEIL_POLICY_REQUIRE)
 		return NF_ACCEPT;
-	if (veil_opened(skb) ||
-	    !veil_rx_unicast(vn, skb, &addrs.destination) ||
+	if (!veil_rx_unicast(vn, skb, &addrs.destination) ||
 	    veil_rx_exempt(skb))
 		return NF_ACCEPT;
 	veil_rx_drop_plaintext(vn, policy.peer, skb);

@@ -4,7 +4,8 @@
  *
  * The text is copied into a fresh packet and sealed there in place: the inner
  * packet's pages belong to its sender, who may send them again (TCP) or may
- * still write to them (sendfile), and a copy costs little beside the AEAD.
+ * still write to them (sendfile), and a copy costs little beside the AEAD.  Only
+ * a linear packet that is nobody else's becomes the outer one itself.
  */
 #include <linux/siphash.h>
 #include <linux/tcp.h>
@@ -17,6 +18,7 @@
 #include "pmtu.h"
 #include "request.h"
 #include "seal.h"
+#include "seal_batch.h"
 #include "socket.h"
 #include "timers.h"
 #include "xmit.h"
@@ -25,7 +27,7 @@
 #define VEIL_LINEAR_MAX		4096
 
 /* Which flow goes to which lane is a secret of this boot. */
-static siphash_key_t veil_lane_key __read_mostly;
+static hsiphash_key_t veil_lane_key __read_mostly;
 
 void veil_seal_init(void)
 {
@@ -87,9 +89,8 @@ static u16 veil_seal_lane(const struct veil_session *session,
 {
 	unsigned int hlen;
 	u8 protocol = veil_seal_protocol(skb, &hlen);
-	u64 flow = protocol;
+	u32 hash, flow = 0;
 	__be32 buffer, *ports;
-	u64 hash;
 
 	if (session->tx_lanes == 1)
 		return 0;
@@ -99,24 +100,25 @@ static u16 veil_seal_lane(const struct veil_session *session,
 		ports = skb_header_pointer(skb, skb_network_offset(skb) + hlen,
 					   sizeof(buffer), &buffer);
 		if (ports)
-			flow |= (u64)be32_to_cpu(*ports) << 32;
+			flow = (__force u32)*ports;
 	}
 	if (skb->protocol == htons(ETH_P_IP))
-		hash = siphash_3u64(flow, be32_to_cpu(ip_hdr(skb)->saddr),
-				    be32_to_cpu(ip_hdr(skb)->daddr),
-				    &veil_lane_key);
+		hash = hsiphash_4u32(protocol, flow,
+				     (__force u32)ip_hdr(skb)->saddr,
+				     (__force u32)ip_hdr(skb)->daddr,
+				     &veil_lane_key);
 	else
-		hash = siphash_3u64(flow,
-				    get_unaligned_be64(&ipv6_hdr(skb)->saddr.s6_addr[8]),
-				    get_unaligned_be64(&ipv6_hdr(skb)->daddr.s6_addr[8]),
-				    &veil_lane_key);
+		hash = hsiphash_4u32(protocol, flow,
+				     ipv6_addr_hash(&ipv6_hdr(skb)->saddr),
+				     ipv6_addr_hash(&ipv6_hdr(skb)->daddr),
+				     &veil_lane_key);
 	return reciprocal_scale(hash, session->tx_lanes);
 }
 
 /* The socket pays for the outer packet as it did for the inner one, so that
  * TSQ, pacing and SO_SNDBUF go on to work (STACK B4).
  */
-static void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb)
+void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb)
 {
 	struct sock *sk = skb->sk;
 	int delta;
@@ -147,6 +149,8 @@ static void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb)
  * @fragment: the outer packet will not fit its path
  * @header: of the outer packet
  * @addrs: of both
+ * @inner4: header of the inner packet, without its options
+ * @inner6: the same
  */
 struct veil_plan {
 	bool transport;
@@ -158,6 +162,10 @@ struct veil_plan {
 	bool fragment;
 	struct veil_data_header header;
 	struct veil_addr_pair addrs;
+	union {
+		struct iphdr inner4;
+		struct ipv6hdr inner6;
+	};
 };
 
 /* An empty outer packet with skb's metadata and room for what is planned; its
@@ -182,6 +190,9 @@ static struct sk_buff *veil_seal_alloc(struct sk_buff *skb,
 		return NULL;
 
 	skb_copy_header(outer, skb);
+	skb_shinfo(outer)->gso_size = 0;
+	skb_shinfo(outer)->gso_segs = 0;
+	skb_shinfo(outer)->gso_type = 0;
 	skb_reserve(outer, room);
 	skb_put(outer, plan->head);
 	if (linear) {
@@ -190,17 +201,32 @@ static struct sk_buff *veil_seal_alloc(struct sk_buff *skb,
 		outer->data_len = text;
 		outer->len += text;
 	}
-	skb_reset_mac_header(outer);
-	skb_reset_network_header(outer);
-	outer->mac_len = 0;
-	outer->encapsulation = 0;
-	skb_shinfo(outer)->gso_size = 0;
-	skb_shinfo(outer)->gso_segs = 0;
-	skb_shinfo(outer)->gso_type = 0;
-	skb_ext_reset(outer);
-	nf_reset_trace(outer);
-	nf_ct_set(outer, NULL, IP_CT_UNTRACKED);
 	return outer;
+}
+
+/* skb itself, with room made for what is planned around its text: its sender,
+ * its owner and a tap have no more to do with its bytes.  False: it has to be
+ * copied.
+ */
+static bool veil_seal_own(struct sk_buff *skb, const struct veil_plan *plan)
+{
+	unsigned int before = plan->head - plan->skip;
+	unsigned int behind = plan->text + VEIL_TAG_LEN - plan->copy;
+
+	if (skb_is_nonlinear(skb) || skb_is_gso(skb) || skb_cloned(skb) ||
+	    skb_shared(skb) || skb_tailroom(skb) < behind)
+		return false;
+	if (skb_headroom(skb) >= before + LL_RESERVED_SPACE(skb->dev)) {
+		__skb_push(skb, before);
+	} else if (skb_tailroom(skb) >= before + behind) {
+		memmove(skb->data + plan->head, skb->data + plan->skip,
+			plan->copy);
+		__skb_put(skb, before);
+	} else {
+		return false;
+	}
+	__skb_put(skb, behind);
+	return true;
 }
 
 /* Copy len bytes at offset of skb to where outer's text begins. */
@@ -228,12 +254,11 @@ static int veil_seal_copy(struct sk_buff *outer, unsigned int head,
 /* IP header of the outer packet.  Transport: the inner one with another
  * protocol.  Tunnel: a new one, with DSCP and ECN of the inner (RFC 6040).
  */
-static void veil_seal_ipv4(struct sk_buff *outer, const struct sk_buff *skb,
-			   const struct veil_plan *plan)
+static void veil_seal_ipv4(struct sk_buff *outer, const struct veil_plan *plan)
 {
 	struct iphdr *iph = ip_hdr(outer);
 
-	*iph = *ip_hdr(skb);
+	*iph = plan->inner4;
 	iph->ihl = sizeof(*iph) / 4;
 	iph->protocol = IPPROTO_UDP;
 	iph->tot_len = htons(outer->len);
@@ -246,11 +271,11 @@ static void veil_seal_ipv4(struct sk_buff *outer, const struct sk_buff *skb,
 	ip_send_check(iph);
 }
 
-static void veil_seal_ipv6(struct sk_buff *outer, const struct sk_buff *skb)
+static void veil_seal_ipv6(struct sk_buff *outer, const struct veil_plan *plan)
 {
 	struct ipv6hdr *ip6h = ipv6_hdr(outer);
 
-	*ip6h = *ipv6_hdr(skb);
+	*ip6h = plan->inner6;
 	ip6h->nexthdr = IPPROTO_UDP;
 	ip6h->payload_len = htons(outer->len - sizeof(*ip6h));
 }
@@ -277,8 +302,6 @@ static void veil_seal_done(struct veil_request *request, int err)
 		else
 			veil_xmit(peer, outer);
 	}
-	/* Last: with it may go the session, the peer and the namespace. */
-	veil_request_free(request);
 }
 
 /* The crypto API finished later; from its worker or a device's tasklet. */
@@ -290,27 +313,34 @@ static void veil_seal_async_done(veil_completion_data_t *data, int err)
 		return;
 	veil_path_enter();
 	veil_seal_done(request, err);
+	/* Last: with it may go the session, the peer and the namespace. */
+	veil_request_free_late(request);
 	veil_path_leave();
 }
 
 static void veil_seal_submit(struct veil_request *request, unsigned int aad_len)
 {
+	u16 lane = be16_to_cpu(request->header.lane);
+	struct veil_session *session = request->session;
 	struct aead_request *aead = &request->aead;
-	int err;
+	int err = -EKEYEXPIRED;
 
 	/* As late as can be: a VM may have been forked since the look-up. */
-	if (veil_session_expired(request->session)) {
-		veil_seal_done(request, -EKEYEXPIRED);
+	if (!veil_session_expired(session)) {
+		aead_request_set_tfm(aead, session->tx);
+		aead_request_set_callback(aead, 0, veil_seal_async_done,
+					  request);
+		aead_request_set_ad(aead, aad_len);
+		aead_request_set_crypt(aead, request->sg, request->sg,
+				       request->text, request->nonce);
+		err = crypto_aead_encrypt(aead);
+	}
+	if (err == -EINPROGRESS) {
+		veil_request_hold(session, lane);
 		return;
 	}
-	aead_request_set_tfm(aead, request->session->tx);
-	aead_request_set_callback(aead, 0, veil_seal_async_done, request);
-	aead_request_set_ad(aead, aad_len);
-	aead_request_set_crypt(aead, request->sg, request->sg,
-			       request->text, request->nonce);
-	err = crypto_aead_encrypt(aead);
-	if (err != -EINPROGRESS)
-		veil_seal_done(request, err);
+	veil_seal_done(request, err);
+	veil_request_free(request);
 }
 
 /* Table of outer's text from head on, behind the additional data. */
@@ -321,6 +351,11 @@ static int veil_seal_map(struct veil_request *request, unsigned int aad_len,
 	int pieces;
 
 	sg_set_buf(&request->sg[0], request->aad, aad_len);
+	if (!skb_is_nonlinear(outer)) {
+		sg_set_buf(&request->sg[1], outer->data + head,
+			   outer->len - head);
+		return 0;
+	}
 	pieces = skb_to_sgvec(outer, &request->sg[1], head, outer->len - head);
 	return pieces < 0 ? pieces : 0;
 }
@@ -330,6 +365,10 @@ static int veil_seal_trailer(struct sk_buff *outer, unsigned int offset,
 {
 	struct veil_trailer trailer = { .next_header = protocol };
 
+	if (!skb_is_nonlinear(outer)) {
+		memcpy(outer->data + offset, &trailer, sizeof(trailer));
+		return 0;
+	}
 	return skb_store_bits(outer, offset, &trailer, sizeof(trailer));
 }
 
@@ -385,7 +424,11 @@ static enum veil_drop veil_seal_plan(struct veil_session *session,
 		return VEIL_DROP_no_memory;
 
 	veil_addr_of(skb, &plan->addrs);
-	if (veil_session_take(session, lane, skb->len, &counter))
+	if (ipv4)
+		plan->inner4 = *ip_hdr(skb);
+	else
+		plan->inner6 = *ipv6_hdr(skb);
+	if (veil_session_take(session, lane, skb->len, 1, &counter))
 		return VEIL_DROP_limit_reached;
 	plan->header.type = VEIL_MSG_DATA;
 	plan->header.lane = cpu_to_be16(lane);
@@ -394,36 +437,91 @@ static enum veil_drop veil_seal_plan(struct veil_session *session,
 	return VEIL_DROPS;
 }
 
-static int veil_seal_fill(struct veil_session *session, struct sk_buff *skb,
-			  struct sk_buff *outer, const struct veil_plan *plan)
+void veil_seal_reset(struct sk_buff *skb, unsigned int hlen)
+{
+	skb_reset_mac_header(skb);
+	skb_reset_network_header(skb);
+	skb_set_transport_header(skb, hlen);
+	skb->mac_len = 0;
+	skb->encapsulation = 0;
+	skb_ext_reset(skb);
+	nf_reset_trace(skb);
+	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+}
+
+/* All but the text, which is at its place. */
+static int veil_seal_fill(struct veil_session *session, struct sk_buff *outer,
+			  const struct veil_plan *plan)
 {
 	struct veil_peer *peer = session->peer;
 	u16 lane = be16_to_cpu(plan->header.lane);
-	int err;
 
-	err = veil_seal_copy(outer, plan->head, skb, plan->skip, plan->copy);
-	if (!err && plan->transport)
-		err = veil_seal_trailer(outer, plan->head + plan->copy,
-					plan->protocol);
-	if (err)
-		return err;
-
-	skb_set_transport_header(outer, plan->head - sizeof(plan->header) -
-				 VEIL_UDP_LEN);
+	veil_seal_reset(outer, plan->head - sizeof(plan->header) -
+			VEIL_UDP_LEN);
 	memcpy(outer->data + plan->head - sizeof(plan->header), &plan->header,
 	       sizeof(plan->header));
-	if (skb->protocol == htons(ETH_P_IP))
-		veil_seal_ipv4(outer, skb, plan);
+	if (outer->protocol == htons(ETH_P_IP))
+		veil_seal_ipv4(outer, plan);
 	else
-		veil_seal_ipv6(outer, skb);
+		veil_seal_ipv6(outer, plan);
 	veil_socket_udp_header(outer, &plan->addrs,
 			       READ_ONCE(peer->vn->port) + lane,
 			       READ_ONCE(peer->port));
-	return 0;
+	if (!plan->transport)
+		return 0;
+	return veil_seal_trailer(outer, plan->head + plan->copy,
+				 plan->protocol);
 }
 
-static enum veil_drop veil_seal_one(struct veil_session *session,
-				    struct sk_buff *skb, u16 lane)
+/* skb as it will be sealed: itself, or a copy that takes its place.  Consumes
+ * skb, unless there is no memory.
+ */
+static struct sk_buff *veil_seal_outer(struct sk_buff *skb,
+				       const struct veil_plan *plan)
+{
+	struct sk_buff *outer;
+
+	if (veil_seal_own(skb, plan))
+		return skb;
+	outer = veil_seal_alloc(skb, plan);
+	if (!outer)
+		return NULL;
+	if (veil_seal_copy(outer, plan->head, skb, plan->skip, plan->copy)) {
+		kfree_skb(outer);
+		return NULL;
+	}
+	veil_seal_move_owner(outer, skb);
+	consume_skb(skb);
+	return outer;
+}
+
+/* A request for the outer packet, or NULL. */
+static struct veil_request *veil_seal_request(struct veil_session *session,
+					      struct sk_buff *outer,
+					      const struct veil_plan *plan,
+					      unsigned int *aad_len)
+{
+	struct veil_request *request;
+
+	if (veil_seal_fill(session, outer, plan) ||
+	    (session->async && !skb_dst_force(outer)))
+		return NULL;
+	request = veil_request_alloc(session, &plan->header,
+				     1 + skb_shinfo(outer)->nr_frags);
+	if (!request)
+		return NULL;
+	request->skb = outer;
+	request->text = plan->text;
+	*aad_len = veil_request_aad(request, &plan->addrs);
+	if (veil_seal_map(request, *aad_len, plan->head)) {
+		veil_request_free(request);
+		return NULL;
+	}
+	return request;
+}
+
+static void veil_seal_segment(struct veil_session *session,
+			      struct sk_buff *skb, u16 lane)
 {
 	struct veil_request *request = NULL;
 	struct sk_buff *outer;
@@ -432,40 +530,19 @@ static enum veil_drop veil_seal_one(struct veil_session *session,
 	unsigned int aad_len;
 
 	reason = veil_seal_plan(session, skb, lane, &plan);
-	if (reason != VEIL_DROPS)
-		return reason;
-
-	outer = veil_seal_alloc(skb, &plan);
-	if (outer && !veil_seal_fill(session, skb, outer, &plan))
-		request = veil_request_alloc(session, &plan.header,
-					     1 + skb_shinfo(outer)->nr_frags);
-	if (!request) {
-		kfree_skb(outer);
-		return VEIL_DROP_no_memory;
-	}
-	request->skb = outer;
-	request->text = plan.text;
-	aad_len = veil_request_aad(request, &plan.addrs);
-	if (veil_seal_map(request, aad_len, plan.head) ||
-	    (session->async && !skb_dst_force(outer))) {
-		kfree_skb(outer);
-		veil_request_free(request);
-		return VEIL_DROP_no_memory;
-	}
-	veil_seal_move_owner(outer, skb);
-	veil_seal_submit(request, aad_len);
-	return VEIL_DROPS;
-}
-
-static void veil_seal_segment(struct veil_session *session,
-			      struct sk_buff *skb, u16 lane)
-{
-	enum veil_drop reason = veil_seal_one(session, skb, lane);
-
-	if (reason == VEIL_DROPS)
-		consume_skb(skb);
-	else
+	if (reason != VEIL_DROPS) {
 		veil_peer_drop(session->peer, skb, reason);
+		return;
+	}
+	outer = veil_seal_outer(skb, &plan);
+	if (outer)
+		request = veil_seal_request(session, outer, &plan, &aad_len);
+	if (!request) {
+		veil_peer_drop(session->peer, outer ?: skb,
+			       VEIL_DROP_no_memory);
+		return;
+	}
+	veil_seal_submit(request, aad_len);
 }
 
 void veil_seal(struct veil_session *session, struct sk_buff *skb)
@@ -482,6 +559,8 @@ void veil_seal(struct veil_session *session, struct sk_buff *skb)
 		return;
 	}
 
+	if (veil_seal_batch(session, skb, lane))
+		return;
 	/* Segments with their L4 checksums left open: see veil_seal_checksum() */
 	segments = skb_gso_segment(skb, NETIF_F_SG | NETIF_F_HW_CSUM);
 	if (IS_ERR_OR_NULL(segments)) {
@@ -510,7 +589,7 @@ void veil_seal_keepalive(struct veil_session *session, u8 flags)
 	struct sk_buff *skb;
 	u64 counter;
 
-	if (veil_session_take(session, 0, 0, &counter))
+	if (veil_session_take(session, 0, 0, 1, &counter))
 		return;
 	atomic_inc(&session->keepalives);
 	header.counter = cpu_to_be64(counter);

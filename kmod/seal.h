@@ -16,6 +16,13 @@ void veil_seal(struct veil_session *session, struct sk_buff *skb);
  */
 void veil_seal_keepalive(struct veil_session *session, u8 flags);
 
+/* Outer headers are at skb's data, the UDP header behind hlen bytes: forget what
+ * skb was before.
+ */
+void veil_seal_reset(struct sk_buff *skb, unsigned int hlen);
+/* The socket that pays for skb pays for outer from now on (STACK B4). */
+void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb);
+
 /* Whether skb goes in transport mode: its IP header stays, without options,
  * and what follows is one whole L4 packet that the other end delivers itself.
  */

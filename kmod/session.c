@@ -24,7 +24,7 @@ void veil_lane_release(struct veil_session *session, u16 lane)
 	/* The session may be freed right after the decrement; the address
 	 * alone wakes its worker.
 	 */
-	if (session->async && atomic_dec_and_test(in_flight))
+	if (atomic_dec_and_test(in_flight))
 		wake_up_var(in_flight);
 }
 
@@ -110,6 +110,8 @@ int veil_session_set_keys(struct veil_session *session,
 	session->async = veil_cipher_async(session->tx) ||
 			 veil_cipher_async(session->rx);
 	session->born = ktime_get_coarse_boottime_ns();
+	session->prompt = veil_cipher_prompt(session->tx) &&
+			  veil_cipher_prompt(session->rx);
 	/* Pairs with veil_index_lookup(): who sees the kind sees the keys. */
 	smp_store_release(&session->index.kind, VEIL_INDEX_SESSION);
 	return 0;
@@ -230,16 +232,17 @@ static bool veil_limit_passed(const struct veil_session *session, u64 packets,
 }
 
 int veil_session_take(struct veil_session *session, u16 lane, size_t len,
-		      u64 *counter)
+		      unsigned int n, u64 *counter)
 {
 	struct veil_lane *l = &session->lanes[lane];
 	u64 bytes = atomic64_add_return(len, &l->tx_bytes);
-	u64 packet = atomic64_fetch_inc(&l->tx_counter);
+	u64 packet = atomic64_fetch_add(n, &l->tx_counter);
+	u64 last = packet + n - 1;
 
-	if (veil_limit_passed(session, packet, bytes, VEIL_GCM_REJECT_BYTES,
+	if (veil_limit_passed(session, last, bytes, VEIL_GCM_REJECT_BYTES,
 			      VEIL_CHACHA_REJECT_PACKETS, session->tx_lanes))
 		return -EKEYEXPIRED;
-	if (unlikely(veil_limit_passed(session, packet, bytes,
+	if (unlikely(veil_limit_passed(session, last, bytes,
 				       VEIL_GCM_REKEY_BYTES,
 				       VEIL_CHACHA_REKEY_PACKETS,
 				       session->tx_lanes)))

@@ -5,7 +5,7 @@
  * A session sits in one of its peer's three slots and in the index table.
  * Who finds it there under rcu_read_lock() may use it until the end of that
  * section; a request that the crypto API finishes later holds its lane
- * (veil_lane.in_flight).  veil_session_kill() unlinks it; after a grace period
+ * (veil_lane.in_flight), from within that section on.  veil_session_kill() unlinks it; after a grace period
  * a worker waits for the lanes and wipes and frees everything.
  */
 #ifndef _VEIL_SESSION_H
@@ -59,6 +59,7 @@ struct veil_lane {
  * @rx: transform to open with
  * @request_size: of an aead_request of either
  * @async: a transform may finish later
+ * @prompt: it seldom does: both answered at once when they were tried
  * @tx_lanes: the peer receives on so many
  * @rx_lanes: we receive on so many
  * @local: address that the handshake used here, for keepalives
@@ -88,6 +89,7 @@ struct veil_session {
 	struct crypto_aead *rx;
 	unsigned int request_size;
 	bool async;
+	bool prompt;
 	u8 tx_lanes;
 	u8 rx_lanes;
 	struct in6_addr local;
@@ -159,24 +161,18 @@ static inline bool veil_session_expired(const struct veil_session *session)
 	       VEIL_REJECT_AFTER_TIME * (u64)NSEC_PER_SEC;
 }
 
-/* A counter of lane to seal len bytes with; -EKEYEXPIRED at the limit.  Sets
- * session->rekey when it is time for new keys.
+/* n counters of lane, from *counter on, to seal len bytes with; -EKEYEXPIRED at
+ * the limit.  Sets session->rekey when it is time for new keys.
  */
 int veil_session_take(struct veil_session *session, u16 lane, size_t len,
-		      u64 *counter);
+		      unsigned int n, u64 *counter);
 /* Whether the receiver still takes counter and len more bytes on lane. */
 bool veil_session_may_open(struct veil_session *session, u16 lane, u64 counter,
 			   size_t len);
 /* Count a forgery; true when the session has to go. */
 bool veil_session_forged(struct veil_session *session);
 
-/* Start and end of a request that may finish later. */
-static inline void veil_lane_hold(struct veil_session *session, u16 lane)
-{
-	if (session->async)
-		atomic_inc(&session->lanes[lane].in_flight);
-}
-
+/* End of a request that finished later. */
 void veil_lane_release(struct veil_session *session, u16 lane);
 
 #endif /* _VEIL_SESSION_H */

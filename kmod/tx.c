@@ -142,6 +142,15 @@ static struct veil_peer *veil_tx_peer(struct veil_net *vn, struct sk_buff *skb)
 	return veil_policy_clear(&policy) ? NULL : policy.peer;
 }
 
+void veil_tx(struct veil_peer *peer, struct sk_buff *skb)
+{
+	veil_path_enter();
+	/* It was confirmed; the outer packet is untracked. */
+	nf_reset_ct(skb);
+	veil_tx_packet(peer, skb);
+	veil_path_leave();
+}
+
 int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
 	struct veil_net *vn = veil_net(net);
@@ -149,13 +158,10 @@ int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 
 	veil_path_enter();
 	peer = veil_tx_peer(vn, skb);
-	if (peer) {
-		/* It was confirmed; the outer packet is untracked. */
-		nf_reset_ct(skb);
-		veil_tx_packet(peer, skb);
-	} else {
+	if (peer)
+		veil_tx(peer, skb);
+	else
 		veil_drop(vn, skb, VEIL_DROP_policy_changed);
-	}
 	veil_path_leave();
 	return 0;
 }
@@ -253,7 +259,8 @@ void veil_tx_close(struct veil_peer *peer)
 	if (session) {
 		/* Keeps the session, where requests can be under way at all. */
 		async = session->async;
-		veil_lane_hold(session, 0);
+		if (async)
+			atomic_inc(&session->lanes[0].in_flight);
 		veil_seal_keepalive(session, VEIL_DATA_CLOSE);
 	}
 	veil_path_leave();

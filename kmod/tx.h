@@ -12,8 +12,12 @@
 
 struct nf_hook_state;
 
-/* okfn after the remaining hooks of POST_ROUTING: a packet that the hook found
- * to be protected.  Consumes skb; it leaves sealed or not at all.
+/* A packet that the hook found to be protected.  Consumes skb; it leaves sealed or
+ * not at all.  Under the rcu_read_lock() that peer was found under.
+ */
+void veil_tx(struct veil_peer *peer, struct sk_buff *skb);
+/* okfn after the remaining hooks of POST_ROUTING: the same, when
+ * some time may have gone by.
  */
 int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb);
 /* Under "prefer": whether skb is to be sealed.  Otherwise it passes in clear,

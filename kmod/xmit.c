@@ -92,7 +92,9 @@ static int veil_xmit6(struct net *net, struct sock *sk, struct sk_buff *skb,
 void veil_xmit(struct veil_peer *peer, struct sk_buff *skb)
 {
 	bool ipv6 = skb->protocol == htons(ETH_P_IPV6);
-	unsigned int mtu = veil_pmtu_outer(peer, skb);
+	/* Segments of a GSO packet fit, or it were none. */
+	unsigned int mtu = skb_is_gso(skb) ? UINT_MAX :
+					     veil_pmtu_outer(peer, skb);
 	struct net *net = peer->vn->net;
 	struct sock *sk = veil_socket_sk(peer->vn, ipv6);
 

@@ -8,13 +8,21 @@
 #include <linux/types.h>
 
 #define SHIM_BUCKETS	256
+#define SHIM_SEED	2166136261U
 
 struct rhash_head {
 	struct rhash_head *next;
 };
 
+struct rhashtable_compare_arg {
+	const void *key;
+};
+
 struct rhashtable_params {
 	size_t key_len;
+	u32 (*hashfn)(const void *data, u32 len, u32 seed);
+	int (*obj_cmpfn)(struct rhashtable_compare_arg *arg,
+			 const void *object);
 	size_t key_offset;
 	size_t head_offset;
 	bool automatic_shrinking;
@@ -36,15 +44,12 @@ static inline struct rhash_head **
 shim_find(struct rhashtable *table, const u8 *key,
 	  const struct rhashtable_params *params)
 {
+	struct rhashtable_compare_arg arg = { key };
 	struct rhash_head **place;
-	u32 hash = 2166136261U;
-	size_t i;
+	u32 hash = params->hashfn(key, params->key_len, SHIM_SEED);
 
-	for (i = 0; i < params->key_len; i++)
-		hash = (hash ^ key[i]) * 16777619U;
 	place = &table->bucket[hash % SHIM_BUCKETS];
-	while (*place && memcmp(shim_object(*place, params) +
-				params->key_offset, key, params->key_len))
+	while (*place && params->obj_cmpfn(&arg, shim_object(*place, params)))
 		place = &(*place)->next;
 	return place;
 }

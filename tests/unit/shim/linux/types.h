@@ -3,6 +3,8 @@
 #ifndef _SHIM_LINUX_TYPES_H
 #define _SHIM_LINUX_TYPES_H
 
+#define __always_unused	__attribute__((unused))
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
