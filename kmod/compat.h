@@ -41,6 +41,16 @@ static inline void *veil_completion_context(veil_completion_data_t *data)
 }
 #endif
 
+/* 7.x: fragments may be a device's memory. */
+static inline bool veil_frags_readable(const struct sk_buff *skb)
+{
+#ifdef VEIL_HAVE_FRAGS_READABLE
+	return skb_frags_readable(skb);
+#else
+	return true;
+#endif
+}
+
 #ifdef VEIL_HAVE_SOCKADDR_UNSIZED
 #define veil_kernel_bind(sock, addr, len) \
 	kernel_bind(sock, (struct sockaddr_unsized *)(addr), len)

@@ -149,7 +149,7 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 	/* Conntrack's confirmation and others may come behind us: run them,
 	 * then seal (STACK A7).
 	 */
-	if (veil_hooks_last(state, veil_hook_out)) {
+	if (veil_hooks_last(state, own)) {
 		veil_tx(peer, skb);
 		return NF_STOLEN;
 	}

@@ -22,10 +22,9 @@
 /* Bytes between IP header and text. */
 #define VEIL_OPEN_HEAD	(VEIL_UDP_LEN + sizeof(struct veil_data_header))
 
-/* The session that header names; the reason to drop otherwise. */
-static struct veil_session *veil_open_session(struct veil_peer *peer,
-					      const struct veil_data_header *header,
-					      enum veil_drop *reason)
+struct veil_session *veil_open_session(struct veil_peer *peer,
+				       const struct veil_data_header *header,
+				       enum veil_drop *reason)
 {
 	struct veil_index *index;
 	struct veil_session *session;
@@ -48,9 +47,9 @@ static struct veil_session *veil_open_session(struct veil_peer *peer,
 	return session;
 }
 
-static enum veil_drop veil_open_check(struct veil_session *session,
-				      const struct veil_data_header *header,
-				      size_t len)
+enum veil_drop veil_open_check(struct veil_session *session,
+			       const struct veil_data_header *header,
+			       size_t len)
 {
 	u64 counter = be64_to_cpu(header->counter);
 	u16 lane = be16_to_cpu(header->lane);
@@ -73,8 +72,7 @@ static enum veil_drop veil_open_check(struct veil_session *session,
 	return fresh ? VEIL_DROPS : VEIL_DROP_replayed;
 }
 
-/* Something opened under session: the other end has its keys. */
-static void veil_open_confirm(struct veil_session *session)
+void veil_open_confirm(struct veil_session *session)
 {
 	bool first = !READ_ONCE(session->opened);
 	struct veil_peer *peer = session->peer;
@@ -93,10 +91,9 @@ static void veil_open_confirm(struct veil_session *session)
 		veil_tx_session_up(peer);
 }
 
-/* The counter is spent; false if it was before. */
-static bool veil_open_account(struct veil_session *session,
-			      const struct veil_data_header *header,
-			      size_t delivered)
+bool veil_open_account(struct veil_session *session,
+		       const struct veil_data_header *header,
+		       size_t delivered)
 {
 	struct veil_lane *lane = &session->lanes[be16_to_cpu(header->lane)];
 	bool fresh;
@@ -128,8 +125,7 @@ static void veil_open_cut(struct sk_buff *skb, unsigned int len,
 	skb_reset_network_header(skb);
 }
 
-/* What the outer packet left on the skb. */
-static void veil_open_scrub(struct sk_buff *skb)
+void veil_open_scrub(struct sk_buff *skb)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	int iif;
@@ -156,8 +152,7 @@ static void veil_open_scrub(struct sk_buff *skb)
 	nf_reset_ct(skb);
 }
 
-/* The sender left the L4 checksum to whoever puts the packet on a wire again. */
-static int veil_open_checksum(struct sk_buff *skb, u8 protocol)
+int veil_open_checksum(struct sk_buff *skb, u8 protocol)
 {
 	unsigned int header, offset;
 
@@ -394,6 +389,8 @@ static int veil_open_own(struct sk_buff *skb)
 {
 	struct sk_buff *trailer;
 
+	if (!veil_frags_readable(skb))
+		return -EFAULT;
 	if (!skb_cloned(skb) && !skb_has_frag_list(skb) &&
 	    !(skb_is_nonlinear(skb) && skb_has_shared_frag(skb)))
 		return 1 + skb_shinfo(skb)->nr_frags;

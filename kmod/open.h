@@ -9,7 +9,7 @@
 #include <net/ip.h>
 
 #include "hooks.h"
-#include "peer.h"
+#include "session.h"
 
 /* skb: a whole data packet from an address of peer to one of ours, its UDP
  * header checked, transport header set.  Returns a netfilter verdict: accepted,
@@ -17,6 +17,31 @@
  */
 unsigned int veil_open(struct veil_peer *peer, struct sk_buff *skb,
 		       const struct nf_hook_state *state);
+
+/*
+ * Steps of opening, for batches as well.
+ */
+
+/* The session that header names; the reason to drop otherwise. */
+struct veil_session *veil_open_session(struct veil_peer *peer,
+				       const struct veil_data_header *header,
+				       enum veil_drop *reason);
+/* What is looked at before len bytes of text and tag are opened; VEIL_DROPS: go
+ * on.
+ */
+enum veil_drop veil_open_check(struct veil_session *session,
+			       const struct veil_data_header *header,
+			       size_t len);
+/* The counter is spent; false if it was before. */
+bool veil_open_account(struct veil_session *session,
+		       const struct veil_data_header *header,
+		       size_t delivered);
+/* Something opened under session: the other end has its keys. */
+void veil_open_confirm(struct veil_session *session);
+/* Take away what the outer packet left on the skb. */
+void veil_open_scrub(struct sk_buff *skb);
+/* The sender left the L4 checksum to whoever puts the packet on a wire again. */
+int veil_open_checksum(struct sk_buff *skb, u8 protocol);
 
 /* Opened packets bear this in the flags of IPCB or IP6CB, whose own end below
  * it, from PRE_ROUTING to LOCAL_IN or FORWARD: what comes there with a peer's

@@ -28,6 +28,7 @@ void veil_pages_exit(void)
 bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole)
 {
 	struct page_frag *frag = this_cpu_ptr(&veil_pages);
+	unsigned int before = frag->offset;
 
 	/* The AEADs go page by page, and a border costs them a call. */
 	if (whole) {
@@ -44,5 +45,8 @@ bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole)
 	room->data = page_address(frag->page) + frag->offset;
 	get_page(frag->page);
 	frag->offset += size;
+	room->size = size;
+	if (frag->offset > before)
+		room->size = max(size, frag->offset - before);
 	return true;
 }

@@ -15,11 +15,13 @@ struct page;
  * @page: holds a reference, which goes with it
  * @offset: where it begins there
  * @data: its address
+ * @size: bytes that went with it, for skb->truesize
  */
 struct veil_room {
 	struct page *page;
 	unsigned int offset;
 	void *data;
+	unsigned int size;
 };
 
 /* size bytes, in one page where they fit if whole is set.  With bottom halves

@@ -55,6 +55,7 @@ struct veil_request *veil_request_alloc(struct veil_session *session,
 		return NULL;
 	request->session = session;
 	request->skb = NULL;
+	request->page = NULL;
 	request->header = *header;
 	veil_cipher_nonce(request->nonce, header);
 	request->sg = (void *)request + size;
@@ -87,7 +88,9 @@ void veil_request_late(veil_completion_data_t *data, int err)
 	if (err == -EINPROGRESS)
 		return;
 	veil_path_enter();
-	kfree_skb_list(request->skb);
+	kfree_skb(request->skb);
+	if (request->page)
+		put_page(request->page);
 	veil_request_free_late(request);
 	veil_path_leave();
 }

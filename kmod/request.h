@@ -27,6 +27,7 @@
  * @size: of its memory
  * @skb: out: the outer packet; in: the packet to open
  * @dev: in: where it came from; held
+ * @page: of a batch: to open into; goes with the request if the API keeps it
  * @state: in: the hook's, to go on from when the API finishes later
  * @header: copy of the packet's
  * @nonce: lane and counter
@@ -40,6 +41,7 @@ struct veil_request {
 	size_t size;
 	struct sk_buff *skb;
 	struct net_device *dev;
+	struct page *page;
 	struct nf_hook_state state;
 	struct veil_data_header header;
 	u8 nonce[VEIL_NONCE_LEN];

@@ -20,6 +20,7 @@
 #include "icmp.h"
 #include "netlink.h"
 #include "open.h"
+#include "open_batch.h"
 #include "policy.h"
 #include "rx.h"
 
@@ -145,6 +146,23 @@ static unsigned int veil_rx_split(struct veil_peer *peer, struct sk_buff *skb,
 
 		skb_mark_not_on_list(skb);
 		__skb_pull(skb, mac);
+		if (veil_rx_message(peer, skb, state) == NF_ACCEPT)
+			veil_hooks_continue(skb, &rest);
+	}
+	return NF_STOLEN;
+}
+
+static unsigned int veil_rx_batch(struct veil_peer *peer, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	struct sk_buff_head odd;
+
+	__skb_queue_head_init(&odd);
+	if (!veil_open_batch(peer, skb, state, &odd))
+		return veil_rx_split(peer, skb, state);
+	while ((skb = __skb_dequeue(&odd))) {
+		struct nf_hook_state rest = *state;
+
 		if (veil_rx_message(peer, skb, state) == NF_ACCEPT)
 			veil_hooks_continue(skb, &rest);
 	}
@@ -369,6 +387,6 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 		return NF_STOLEN;
 	}
 	if (skb_is_gso(skb))
-		return veil_rx_split(peer, skb, state);
+		return veil_rx_batch(peer, skb, state);
 	return veil_rx_message(peer, skb, state);
 }

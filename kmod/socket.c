@@ -12,6 +12,15 @@
 #include "socket.h"
 #include "xmit.h"
 
+/* Lets GRO join what comes for the port; nothing is received here (socket.h). */
+static int veil_socket_gro(struct socket *sock)
+{
+	int on = 1;
+
+	return sock->ops->setsockopt(sock, SOL_UDP, UDP_GRO,
+				     KERNEL_SOCKPTR(&on), sizeof(on));
+}
+
 static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 			    struct socket **result)
 {
@@ -38,6 +47,8 @@ static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 	} else {
 		err = veil_kernel_bind(sock, &in, sizeof(in));
 	}
+	if (!err)
+		err = veil_socket_gro(sock);
 	if (err) {
 		sock_release(sock);
 		return err;
