@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-matrix bench fuzz vm uml uml-debug lint clean help
+.PHONY: all module tools load unload demo check check-matrix bench fuzz vm uml uml-debug deb check-tools check-deb check-servers pictures lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -67,6 +67,21 @@ uml: ## Build the User Mode Linux kernel for make check VM=uml
 
 uml-debug: ## The same with KASAN, lockdep and kmemleak, for VM=uml-debug
 	@scripts/build-uml.sh --debug
+
+check-tools: ## What other programs make of it: tshark, promtool, JSON schema, ynl (KERNEL=6.12)
+	@KERNEL="$(KERNEL)" scripts/check-tools.sh
+
+pictures: ## The README's pictures, from a run of check-tools
+	@KERNEL="$(KERNEL)" scripts/check-tools.sh pictures
+
+check-servers: ## nginx, PostgreSQL, Redis, SSH, NFS, NVMe, etcd between protected hosts (KERNEL=6.12)
+	@KERNEL="$(KERNEL)" scripts/check-servers.sh
+
+check-deb: ## The packages in a fresh Debian: install, a further kernel, upgrade, remove (SUITE=trixie)
+	@scripts/check-deb.sh
+
+deb: ## Debian packages netveil-dkms and netveil-tools, in this folder
+	@scripts/packaging/deb.sh
 
 lint: ## Static checks: shellcheck, checkpatch, W=1, sparse (KERNEL=6.12)
 	@KERNEL="$(KERNEL)" scripts/lint.sh

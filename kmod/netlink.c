@@ -28,21 +28,7 @@ struct netlink_range_validation veil_nl_port_range = {
 	.max = VEIL_PORT_MAX,
 };
 
-static const struct nla_policy veil_set_policy[] = {
-	[NETVEIL_A_PRIVATE_KEY]	= NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),
-	[NETVEIL_A_GENERATE]	= { .type = NLA_FLAG },
-	[NETVEIL_A_LISTEN_PORT]	=
-		NLA_POLICY_FULL_RANGE(NLA_U16, &veil_nl_port_range),
-	[NETVEIL_A_CIPHER]	=
-		NLA_POLICY_MAX(NLA_U8, NETVEIL_CIPHER_CHACHA20_POLY1305),
-	[NETVEIL_A_NEXT_PRIVATE_KEY] = NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),
-	[NETVEIL_A_GENERATE_NEXT] = { .type = NLA_FLAG },
-	[NETVEIL_A_NO_NEXT]	= { .type = NLA_FLAG },
-	[NETVEIL_A_RETIRE]	= { .type = NLA_U32 },
-	[NETVEIL_A_FORCE]	= { .type = NLA_FLAG },
-	[NETVEIL_A_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 },
-	[NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 },
-};
+static const struct nla_policy veil_set_policy[] = { VEIL_NL_SET_POLICY };
 
 /* Answers */
 
@@ -187,7 +173,7 @@ static int veil_nl_check_private(struct genl_info *info, u8 type)
 	return -EINVAL;
 }
 
-static int veil_nl_check_set(struct genl_info *info)
+int veil_nl_check_set(struct genl_info *info)
 {
 	static const u8 current_key[] = {
 		NETVEIL_A_PRIVATE_KEY, NETVEIL_A_PRIVATE_KEY_SERIAL,
@@ -275,7 +261,7 @@ static int veil_nl_set_next(struct veil_net *vn, struct genl_info *info,
 }
 
 /* What can be refused goes before what cannot: an error changes nothing. */
-static int veil_nl_set(struct veil_net *vn, struct genl_info *info)
+int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 {
 	struct nlattr *cipher = info->attrs[NETVEIL_A_CIPHER];
 	struct nlattr *port = info->attrs[NETVEIL_A_LISTEN_PORT];
@@ -447,6 +433,12 @@ static const struct genl_ops veil_genl_ops[] = {
 		.cmd = NETVEIL_CMD_FLUSH,
 		.flags = GENL_UNS_ADMIN_PERM,
 		.doit = veil_nl_flush_doit,
+	}, {
+		.cmd = NETVEIL_CMD_APPLY,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_apply_doit,
+		.policy = veil_nl_apply_request,
+		.maxattr = ARRAY_SIZE(veil_nl_apply_request) - 1,
 	},
 };
 

@@ -33,7 +33,7 @@ static const struct nla_policy veil_peer_add_policy[] = {
 	VEIL_PEER_ADD_POLICY,
 };
 
-static const struct nla_policy veil_peer_set_policy[] = {
+const struct nla_policy veil_peer_set_policy[NETVEIL_PEER_A_MAX + 1] = {
 	VEIL_PEER_ADD_POLICY,
 	[NETVEIL_PEER_A_NO_PSK] = { .type = NLA_FLAG },
 	[NETVEIL_PEER_A_NO_PSK_NEXT] = { .type = NLA_FLAG },
@@ -52,27 +52,44 @@ const struct nla_policy veil_nl_change_request[NETVEIL_A_PEER + 1] = {
 	[NETVEIL_A_PEER] = NLA_POLICY_NESTED(veil_peer_set_policy),
 };
 
+static void veil_nl_wipe_peer(struct nlattr *nest)
+{
+	struct nlattr *attr;
+	int left;
+
+	nla_for_each_nested(attr, nest, left)
+		if (nla_type(attr) == NETVEIL_PEER_A_PSK ||
+		    nla_type(attr) == NETVEIL_PEER_A_PSK_NEXT)
+			memzero_explicit(nla_data(attr), nla_len(attr));
+}
+
+/* Changes of one step have the attributes of a request each. */
+static void veil_nl_wipe_attrs(struct nlattr *head, int len)
+{
+	struct nlattr *attr, *inner;
+	int left, inner_left;
+
+	nla_for_each_attr(attr, head, len, left) {
+		if (nla_type(attr) == NETVEIL_A_PRIVATE_KEY ||
+		    nla_type(attr) == NETVEIL_A_NEXT_PRIVATE_KEY)
+			memzero_explicit(nla_data(attr), nla_len(attr));
+		if (nla_type(attr) == NETVEIL_A_PEER)
+			veil_nl_wipe_peer(attr);
+		if (nla_type(attr) != NETVEIL_A_CHANGE)
+			continue;
+		nla_for_each_nested(inner, attr, inner_left)
+			if (nla_type(inner) == NETVEIL_A_PEER)
+				veil_nl_wipe_peer(inner);
+	}
+}
+
 /* Keys that came in lie in the request itself: wipe every copy of them there,
  * also what was given twice.
  */
 void veil_nl_wipe_secrets(struct genl_info *info)
 {
-	struct nlattr *attr, *inner;
-	int left, inner_left;
-
-	nla_for_each_attr(attr, genlmsg_data(info->genlhdr),
-			  genlmsg_len(info->genlhdr), left) {
-		if (nla_type(attr) == NETVEIL_A_PRIVATE_KEY ||
-		    nla_type(attr) == NETVEIL_A_NEXT_PRIVATE_KEY)
-			memzero_explicit(nla_data(attr), nla_len(attr));
-		if (nla_type(attr) != NETVEIL_A_PEER)
-			continue;
-		nla_for_each_nested(inner, attr, inner_left)
-			if (nla_type(inner) == NETVEIL_PEER_A_PSK ||
-			    nla_type(inner) == NETVEIL_PEER_A_PSK_NEXT)
-				memzero_explicit(nla_data(inner),
-						 nla_len(inner));
-	}
+	veil_nl_wipe_attrs(genlmsg_data(info->genlhdr),
+			   genlmsg_len(info->genlhdr));
 }
 
 /* The attributes of the request's peer, who must be named. */
@@ -343,6 +360,5 @@ int veil_nl_parse_config(struct genl_info *info,
 	if (!err)
 		err = veil_nl_get_config(config, info, tb);
 	*key = tb[NETVEIL_PEER_A_PUBLIC_KEY];
-	veil_nl_wipe_secrets(info);
 	return err;
 }

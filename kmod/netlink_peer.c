@@ -227,7 +227,7 @@ static bool veil_nl_is_anothers(struct veil_net *vn, const struct in6_addr *addr
 
 	rcu_read_lock();
 	owner = veil_peer_lookup(vn, addr);
-	anothers = owner &&
+	anothers = owner && !owner->leaving &&
 		   memcmp(owner->public_key, public_key, VEIL_KEY_LEN);
 	rcu_read_unlock();
 	return anothers;
@@ -262,48 +262,55 @@ static int veil_nl_check_owners(struct veil_net *vn, const struct nlattr *nest,
 	return 0;
 }
 
-static int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
-			       struct veil_peer_config *config,
-			       const struct nlattr *key)
+static int veil_nl_check_change(struct veil_net *vn, struct genl_info *info,
+				const struct veil_peer_config *config,
+				struct veil_peer *peer)
 {
-	bool add = info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD;
-	struct veil_peer *peer = NULL;
-	int err;
+	int err = veil_nl_check_owners(vn, info->attrs[NETVEIL_A_PEER], config,
+				       info->extack);
 
-	if (!add) {
-		peer = veil_nl_find_peer(vn, key, info->extack);
-		if (!peer)
-			return -ENOENT;
-		/* It may have been named by its next key. */
-		memcpy(config->public_key, peer->public_key, VEIL_KEY_LEN);
-	}
-	err = veil_nl_check_owners(vn, info->attrs[NETVEIL_A_PEER], config,
-				   info->extack);
 	if (err)
 		return err;
-	if (add)
-		return veil_peer_add(vn, config, info->extack);
-	return veil_peer_set(peer, config, info->extack);
+	return peer ? veil_peer_check_set(peer, config, info->extack) :
+		      veil_peer_check_add(vn, config, info->extack);
 }
 
-static int veil_nl_configure_peer(struct genl_info *info)
+static int veil_nl_make_change(struct veil_net *vn, struct genl_info *info,
+			       const struct veil_peer_config *config,
+			       struct veil_peer **peer)
 {
-	struct veil_net *vn = veil_net(genl_info_net(info));
-	struct veil_peer_config *config;
-	struct nlattr *key;
-	int err;
+	struct veil_peer *added;
 
-	config = kzalloc(sizeof(*config), GFP_KERNEL);
-	if (!config) {
-		veil_nl_wipe_secrets(info);
-		return -ENOMEM;
+	if (*peer)
+		return veil_peer_set(*peer, config, info->extack);
+	added = veil_peer_add(vn, config, info->extack);
+	if (IS_ERR(added))
+		return PTR_ERR(added);
+	*peer = added;
+	return 0;
+}
+
+int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
+			struct veil_peer **peer, unsigned int stages)
+{
+	struct veil_peer_config *config = kzalloc(sizeof(*config), GFP_KERNEL);
+	struct nlattr *key = NULL;
+	int err = -ENOMEM;
+
+	if (config)
+		err = veil_nl_parse_config(info, config, &key);
+	if (!err && info->genlhdr->cmd == NETVEIL_CMD_PEER_SET) {
+		*peer = veil_nl_find_peer(vn, key, info->extack);
+		err = *peer ? 0 : -ENOENT;
+		/* It may have been named by its next key. */
+		if (!err)
+			memcpy(config->public_key, (*peer)->public_key,
+			       VEIL_KEY_LEN);
 	}
-	err = veil_nl_parse_config(info, config, &key);
-	if (!err) {
-		down_write(&vn->lock);
-		err = veil_nl_change_peer(vn, info, config, key);
-		up_write(&vn->lock);
-	}
+	if (!err && stages & VEIL_NL_CHECK)
+		err = veil_nl_check_change(vn, info, config, *peer);
+	if (!err && stages & VEIL_NL_MAKE)
+		err = veil_nl_make_change(vn, info, config, peer);
 	/* Whatever has no attribute of its own to blame is the peer's. */
 	if (err && key && info->extack && !info->extack->bad_attr)
 		NL_SET_BAD_ATTR(info->extack, key);
@@ -311,33 +318,57 @@ static int veil_nl_configure_peer(struct genl_info *info)
 	return err;
 }
 
+int veil_nl_name_peer(struct veil_net *vn, struct genl_info *info,
+		      struct veil_peer **peer)
+{
+	struct nlattr *key;
+	int err = veil_nl_parse_key(info, &key);
+
+	if (err)
+		return err;
+	*peer = veil_nl_find_peer(vn, key, info->extack);
+	return *peer ? 0 : -ENOENT;
+}
+
+static int veil_nl_change_one(struct genl_info *info)
+{
+	struct veil_net *vn = veil_net(genl_info_net(info));
+	struct veil_peer *peer = NULL;
+	int err;
+
+	down_write(&vn->lock);
+	err = veil_nl_change_peer(vn, info, &peer,
+				  VEIL_NL_CHECK | VEIL_NL_MAKE);
+	if (!err && info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD)
+		veil_peer_keep(peer);
+	up_write(&vn->lock);
+	veil_nl_wipe_secrets(info);
+	return err;
+}
+
 int veil_nl_peer_add_doit(struct sk_buff *request, struct genl_info *info)
 {
-	return veil_nl_configure_peer(info);
+	return veil_nl_change_one(info);
 }
 
 int veil_nl_peer_set_doit(struct sk_buff *request, struct genl_info *info)
 {
-	return veil_nl_configure_peer(info);
+	return veil_nl_change_one(info);
 }
 
 int veil_nl_peer_del_doit(struct sk_buff *request, struct genl_info *info)
 {
 	struct veil_net *vn = veil_net(genl_info_net(info));
 	struct veil_peer *peer;
-	struct nlattr *key;
 	int err;
 
-	err = veil_nl_parse_key(info, &key);
-	if (err)
-		return err;
 	down_write(&vn->lock);
-	peer = veil_nl_find_peer(vn, key, info->extack);
-	if (peer)
+	err = veil_nl_name_peer(vn, info, &peer);
+	if (!err)
 		veil_peer_remove(peer);
 	up_write(&vn->lock);
-	if (!peer)
-		return -ENOENT;
+	if (err)
+		return err;
 	veil_sessions_wiped();
 	return 0;
 }

@@ -16,6 +16,22 @@ struct genl_info;
 extern struct genl_family veil_genl_family;
 extern struct netlink_range_validation veil_nl_port_range;
 
+/* What NETVEIL_CMD_SET takes. */
+#define VEIL_NL_SET_POLICY						\
+	[NETVEIL_A_PRIVATE_KEY]	= NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN), \
+	[NETVEIL_A_GENERATE]	= { .type = NLA_FLAG },			\
+	[NETVEIL_A_LISTEN_PORT]	=					\
+		NLA_POLICY_FULL_RANGE(NLA_U16, &veil_nl_port_range),	\
+	[NETVEIL_A_CIPHER]	=					\
+		NLA_POLICY_MAX(NLA_U8, NETVEIL_CIPHER_CHACHA20_POLY1305), \
+	[NETVEIL_A_NEXT_PRIVATE_KEY] = NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN), \
+	[NETVEIL_A_GENERATE_NEXT] = { .type = NLA_FLAG },		\
+	[NETVEIL_A_NO_NEXT]	= { .type = NLA_FLAG },			\
+	[NETVEIL_A_RETIRE]	= { .type = NLA_U32 },			\
+	[NETVEIL_A_FORCE]	= { .type = NLA_FLAG },			\
+	[NETVEIL_A_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 },		\
+	[NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 }
+
 /* An answer to info's sender with room for size bytes of attributes. */
 struct sk_buff *veil_nl_new_reply(struct genl_info *info, size_t size,
 				  void **header);
@@ -26,19 +42,43 @@ int veil_nl_send_reply(struct genl_info *info, struct sk_buff *skb,
 /* netlink_config.c: what requests hold */
 extern const struct nla_policy veil_nl_key_request[NETVEIL_A_PEER + 1];
 extern const struct nla_policy veil_nl_add_request[NETVEIL_A_PEER + 1];
+extern const struct nla_policy veil_peer_set_policy[NETVEIL_PEER_A_MAX + 1];
 extern const struct nla_policy veil_nl_change_request[NETVEIL_A_PEER + 1];
 
 /* The public key of a peer that is given by it alone. */
 int veil_nl_parse_key(struct genl_info *info, struct nlattr **key);
 /* All that is given of a new peer, or of one that changes.  The caller wipes
- * config, the request is wiped here.
+ * config, and the request.
  */
 int veil_nl_parse_config(struct genl_info *info,
 			 struct veil_peer_config *config, struct nlattr **key);
 /* Wipe every secret that lies in a request. */
 void veil_nl_wipe_secrets(struct genl_info *info);
 
+/* netlink.c: what a request sets of the namespace itself.  vn->lock written;
+ * an error changes nothing.
+ */
+int veil_nl_check_set(struct genl_info *info);
+int veil_nl_set(struct veil_net *vn, struct genl_info *info);
+
+/* netlink_apply.c */
+extern const struct nla_policy veil_nl_apply_request[NETVEIL_A_MAX + 1];
+int veil_nl_apply_doit(struct sk_buff *request, struct genl_info *info);
+
 /* netlink_peer.c */
+enum veil_nl_stage {
+	VEIL_NL_CHECK = 1,
+	VEIL_NL_MAKE = 2,
+};
+
+/* Read what is given of a new or a known peer, check it, make it so.  An added
+ * peer is for the caller to keep or to forget.  vn->lock written.
+ */
+int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
+			struct veil_peer **peer, unsigned int stages);
+/* The peer that a request names. */
+int veil_nl_name_peer(struct veil_net *vn, struct genl_info *info,
+		      struct veil_peer **peer);
 int veil_nl_peer_get_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_peer_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int veil_nl_peer_add_doit(struct sk_buff *request, struct genl_info *info);

@@ -101,8 +101,9 @@ static int veil_peer_check_address(struct veil_net *vn,
 	for_each_netdev_rcu(vn->net, dev)
 		local |= veil_addr_is_local(vn->net, dev, addr);
 	owner = veil_peer_lookup(vn, addr);
-	if (owner && !memcmp(owner->public_key, config->public_key,
-			     VEIL_KEY_LEN))
+	if (owner && (owner->leaving ||
+		      !memcmp(owner->public_key, config->public_key,
+			      VEIL_KEY_LEN)))
 		owner = NULL;
 	rcu_read_unlock();
 	if (local) {
@@ -129,6 +130,26 @@ static bool veil_peer_has_address(const struct veil_peer_config *config,
 	return false;
 }
 
+/* A leaving peer's address gets its new owner without being nobody's in
+ * between.
+ */
+static int veil_peer_take_over(struct veil_prefix_table *table,
+			       struct veil_address *new)
+{
+	struct veil_prefix_node *node = veil_prefix_find(table,
+							 &new->node.prefix);
+	struct veil_address *old = container_of(node, struct veil_address,
+						node);
+	int err;
+
+	if (!node || !old->peer->leaving)
+		return -EADDRINUSE;
+	err = veil_prefix_replace(table, &old->node, &new->node);
+	if (!err)
+		new->replaced = old;
+	return err;
+}
+
 static int veil_peer_add_address(struct veil_peer *peer,
 				 const struct in6_addr *addr,
 				 struct list_head *list)
@@ -142,6 +163,8 @@ static int veil_peer_add_address(struct veil_peer *peer,
 	address->node.prefix.addr = *addr;
 	address->node.prefix.length = VEIL_PREFIX_BITS;
 	err = veil_prefix_insert(&peer->vn->addresses, &address->node);
+	if (err == -EEXIST)
+		err = veil_peer_take_over(&peer->vn->addresses, address);
 	if (err) {
 		kfree(address);
 		return err;
@@ -153,7 +176,13 @@ static int veil_peer_add_address(struct veil_peer *peer,
 
 static void veil_peer_del_address(struct veil_address *address)
 {
-	veil_prefix_remove(&address->peer->vn->addresses, &address->node);
+	struct veil_prefix_table *table = &address->peer->vn->addresses;
+
+	if (address->replaced)
+		veil_prefix_replace(table, &address->node,
+				    &address->replaced->node);
+	else
+		veil_prefix_remove(table, &address->node);
 	list_del(&address->list);
 	address->peer->address_count--;
 	kfree_rcu(address, rcu);
@@ -176,6 +205,18 @@ static struct veil_address *veil_peer_address(struct list_head *list,
 		if (ipv6_addr_equal(&address->node.prefix.addr, addr))
 			return address;
 	return NULL;
+}
+
+/* Whether packets are still judged by one of them: none was taken over. */
+static bool veil_peer_protects(const struct veil_peer *peer)
+{
+	const struct veil_address *address;
+
+	list_for_each_entry(address, &peer->addresses, list)
+		if (veil_prefix_find(&peer->vn->addresses,
+				     &address->node.prefix) == &address->node)
+			return true;
+	return false;
 }
 
 /* All addresses of config, and then no others.  On error nothing changes. */
@@ -333,71 +374,110 @@ static int veil_peer_fill(struct veil_peer *peer,
 	return err;
 }
 
-static int veil_peer_check_new(struct veil_net *vn,
-			       const struct veil_peer_config *config,
-			       struct netlink_ext_ack *extack)
+/* A peer that leaves in the same step makes room for one of its key. */
+static int veil_peer_check_unknown(struct veil_net *vn, const u8 *public_key,
+				   struct netlink_ext_ack *extack)
 {
+	struct veil_peer *known = veil_peer_find(vn, public_key);
+
+	if (!known || veil_peer_makes_room(known))
+		return 0;
+	NL_SET_ERR_MSG_MOD(extack,
+			   "this peer is known already: veil peer set changes it");
+	return -EEXIST;
+}
+
+int veil_peer_check_add(struct veil_net *vn,
+			const struct veil_peer_config *config,
+			struct netlink_ext_ack *extack)
+{
+	int err;
+
 	if (!config->address_count) {
 		NL_SET_ERR_MSG_MOD(extack, "a new peer needs an address");
 		return -EINVAL;
 	}
-	if (veil_peer_find(vn, config->public_key)) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "this peer is known already: veil peer set changes it");
-		return -EEXIST;
-	}
+	err = veil_peer_check_unknown(vn, config->public_key, extack);
+	if (err)
+		return err;
 	if (config->has_endpoint &&
 	    !veil_peer_has_address(config, &config->endpoint)) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "the endpoint must be one of the peer's addresses");
 		return -EINVAL;
 	}
-	return veil_peer_check(vn, NULL, config, extack);
+	err = veil_peer_check(vn, NULL, config, extack);
+	return err ?: veil_peer_check_key(vn, config->public_key, extack);
 }
 
-int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
-		  struct netlink_ext_ack *extack)
+/* A peer that is made anew, since its addresses change, is the same host: its
+ * clock goes on, and plaintext is as unwelcome as it was.
+ */
+static void veil_peer_inherit(struct veil_peer *peer, struct veil_peer *known)
 {
-	struct veil_peer *peer;
+	known->succeeded = true;
+	peer->confirmed = READ_ONCE(known->confirmed);
+	peer->time_sent = known->time_sent;
+}
+
+struct veil_peer *veil_peer_add(struct veil_net *vn,
+				const struct veil_peer_config *config,
+				struct netlink_ext_ack *extack)
+{
+	struct veil_peer *peer, *known;
 	int err;
 
-	err = veil_peer_check_new(vn, config, extack);
-	if (!err)
-		err = veil_peer_check_key(vn, config->public_key, extack);
+	/* Another of the same step may have come first. */
+	err = veil_peer_check_unknown(vn, config->public_key, extack);
 	if (!err)
 		err = veil_net_activate(vn, extack);
 	if (err)
-		return err;
+		return ERR_PTR(err);
 
+	known = veil_peer_find(vn, config->public_key);
 	peer = veil_peer_alloc(vn);
 	err = peer ? veil_peer_fill(peer, config) : -ENOMEM;
+	if (err == -EADDRINUSE)
+		NL_SET_ERR_MSG_MOD(extack, "an address is given to two peers");
 	if (err) {
 		if (peer)
 			veil_peer_unlink(peer);
 		if (!vn->peer_count)
 			veil_net_deactivate(vn);
-		return err;
+		return ERR_PTR(err);
 	}
+	if (known)
+		veil_peer_inherit(peer, known);
 	list_add_tail(&peer->list, &vn->peers);
 	vn->peer_count++;
 	vn->generation++;
-	veil_netlink_event(vn, NETVEIL_EVENT_PEER_ADDED, peer->public_key);
 	veil_handshake_start(peer);
-	return 0;
+	return peer;
+}
+
+void veil_peer_keep(struct veil_peer *peer)
+{
+	struct veil_address *address;
+
+	list_for_each_entry(address, &peer->addresses, list)
+		address->replaced = NULL;
+	veil_netlink_event(peer->vn, NETVEIL_EVENT_PEER_ADDED,
+			   peer->public_key);
 }
 
 /* Whether sessions must not outlive the change. */
-static bool veil_peer_config_ends(const struct veil_peer_config *config)
+static bool veil_peer_config_ends(const struct veil_peer *peer,
+				  const struct veil_peer_config *config)
 {
 	return config->address_count || config->has_endpoint || config->port ||
-	       config->has_psk || config->no_psk;
+	       !veil_peer_same_psk(peer, config);
 }
 
-int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
-		  struct netlink_ext_ack *extack)
+int veil_peer_check_set(struct veil_peer *peer,
+			const struct veil_peer_config *config,
+			struct netlink_ext_ack *extack)
 {
 	bool known = true;
-	int err;
 
 	if (config->has_endpoint && config->address_count)
 		known = veil_peer_has_address(config, &config->endpoint);
@@ -408,9 +488,19 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 				   "the endpoint must be one of the peer's addresses");
 		return -EINVAL;
 	}
-	err = veil_peer_check(peer->vn, peer, config, extack);
-	if (!err)
-		err = veil_peer_set_keys(peer, config);
+	return veil_peer_check(peer->vn, peer, config, extack);
+}
+
+int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
+		  struct netlink_ext_ack *extack)
+{
+	bool ends = veil_peer_config_ends(peer, config);
+	int err;
+
+	if (!config->address_count && !config->has_endpoint && !config->port &&
+	    veil_peer_same_keys(peer, config))
+		return 0;
+	err = veil_peer_set_keys(peer, config);
 	if (err)
 		return err;
 	/* From here on an error is want of memory. */
@@ -418,27 +508,39 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		err = veil_peer_set_addresses(peer, config);
 	if (!err)
 		veil_peer_set_endpoint(peer, config);
-	if (veil_peer_config_ends(config))
+	if (ends)
 		veil_peer_restart(peer);
 	else
 		veil_peer_renew(peer);
 	return err;
 }
 
-void veil_peer_remove(struct veil_peer *peer)
+void veil_peer_forget(struct veil_peer *peer)
 {
 	struct veil_net *vn = peer->vn;
 
 	list_del(&peer->list);
 	vn->peer_count--;
 	vn->generation++;
-	pr_notice("the peer at %pI6c was removed: its addresses are no longer protected\n",
-		  &peer->endpoint);
-	veil_netlink_event(vn, NETVEIL_EVENT_WEAKENED, peer->public_key);
-	veil_netlink_event(vn, NETVEIL_EVENT_PEER_REMOVED, peer->public_key);
 	veil_peer_unlink(peer);
 	if (!vn->peer_count)
 		veil_net_deactivate(vn);
+}
+
+void veil_peer_remove(struct veil_peer *peer)
+{
+	struct veil_net *vn = peer->vn;
+
+	if (veil_peer_protects(peer)) {
+		pr_notice("the peer at %pI6c was removed: its addresses are no longer protected\n",
+			  &peer->endpoint);
+		veil_netlink_event(vn, NETVEIL_EVENT_WEAKENED,
+				   peer->public_key);
+	}
+	if (!peer->succeeded)
+		veil_netlink_event(vn, NETVEIL_EVENT_PEER_REMOVED,
+				   peer->public_key);
+	veil_peer_forget(peer);
 }
 
 /*

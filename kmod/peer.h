@@ -40,6 +40,9 @@ struct veil_address {
 	bool behind;			/* a prefix: tunnel mode */
 	struct veil_peer *peer;		/* outlives this */
 	struct list_head list;		/* peer->addresses */
+	struct veil_address *replaced;	/* of a leaving peer: takes its place
+					 * again if the step is undone
+					 */
 	struct rcu_head rcu;
 };
 
@@ -100,6 +103,9 @@ struct veil_outstanding {
  * @renew_until: jiffies; until then, handshakes try to get under the newest keys
  * @rotate: a session was confirmed under a next key or psk, for veil_rotate_work()
  * @dead: removed; no new work, sessions or packets
+ * @leaving: removed at the end of the step that holds vn->lock: its addresses
+ *	and its key may be taken over
+ * @succeeded: leaving, and another peer has taken over its key
  * @handshake_lock: @initiation and the making of sessions
  * @initiation: ours
  * @time_sent: ns, TAI64N of our last initiation; handshake_lock
@@ -152,6 +158,8 @@ struct veil_peer {
 	bool usable;
 	bool rotate;
 	bool dead;
+	bool leaving;
+	bool succeeded;
 
 	struct mutex handshake_lock;	/* see above, as all of these */
 	struct veil_outstanding initiation;
@@ -235,11 +243,25 @@ struct veil_peer_status {
 };
 
 /*
- * For netlink.c: process context, vn->lock held: for writing by the first
- * three, which refuse with extack text and then change nothing.
+ * For netlink: process context, vn->lock held for writing; what can be refused
+ * is, with extack text, and then nothing has changed.  A change is checked
+ * before it is made, under the same lock: then several can be made as one step.
  */
-int veil_peer_add(struct veil_net *vn, const struct veil_peer_config *config,
-		  struct netlink_ext_ack *extack);
+int veil_peer_check_add(struct veil_net *vn,
+			const struct veil_peer_config *config,
+			struct netlink_ext_ack *extack);
+/* Protects the addresses of config from now on; an ERR_PTR has changed nothing.
+ * Nobody is told before veil_peer_keep(), and until then veil_peer_forget()
+ * takes it back.
+ */
+struct veil_peer *veil_peer_add(struct veil_net *vn,
+				const struct veil_peer_config *config,
+				struct netlink_ext_ack *extack);
+void veil_peer_keep(struct veil_peer *peer);
+void veil_peer_forget(struct veil_peer *peer);
+int veil_peer_check_set(struct veil_peer *peer,
+			const struct veil_peer_config *config,
+			struct netlink_ext_ack *extack);
 int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		  struct netlink_ext_ack *extack);
 void veil_peer_remove(struct veil_peer *peer);
@@ -249,6 +271,12 @@ struct veil_peer *veil_peer_find(struct veil_net *vn,
 void veil_peer_status(struct veil_peer *peer, struct veil_peer_status *status);
 
 void veil_peer_put(struct veil_peer *peer);
+
+/* For one of its key, in the step in which it leaves.  vn->lock. */
+static inline bool veil_peer_makes_room(const struct veil_peer *peer)
+{
+	return peer->leaving && !peer->succeeded;
+}
 
 static inline void veil_peer_get(struct veil_peer *peer)
 {

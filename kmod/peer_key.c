@@ -47,6 +47,7 @@ int veil_peer_check_key(struct veil_net *vn, const u8 public_key[VEIL_KEY_LEN],
 			struct netlink_ext_ack *extack)
 {
 	u8 private[VEIL_KEY_LEN], secret[VEIL_KEY_LEN];
+	struct veil_peer *known;
 	int err;
 
 	if (veil_rotate_is_own(vn, public_key)) {
@@ -54,7 +55,8 @@ int veil_peer_check_key(struct veil_net *vn, const u8 public_key[VEIL_KEY_LEN],
 				   "this is the host's own public key: give the peer's");
 		return -EINVAL;
 	}
-	if (veil_peer_find(vn, public_key)) {
+	known = veil_peer_find(vn, public_key);
+	if (known && !veil_peer_makes_room(known)) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "a peer has this key already: veil peer show tells which");
 		return -EEXIST;
@@ -210,6 +212,42 @@ static bool veil_psk_is(const struct veil_psk *psk,
 			const u8 id[VEIL_PSK_ID_LEN])
 {
 	return psk && !crypto_memneq(psk->id, id, VEIL_PSK_ID_LEN);
+}
+
+static bool veil_psk_equal(const struct veil_psk *psk,
+			   const u8 key[VEIL_KEY_LEN])
+{
+	return psk && !crypto_memneq(psk->key, key, VEIL_KEY_LEN);
+}
+
+bool veil_peer_same_psk(const struct veil_peer *peer,
+			const struct veil_peer_config *config)
+{
+	if (config->no_psk)
+		return !peer->psk;
+	return !config->has_psk || veil_psk_equal(peer->psk, config->psk);
+}
+
+bool veil_peer_same_keys(const struct veil_peer *peer,
+			 const struct veil_peer_config *config)
+{
+	const u8 *next = config->next_key;
+
+	if (config->no_next_key && peer->next_key)
+		return false;
+	if (config->has_next_key && !veil_peer_key_equal(peer->next_key, next) &&
+	    !veil_peer_key_equal(peer->key, next))
+		return false;
+	/* The next one has taken the place of the other since. */
+	if (config->has_psk && config->has_psk_next && !peer->psk_next &&
+	    veil_psk_equal(peer->psk, config->psk_next))
+		return true;
+	if (config->no_psk_next && peer->psk_next)
+		return false;
+	if (config->has_psk_next &&
+	    !veil_psk_equal(peer->psk_next, config->psk_next))
+		return false;
+	return veil_peer_same_psk(peer, config);
 }
 
 /* Whether a session may be made with the psk of this id, zeros being none. */

@@ -8,6 +8,14 @@
 
 #include "peer.h"
 
+/* Whether config leaves the peer's psk as it is. */
+bool veil_peer_same_psk(const struct veil_peer *peer,
+			const struct veil_peer_config *config);
+/* Whether it leaves all keys as they are, or names what was next and is in use:
+ * so it is when a file is loaded again, and nobody but us can compare psks.
+ */
+bool veil_peer_same_keys(const struct veil_peer *peer,
+			 const struct veil_peer_config *config);
 /* Give a new peer its key; it is in veil_net.by_key from now on. */
 int veil_peer_set_key(struct veil_peer *peer, const u8 public_key[VEIL_KEY_LEN]);
 /* Refuse a key that is ours, some peer's or nobody's. */

@@ -124,6 +124,14 @@ void veil_prefix_remove(struct veil_prefix_table *table,
 		clear_bit(VEIL_PREFIX_BITS - length, table->lengths);
 }
 
+int veil_prefix_replace(struct veil_prefix_table *table,
+			struct veil_prefix_node *old,
+			struct veil_prefix_node *new)
+{
+	return rhashtable_replace_fast(&table->hash, &old->hash, &new->hash,
+				       veil_prefix_params);
+}
+
 struct veil_prefix_node *
 veil_prefix_lookup(struct veil_prefix_table *table,
 		   const struct in6_addr *addr)

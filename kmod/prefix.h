@@ -47,6 +47,10 @@ int veil_prefix_insert(struct veil_prefix_table *table,
 		       struct veil_prefix_node *node);
 void veil_prefix_remove(struct veil_prefix_table *table,
 			struct veil_prefix_node *node);
+/* new, of the same prefix, takes the place of old: no look-up finds neither. */
+int veil_prefix_replace(struct veil_prefix_table *table,
+			struct veil_prefix_node *old,
+			struct veil_prefix_node *new);
 
 /* The node of the longest prefix that covers addr, or NULL. */
 struct veil_prefix_node *

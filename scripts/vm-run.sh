@@ -256,7 +256,7 @@ main() {
 	parse_args "$@"
 	need_packages cpio kmod
 	find_kernel
-	root=$("$NETVEIL_TOP/scripts/root-image.sh")
+	root=${NETVEIL_ROOT:-$("$NETVEIL_TOP/scripts/root-image.sh")}
 	mkdir -p "$NETVEIL_CACHE/run"
 	run=$(mktemp -d "$NETVEIL_CACHE/run/XXXXXX")
 	saved_tty=

@@ -248,7 +248,7 @@ static int configure(struct env *env, struct words *words, uint8_t command,
 	return code;
 }
 
-static int peer_add(struct env *env, struct words *words)
+int cmd_peer_add(struct env *env, struct words *words)
 {
 	return configure(env, words, NETVEIL_CMD_PEER_ADD,
 			 ARRAY_LEN(options) - FORGETTING, "peer add");
@@ -280,7 +280,7 @@ int cmd_peer(struct env *env, struct words *words)
 {
 	static const struct command commands[] = {
 		{ "show", cmd_peer_show, "[PUBKEY]", "" },
-		{ "add", peer_add, "", "" },
+		{ "add", cmd_peer_add, "", "" },
 		{ "set", peer_set, "", "" },
 		{ "del", peer_del, "PUBKEY", "" },
 		{ "delete", peer_del, "PUBKEY", "" },

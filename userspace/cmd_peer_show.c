@@ -151,32 +151,6 @@ void show_peer(struct out *out, const struct peer *peer)
 	out_close(out);
 }
 
-static int take_one(struct nl *nl, const char *word, struct peers *peers)
-{
-	uint8_t key[NETVEIL_KEY_LEN];
-	struct nlmsghdr *request;
-	char buffer[NL_REQUEST_SIZE];
-	struct nlattr *nest;
-	const char *reason = parse_key(key, word);
-
-	if (reason)
-		return err_usage("peer show: public key '%s': %s", word,
-				 reason);
-	request = nl_request(nl, buffer, NETVEIL_CMD_PEER_GET, 0);
-	nest = mnl_attr_nest_start(request, NETVEIL_A_PEER);
-	mnl_attr_put(request, NETVEIL_PEER_A_PUBLIC_KEY, sizeof(key), key);
-	mnl_attr_nest_end(request, nest);
-	return nl_call(nl, request, model_parse_peer, peers, "peer show");
-}
-
-static int take_peers(struct nl *nl, const char *word, struct peers *peers)
-{
-	if (word)
-		return take_one(nl, word, peers);
-	return nl_dump(nl, NETVEIL_CMD_PEER_GET, model_parse_peer,
-		       model_free_peers, peers, "peer show");
-}
-
 static int print_peers(struct env *env, const struct peers *peers)
 {
 	struct out out;
@@ -196,17 +170,23 @@ static int print_peers(struct env *env, const struct peers *peers)
 int cmd_peer_show(struct env *env, struct words *words)
 {
 	const char *word = words_next(words);
-	struct peers peers = {0};
+	struct peers all = {0}, one = {0};
 	struct nl nl = {0};
 	int code = words_end(words);
 
 	if (!code)
 		code = nl_open(&nl, env);
 	if (!code)
-		code = take_peers(&nl, word, &peers);
+		code = nl_dump(&nl, NETVEIL_CMD_PEER_GET, model_parse_peer,
+			       model_free_peers, &all, "peer show");
 	nl_close(&nl);
+	if (!code && word) {
+		one.list = (struct peer *)model_find(&all, word, "peer show");
+		one.count = 1;
+		code = one.list ? 0 : EXIT_FAILED;
+	}
 	if (!code)
-		code = print_peers(env, &peers);
-	model_free_peers(&peers);
+		code = print_peers(env, word ? &one : &all);
+	model_free_peers(&all);
 	return code;
 }

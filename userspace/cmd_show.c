@@ -156,20 +156,16 @@ static int print_all(struct env *env, const struct state *state,
 
 int cmd_show(struct env *env, struct words *words)
 {
-	char buffer[NL_REQUEST_SIZE];
 	struct state state = {0};
 	struct peers peers = {0};
 	struct nl nl = {0};
-	int code = words_end(words);
+	int code;
 
+	if (words->count)
+		return cmd_peer_show(env, words);
+	code = nl_open(&nl, env);
 	if (!code)
-		code = nl_open(&nl, env);
-	if (!code)
-		code = nl_call(&nl, nl_request(&nl, buffer, NETVEIL_CMD_GET, 0),
-			       model_parse_state, &state, "show");
-	if (!code)
-		code = nl_dump(&nl, NETVEIL_CMD_PEER_GET, model_parse_peer,
-			       model_free_peers, &peers, "show");
+		code = model_get(&nl, &state, &peers, "show");
 	nl_close(&nl);
 	if (!code)
 		code = print_all(env, &state, &peers);

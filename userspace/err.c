@@ -18,13 +18,27 @@ static void one_line(char *text)
 			*c = '?';
 }
 
+static struct place here;
+
+void err_place(const struct place *place)
+{
+	here = place ? *place : (struct place){ .file = NULL };
+}
+
 static void say(const char *kind, const char *format, va_list args)
 {
-	char text[1024];
+	char text[1024], file[256];
 
 	vsnprintf(text, sizeof(text), format, args);
 	one_line(text);
-	fprintf(stderr, "veil: %s%s\n", kind, text);
+	if (!here.file) {
+		fprintf(stderr, "veil: %s%s\n", kind, text);
+		return;
+	}
+	snprintf(file, sizeof(file), "%s", here.file);
+	one_line(file);
+	fprintf(stderr, "veil: %s:%u:%u: %s%s\n", file, here.line, here.column,
+		kind, text);
 }
 
 int err(const char *format, ...)

@@ -11,6 +11,15 @@ enum {
 	EXIT_USAGE = 2,
 };
 
+/* Where in a configuration file something stands. */
+struct place {
+	const char *file;	/* NULL: nowhere */
+	unsigned int line, column;
+};
+
+/* Messages begin with this place, until it is NULL again. */
+void err_place(const struct place *place);
+
 /* "veil: MESSAGE". Returns EXIT_FAILED, so that a caller can return it. */
 int err(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same for a request that was not understood: returns EXIT_USAGE. */

@@ -14,13 +14,20 @@
 
 #define BLANKS	" \t\r\n"
 
-static void warn_if_open(int fd, const char *path, const char *verb)
+bool keyfile_strict;
+
+static int check_mode(int fd, const char *path, const char *verb)
 {
+	static const char text[] =
+		"%s can be %s by others than its owner (mode %03o): 'chmod 600' it";
 	struct stat st;
 
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_mode & 077)
-		warn("%s can be %s by others than its owner (mode %03o): 'chmod 600' it",
-		     path, verb, st.st_mode & 0777U);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & 077))
+		return 0;
+	if (keyfile_strict)
+		return err(text, path, verb, st.st_mode & 0777U);
+	warn(text, path, verb, st.st_mode & 0777U);
+	return 0;
 }
 
 /* Without stdio, whose buffers would keep a copy. Bytes read, or -1. */
@@ -78,9 +85,11 @@ static int read_fd(uint8_t key[NETVEIL_KEY_LEN], int fd, const char *path,
 	char text[256];
 	int code;
 
-	warn_if_open(fd, path, "read");
-	code = parse_text(key, text, read_all(fd, text, sizeof(text) - 1),
-			  path, what);
+	code = check_mode(fd, path, "read");
+	if (!code)
+		code = parse_text(key, text,
+				  read_all(fd, text, sizeof(text) - 1), path,
+				  what);
 	explicit_bzero(text, sizeof(text));
 	return code;
 }
@@ -107,7 +116,7 @@ int keyfile_print(const uint8_t key[NETVEIL_KEY_LEN])
 	size_t len, done = 0;
 	int code = 0;
 
-	warn_if_open(STDOUT_FILENO, "the file on standard output", "read");
+	check_mode(STDOUT_FILENO, "the file on standard output", "read");
 	format_key(text, key);
 	len = strlen(text);
 	text[len++] = '\n';

@@ -16,6 +16,9 @@
 int keyfile_read(uint8_t key[NETVEIL_KEY_LEN], const char *path,
 		 const char *what);
 /* Prints a secret key; warns when that goes to a file others may read. */
+/* A file that others can read is refused instead of warned of. */
+extern bool keyfile_strict;
+
 int keyfile_print(const uint8_t key[NETVEIL_KEY_LEN]);
 
 #endif /* VEIL_KEYFILE_H */

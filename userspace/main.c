@@ -16,8 +16,8 @@ static int cmd_help(struct env *env, struct words *words);
 static int cmd_version(struct env *env, struct words *words);
 
 static const struct command commands[] = {
-	{ "help", cmd_help, "", "this text" },
-	{ "show", cmd_show, "", "keys, peers, traffic, drops" },
+	{ "help", cmd_help, "[COMMAND]", "this text, or that of one command" },
+	{ "show", cmd_show, "[PEER]", "keys, peers, traffic, drops" },
 	{ "key", cmd_key, "generate [next] [force]\n"
 	  "  veil key retire [after SECONDS] [force]",
 	  "a private key made in the kernel; prints the public one; retire wipes\n"
@@ -31,10 +31,23 @@ static const struct command commands[] = {
 	  "  veil peer set PUBKEY [address ADDR]... [endpoint ...] [psk FILE|no-psk]\n"
 	  "                [psk-next FILE|no-psk-next] [next-key PUBKEY|no-next-key]\n"
 	  "  veil peer del PUBKEY\n"
-	  "  veil peer show [PUBKEY]",
+	  "  veil peer show [PEER]",
 	  "with whom all traffic is encrypted" },
+	{ "load", cmd_load, "[FILE]...",
+	  "add or change what the files say; all of it or nothing" },
+	{ "sync", cmd_sync, "[FILE]...",
+	  "the same, and remove what they do not say" },
+	{ "diff", cmd_diff, "[FILE]...", "what sync would change" },
+	{ "save", cmd_save, "[FILE]", "the configuration, to load again" },
 	{ "flush", cmd_flush, "", "remove all peers, sessions and the key" },
 	{ "monitor", cmd_monitor, "", "events as they happen" },
+	{ "stats", cmd_stats, "[interval SECONDS]",
+	  "what goes on: rates over the interval, a line for each peer" },
+	{ "top", cmd_top, "[interval SECONDS]", "the same, live; q ends it" },
+	{ "check", cmd_check, "[PEER]",
+	  "look for what is wrong, and try traffic with the peers" },
+	{ "metrics", cmd_metrics, "[openmetrics]",
+	  "counters in the text format of Prometheus" },
 	{ "genkey", cmd_genkey, "", "make and print a private key" },
 	{ "genpsk", cmd_genpsk, "", "make and print a pre-shared key" },
 	{ "pubkey", cmd_pubkey, "",
@@ -42,15 +55,19 @@ static const struct command commands[] = {
 	{ "version", cmd_version, "", "the version of veil" },
 };
 
+static void print_command(FILE *to, const struct command *command)
+{
+	fprintf(to, "  veil %s%s%s\n        %s\n", command->word,
+		*command->usage ? " " : "", command->usage, command->help);
+}
+
 static void print_usage(FILE *to)
 {
 	size_t i;
 
 	fputs("Usage: veil [-j] [-p] [-n NETNS] COMMAND\n\n", to);
 	for (i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(to, "  veil %s%s%s\n        %s\n", commands[i].word,
-			*commands[i].usage ? " " : "", commands[i].usage,
-			commands[i].help);
+		print_command(to, &commands[i]);
 	fputs("\n  -j        JSON\n"
 	      "  -p        JSON for people: indented\n"
 	      "  -n NETNS  in this network namespace, as 'ip netns' names it\n"
@@ -60,10 +77,22 @@ static void print_usage(FILE *to)
 
 static int cmd_help(struct env *env, struct words *words)
 {
+	const char *word = words ? words_next(words) : NULL;
+	const struct command *command;
+	int code;
+
 	(void)env;
-	(void)words;
-	print_usage(stdout);
-	return 0;
+	if (!word) {
+		print_usage(stdout);
+		return 0;
+	}
+	command = command_find(commands, ARRAY_LEN(commands), word, "", false);
+	code = command ? words_end(words) : EXIT_USAGE;
+	if (!code) {
+		print_command(stdout, command);
+		puts("\nSee veil(8).");
+	}
+	return code;
 }
 
 static int cmd_version(struct env *env, struct words *words)
@@ -115,7 +144,7 @@ int main(int argc, char **argv)
 	}
 	if (sodium_init() < 0)
 		return err("cannot set up libsodium");
-	words = (struct words){ argc - optind, argv + optind };
+	words = (struct words){ argc - optind, argv + optind, NULL };
 	if (!words.count) {
 		print_usage(stderr);
 		return EXIT_USAGE;

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "err.h"
+#include "format.h"
 #include "model.h"
+#include "nl.h"
 
 /* Copies the payload if it is exactly as long as what it is for. */
 static bool take(const struct nlattr *attr, void *to, size_t len)
@@ -220,6 +222,59 @@ int model_parse_peer(const struct nlmsghdr *answer, void *data)
 		if (mnl_attr_get_type(attr) == NETVEIL_A_PEER)
 			parse_peer(attr, add_peer(data));
 	return MNL_CB_OK;
+}
+
+int model_get(struct nl *nl, struct state *state, struct peers *peers,
+	      const char *what)
+{
+	char buffer[NL_REQUEST_SIZE];
+	int code;
+
+	code = nl_call(nl, nl_request(nl, buffer, NETVEIL_CMD_GET, 0),
+		       model_parse_state, state, what);
+	if (!code)
+		code = nl_dump(nl, NETVEIL_CMD_PEER_GET, model_parse_peer,
+			       model_free_peers, peers, what);
+	return code;
+}
+
+static bool is_named(const struct peer *peer, const char *word,
+		     const struct address *address)
+{
+	char key[TEXT_LEN];
+	unsigned int i;
+
+	for (i = 0; address && i < peer->address_count; i++)
+		if (address_equal(&peer->addresses[i], address))
+			return true;
+	format_key(key, peer->public_key);
+	return !address && *word && !strncmp(key, word, strlen(word));
+}
+
+const struct peer *model_find(const struct peers *peers, const char *word,
+			      const char *what)
+{
+	const struct peer *found = NULL;
+	struct address address;
+	bool is_address = !parse_address(&address, word);
+	size_t i;
+
+	for (i = 0; i < peers->count; i++) {
+		const struct peer *peer = &peers->list[i];
+
+		if (!is_named(peer, word, is_address ? &address : NULL))
+			continue;
+		if (found) {
+			err("%s: '%s' begins the keys of several peers: write more of it",
+			    what, word);
+			return NULL;
+		}
+		found = peer;
+	}
+	if (!found)
+		err("%s: %s: no such peer: give its key, the start of its key, or one of its addresses",
+		    what, word);
+	return found;
 }
 
 void model_free_peers(void *data)

@@ -77,6 +77,17 @@ int model_parse_peer(const struct nlmsghdr *answer, void *peers);
 /* For a callback of its own; false if the message is no event. */
 bool model_parse_event(const struct nlmsghdr *message, struct event *event);
 
+struct nl;
+
+/* Everything there is; what names the request in messages. An exit code. */
+int model_get(struct nl *nl, struct state *state, struct peers *peers,
+	      const char *what);
+/* The one that word names: its key, the start of its key, or one of its
+ * addresses. NULL after saying why there is none.
+ */
+const struct peer *model_find(const struct peers *peers, const char *word,
+			      const char *what);
+
 /* For nl_dump(), with struct peers as data. */
 void model_free_peers(void *peers);
 

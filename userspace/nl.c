@@ -6,9 +6,11 @@
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "../kmod/uapi/netveil.h"
+#include "batch.h"
 #include "err.h"
 #include "netns.h"
 #include "nl.h"
@@ -26,6 +28,7 @@ struct call {
 	const char *what;
 	mnl_cb_t parse;
 	void *data;
+	const struct locator *locator;
 	int code;
 };
 
@@ -38,7 +41,8 @@ static int on_error(const struct nlmsghdr *answer, void *data)
 		call->code = err("%s: the kernel's answer is cut short",
 				 call->what);
 	else if (error->error)
-		call->code = refusal_tell(call->what, call->request, answer);
+		call->code = refusal_tell(call->what, call->request, answer,
+					  call->locator);
 	return MNL_CB_STOP;
 }
 
@@ -49,7 +53,8 @@ static int on_done(const struct nlmsghdr *answer, void *data)
 
 	if (mnl_nlmsg_get_payload_len(answer) >= sizeof(int) &&
 	    *(const int *)mnl_nlmsg_get_payload(answer) < 0)
-		call->code = refusal_tell(call->what, call->request, answer);
+		call->code = refusal_tell(call->what, call->request, answer,
+					  call->locator);
 	return MNL_CB_STOP;
 }
 
@@ -90,21 +95,48 @@ static int receive(struct nl *nl, struct call *call)
 	return call->code;
 }
 
+static int exchange(struct nl *nl, struct nlmsghdr *request, struct call *call)
+{
+	size_t len = request->nlmsg_len;
+	int code;
+
+	if (mnl_socket_sendto(nl->socket, request, len) < 0)
+		code = err("%s: cannot ask the kernel: %s", call->what,
+			   strerror(errno));
+	else
+		code = receive(nl, call);
+	explicit_bzero(request, len);
+	return code;
+}
+
 int nl_call(struct nl *nl, struct nlmsghdr *request, mnl_cb_t parse,
 	    void *data, const char *what)
 {
 	struct call call = {
 		.request = request, .what = what, .parse = parse, .data = data,
 	};
-	int code;
 
-	if (mnl_socket_sendto(nl->socket, request, request->nlmsg_len) < 0)
-		code = err("%s: cannot ask the kernel: %s", what,
-			   strerror(errno));
-	else
-		code = receive(nl, &call);
-	explicit_bzero(request, NL_REQUEST_SIZE);
-	return code;
+	if (!nl->batch)
+		return exchange(nl, request, &call);
+	batch_add(nl->batch, request);
+	explicit_bzero(request, request->nlmsg_len);
+	return 0;
+}
+
+int nl_apply(struct nl *nl, struct nlmsghdr *request,
+	     const struct locator *locator, const char *what)
+{
+	struct call call = {
+		.request = request, .what = what, .locator = locator,
+	};
+	/* The kernel takes no message that is longer than the send buffer. */
+	int fd = mnl_socket_get_fd(nl->socket), size = 1 << 16;
+
+	while ((unsigned int)size < request->nlmsg_len)
+		size *= 2;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return exchange(nl, request, &call);
 }
 
 static struct nlmsghdr *prepare(struct nl *nl, void *buffer, uint16_t type,
@@ -224,6 +256,9 @@ int nl_open(struct nl *nl, struct env *env)
 	int code;
 
 	memset(nl, 0, sizeof(*nl));
+	nl->batch = env->batch;
+	if (nl->batch)
+		return 0;
 	nl->sequence = (uint32_t)time(NULL);
 	code = env->netns ? netns_enter(env->netns) : 0;
 	if (!code)

@@ -10,6 +10,8 @@
 
 #include "words.h"
 
+struct locator;
+
 /* Room for the largest request: a peer with all its addresses. */
 #define NL_REQUEST_SIZE	4096
 
@@ -18,6 +20,9 @@ struct nl {
 	uint32_t sequence;
 	uint16_t family;
 	uint32_t events;	/* the multicast group */
+	struct batch *batch;	/* env->batch: takes requests, and there is no
+				 * socket
+				 */
 };
 
 /* Enters env->netns, opens a socket, finds the module. An exit code; call
@@ -26,7 +31,7 @@ struct nl {
 int nl_open(struct nl *nl, struct env *env);
 void nl_close(struct nl *nl);
 
-/* Starts a request in a buffer of NL_REQUEST_SIZE bytes. */
+/* Starts a request in a buffer of NL_REQUEST_SIZE bytes, or more. */
 struct nlmsghdr *nl_request(struct nl *nl, void *buffer, uint8_t command,
 			    uint16_t flags);
 /*
@@ -36,6 +41,9 @@ struct nlmsghdr *nl_request(struct nl *nl, void *buffer, uint8_t command,
  */
 int nl_call(struct nl *nl, struct nlmsghdr *request, mnl_cb_t parse,
 	    void *data, const char *what);
+/* The same for a request of any size, whose faults locator finds. */
+int nl_apply(struct nl *nl, struct nlmsghdr *request,
+	     const struct locator *locator, const char *what);
 /* Asks for all; forget drops what was parsed when a change cuts in and all is
  * asked for again.
  */

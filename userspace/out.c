@@ -157,6 +157,19 @@ void out_json_bool(struct out *out, const char *key, bool value)
 	put(out, key, boolean);
 }
 
+void out_text(const struct out *out, enum color color, const char *format, ...)
+{
+	va_list args;
+
+	if (out->json)
+		return;
+	fputs(color_start(out, color), stdout);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	fputs(color_stop(out, color), stdout);
+}
+
 void out_gap(struct out *out)
 {
 	if (!out->json)

@@ -51,6 +51,8 @@ void out_json_number(struct out *out, const char *key, uint64_t value);
 void out_json_bool(struct out *out, const char *key, bool value);
 
 /* Text only. */
+void out_text(const struct out *out, enum color color, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 void out_gap(struct out *out);
 void out_heading(struct out *out, const char *label, const char *value);
 void out_line(struct out *out, const char *label, enum color color,

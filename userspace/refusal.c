@@ -75,18 +75,29 @@ static void tell_peer_attr(char text[TEXT_LEN], const struct nlattr *attr)
 	}
 }
 
+static void tell_peer(char text[TEXT_LEN], const struct nlattr *nest,
+		      const char *fault)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, nest)
+		if ((const char *)attr == fault)
+			tell_peer_attr(text, attr);
+}
+
 static void tell_attr(char text[TEXT_LEN], const struct nlmsghdr *request,
-		      uint32_t offset)
+		      const char *fault)
 {
 	const struct nlattr *attr, *inner;
-	const char *base = (const char *)request;
 
 	mnl_attr_for_each(attr, request, sizeof(struct genlmsghdr)) {
-		if (mnl_attr_get_type(attr) != NETVEIL_A_PEER)
+		if (mnl_attr_get_type(attr) == NETVEIL_A_PEER)
+			tell_peer(text, attr, fault);
+		if (mnl_attr_get_type(attr) != NETVEIL_A_CHANGE)
 			continue;
 		mnl_attr_for_each_nested(inner, attr)
-			if ((const char *)inner == base + offset)
-				tell_peer_attr(text, inner);
+			if (mnl_attr_get_type(inner) == NETVEIL_A_PEER)
+				tell_peer(text, inner, fault);
 	}
 }
 
@@ -106,7 +117,7 @@ static const char *text_of(const struct reason *reason)
 }
 
 int refusal_tell(const char *what, const struct nlmsghdr *request,
-		 const struct nlmsghdr *answer)
+		 const struct nlmsghdr *answer, const struct locator *locator)
 {
 	struct reason reason = {0};
 	char thing[TEXT_LEN] = "";
@@ -118,7 +129,10 @@ int refusal_tell(const char *what, const struct nlmsghdr *request,
 		return err("cannot find the netveil module: %s",
 			   strerror(reason.error));
 	if (reason.offset)
-		tell_attr(thing, request, reason.offset);
+		tell_attr(thing, request,
+			  (const char *)request + reason.offset);
+	if (locator)
+		locator->locate(locator, reason.offset, thing);
 	return err("%s: %s%s%s", what, thing, *thing ? ": " : "",
 		   text_of(&reason));
 }

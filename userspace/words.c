@@ -17,6 +17,8 @@ const char *words_next(struct words *words)
 	if (!words->count)
 		return NULL;
 	words->count--;
+	if (words->places)
+		err_place(words->places++);
 	return *words->list++;
 }
 
@@ -47,7 +49,8 @@ static const struct command *command_exact(const struct command *table,
 }
 
 const struct command *command_find(const struct command *table, size_t count,
-				   const char *word, const char *object)
+				   const char *word, const char *object,
+				   bool whole)
 {
 	const struct command *found = command_exact(table, count, word);
 	char fits[256] = "", all[256] = "";
@@ -58,7 +61,8 @@ const struct command *command_find(const struct command *table, size_t count,
 		return found;
 	for (i = 0; i < count; i++) {
 		list_add(all, sizeof(all), table[i].word);
-		if (!*word || strncmp(table[i].word, word, strlen(word)))
+		if (whole || !*word ||
+		    strncmp(table[i].word, word, strlen(word)))
 			continue;
 		list_add(fits, sizeof(fits), table[i].word);
 		several |= found && found->run != table[i].run;
@@ -78,13 +82,15 @@ int command_run(const struct command *table, size_t count, const char *object,
 	const struct command *command = table;
 
 	if (word)
-		command = command_find(table, count, word, object);
+		command = command_find(table, count, word, object,
+				       words->places);
 	return command ? command->run(env, words) : EXIT_USAGE;
 }
 
 /* The option that word names, or NULL after saying why there is none. */
 static const struct option *option_find(const struct option *table,
-					size_t count, const char *word)
+					size_t count, const char *word,
+					bool whole)
 {
 	const struct option *found = NULL;
 	char fits[256] = "", all[256] = "";
@@ -95,7 +101,8 @@ static const struct option *option_find(const struct option *table,
 		if (!strcmp(table[i].word, word))
 			return &table[i];
 		list_add(all, sizeof(all), table[i].word);
-		if (!*word || strncmp(table[i].word, word, strlen(word)))
+		if (whole || !*word ||
+		    strncmp(table[i].word, word, strlen(word)))
 			continue;
 		list_add(fits, sizeof(fits), table[i].word);
 		found = &table[i];
@@ -132,7 +139,8 @@ int options_take(const struct option *table, size_t count, struct words *words,
 	if (count > OPTIONS_MAX)
 		return err("more options than %d in one table", OPTIONS_MAX);
 	while ((word = words_next(words))) {
-		const struct option *option = option_find(table, count, word);
+		const struct option *option =
+			option_find(table, count, word, words->places);
 
 		if (!option)
 			return EXIT_USAGE;

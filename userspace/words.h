@@ -11,9 +11,14 @@
 
 #define ARRAY_LEN(array)	(sizeof(array) / sizeof((array)[0]))
 
+struct place;
+
 struct words {
 	int count;
 	char **list;
+	const struct place *places;	/* in a file: of each; then no word may
+					 * be cut short
+					 */
 };
 
 /* The next word, or NULL at the end. */
@@ -26,6 +31,7 @@ struct env {
 	bool json;
 	bool pretty;
 	const char *netns;	/* NULL: the one veil was started in */
+	struct batch *batch;	/* requests are collected, not sent */
 };
 
 struct command {
@@ -37,7 +43,8 @@ struct command {
 
 /* The command that word names, or NULL after saying why there is none. */
 const struct command *command_find(const struct command *table, size_t count,
-				   const char *word, const char *object);
+				   const char *word, const char *object,
+				   bool whole);
 /* Runs the command that the next word names; without one, the first. */
 int command_run(const struct command *table, size_t count, const char *object,
 		struct env *env, struct words *words);

@@ -38,6 +38,9 @@
  * @NETVEIL_CMD_FLUSH: remove all peers, sessions and the identity
  * @NETVEIL_CMD_SESSION_RESET: forget the sessions of a peer, given by
  *	_PEER/_PUBLIC_KEY, or of all; their keys are wiped when it returns
+ * @NETVEIL_CMD_APPLY: many changes as one step: all that @NETVEIL_CMD_SET takes,
+ *	and any number of _CHANGE, or nothing of it.  What is removed stays
+ *	protected until what takes its addresses over is there
  * @NETVEIL_CMD_EVENT: sent to the group NETVEIL_EVENTS_NAME: NETVEIL_A_EVENT
  *	and what it concerns
  */
@@ -52,6 +55,7 @@ enum netveil_cmd {
 	NETVEIL_CMD_FLUSH,
 	NETVEIL_CMD_EVENT,
 	NETVEIL_CMD_SESSION_RESET,
+	NETVEIL_CMD_APPLY,
 	__NETVEIL_CMD_MAX,
 };
 
@@ -89,6 +93,9 @@ enum netveil_cmd {
  *	of this key in the kernel's keyrings: a logon, encrypted or trusted one
  *	that the caller may search
  * @NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL: s32, "
+ * @NETVEIL_A_CHANGE: nest, repeated: _COMMAND and what that command takes
+ * @NETVEIL_A_COMMAND: u8, enum netveil_cmd: PEER_ADD, PEER_SET without
+ *	addresses, or PEER_DEL
  */
 enum netveil_attr {
 	NETVEIL_A_UNSPEC,
@@ -113,6 +120,8 @@ enum netveil_attr {
 	NETVEIL_A_FORCE,
 	NETVEIL_A_PRIVATE_KEY_SERIAL,
 	NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL,
+	NETVEIL_A_CHANGE,
+	NETVEIL_A_COMMAND,
 	__NETVEIL_A_MAX,
 };
 

@@ -21,6 +21,7 @@ CTRL_A_FAMILY_ID, CTRL_A_FAMILY_NAME = 1, 2
 NLMSGERR_A_MSG = 1
 
 (GET, SET, PEER_GET, PEER_ADD, PEER_SET, PEER_DEL, FLUSH) = range(1, 8)
+APPLY = 10
 (
     A_PUBLIC_KEY,
     A_PRIVATE_KEY,
@@ -41,6 +42,7 @@ NLMSGERR_A_MSG = 1
     A_RETIRE,
     A_FORCE,
 ) = range(2, 20)
+A_CHANGE, A_COMMAND = 22, 23
 (
     P_PUBLIC_KEY,
     P_ADDRESS,
@@ -242,6 +244,18 @@ class Control:
         nest = attr(P_PUBLIC_KEY, public_key)
         nest += b"".join(attr(*each) for each in attributes)
         self.request(PEER_SET, attr(A_PEER | NLA_NESTED, nest))
+
+    def apply(self, *changes):
+        """(command, public_key, address...) of each, as one step."""
+        body = b""
+        for command, public_key, *addresses in changes:
+            nest = attr(P_PUBLIC_KEY, public_key)
+            for address in addresses:
+                nest += attr(P_ADDRESS, ipaddress.ip_address(address).packed)
+            change = attr(A_COMMAND, bytes([command]))
+            change += attr(A_PEER | NLA_NESTED, nest)
+            body += attr(A_CHANGE | NLA_NESTED, change)
+        self.request(APPLY, body)
 
     def set_psk(self, public_key, psk):
         self.add_peer(public_key, psk=psk, command=PEER_SET)

@@ -352,7 +352,8 @@ check_refused "set: bad input is refused" <<-END
 	private-key FILE | set
 	may mean any of | s
 	is no command | sow
-	is one word too many | show all
+	all: no such peer | show all
+	is one word too many | show all of
 	is one word too many | flush all
 	generate | key
 	is no option | -x show

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf.h"
 #include "format.h"
 #include "names.h"
 #include "parse.h"
@@ -278,6 +279,57 @@ static void test_options(void)
 	result(run_options("value flag") == 4, "option", "a value as a word");
 }
 
+/* The statements of text, as "WORD@LINE:COLUMN ... | ..."; "refused" if it is. */
+static const char *parsed(const char *text)
+{
+	static char got[1024];
+	struct conf conf = {0};
+	size_t len = 0, i;
+	int n;
+
+	got[0] = '\0';
+	if (conf_parse(&conf, strdup(text), "file", "."))
+		strcpy(got, "refused");
+	else
+		for (i = 0; i < conf.count; i++)
+			for (n = 0; n < conf.list[i].count; n++)
+				len += (size_t)snprintf(got + len, sizeof(got) - len,
+					"%s%s@%u:%u", n ? " " : i ? " | " : "",
+					conf.list[i].words[n],
+					conf.list[i].places[n].line,
+					conf.list[i].places[n].column);
+	conf_free(&conf);
+	return got;
+}
+
+static void test_conf(void)
+{
+	static const char *const good[][2] = {
+		{ "", "" },
+		{ "\n\n  \n# only this\n  # and this", "" },
+		{ "set a 1", "set@1:1 a@1:5 1@1:7" },
+		{ "set a 1\n", "set@1:1 a@1:5 1@1:7" },
+		{ "set\ta\r\n", "set@1:1 a@1:5" },
+		{ "one\ntwo", "one@1:1 | two@2:1" },
+		{ "one\n\n# c\n  more # x\n\tand\ntwo",
+		  "one@1:1 more@4:3 and@5:2 | two@6:1" },
+		{ "a#b c", "a#b@1:1 c@1:5" },
+		{ "f \"a b#c\" d", "f@1:1 a b#c@1:3 d@1:11" },
+		{ "f \"\"", "f@1:1 @1:3" },
+	};
+	static const char *const bad[] = {
+		" goes on from none", "f \"a", "f \"a\"b", "f \"a\n\"",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(good); i++)
+		result(!strcmp(parsed(good[i][0]), good[i][1]), "conf",
+		       good[i][1]);
+	for (i = 0; i < ARRAY_LEN(bad); i++)
+		result(!strcmp(parsed(bad[i]), "refused"), "bad conf", bad[i][0]
+		       == ' ' ? "goes on from none" : "a quotation");
+}
+
 int main(void)
 {
 	puts("KTAP version 1");
@@ -285,6 +337,7 @@ int main(void)
 		puts("Bail out! libsodium does not start");
 		return 1;
 	}
+	test_conf();
 	test_keys();
 	test_ports();
 	test_addresses();

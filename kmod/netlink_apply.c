@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Many changes as one step, for configuration files: all or nothing, and nothing
+ * unprotected in between.
+ *
+ * Under vn->lock, first everything is read and checked.  Then new peers are added,
+ * which take over addresses and keys of those that leave; that can be undone, and
+ * is if memory runs out.  Then comes what cannot fail any more.  Peers that leave
+ * do so last.
+ */
+#include <linux/sched.h>
+#include <net/genetlink.h>
+
+#include "netlink_peer.h"
+#include "session.h"
+
+struct veil_nl_change {
+	struct nlattr *attr;		/* NETVEIL_A_CHANGE, in the request */
+	struct veil_peer *peer;		/* added, set or leaving */
+	u8 command;
+};
+
+/* vn->lock written. */
+struct veil_nl_step {
+	struct veil_net *vn;
+	struct genl_info *info;
+	struct veil_nl_change *changes;
+	size_t count;
+};
+
+static const struct nla_policy veil_nl_change_policy[] = {
+	[NETVEIL_A_PEER]	= NLA_POLICY_NESTED(veil_peer_set_policy),
+	[NETVEIL_A_COMMAND]	= { .type = NLA_U8 },
+};
+
+const struct nla_policy veil_nl_apply_request[NETVEIL_A_MAX + 1] = {
+	VEIL_NL_SET_POLICY,
+	[NETVEIL_A_CHANGE]	= NLA_POLICY_NESTED(veil_nl_change_policy),
+};
+
+/* A change as if it were a request of its own. */
+struct veil_nl_part {
+	struct genl_info info;
+	struct genlmsghdr header;
+	struct nlattr *attrs[NETVEIL_A_MAX + 1];
+};
+
+static int veil_nl_get_part(struct veil_nl_step *step,
+			    struct veil_nl_change *change,
+			    struct veil_nl_part *part)
+{
+	struct netlink_ext_ack *extack = step->info->extack;
+	int err;
+
+	memset(part->attrs, 0, sizeof(part->attrs));
+	err = nla_parse_nested(part->attrs,
+			       ARRAY_SIZE(veil_nl_change_policy) - 1,
+			       change->attr, veil_nl_change_policy, extack);
+	if (err)
+		return err;
+	if (!part->attrs[NETVEIL_A_COMMAND]) {
+		NL_SET_ERR_MSG_ATTR(extack, change->attr,
+				    "a change wants its command");
+		return -EINVAL;
+	}
+	change->command = nla_get_u8(part->attrs[NETVEIL_A_COMMAND]);
+	part->info = *step->info;
+	part->info.attrs = part->attrs;
+	part->info.genlhdr = &part->header;
+	part->header = *step->info->genlhdr;
+	part->header.cmd = change->command;
+	cond_resched();
+	return 0;
+}
+
+static int veil_nl_check_leaving(struct veil_nl_step *step,
+				 struct veil_nl_change *change,
+				 struct veil_nl_part *part)
+{
+	struct veil_peer *peer;
+	int err = veil_nl_name_peer(step->vn, &part->info, &peer);
+
+	if (err)
+		return err;
+	if (peer->leaving) {
+		NL_SET_ERR_MSG_ATTR(part->info.extack, change->attr,
+				    "a peer is removed twice");
+		return -EINVAL;
+	}
+	peer->leaving = true;
+	change->peer = peer;
+	return 0;
+}
+
+/* A set peer's new addresses could not be given back: it is removed and added. */
+static int veil_nl_check_known(struct veil_nl_step *step,
+			       struct veil_nl_change *change,
+			       struct veil_nl_part *part)
+{
+	struct nlattr *address = nla_find_nested(part->attrs[NETVEIL_A_PEER],
+						 NETVEIL_PEER_A_ADDRESS);
+	int err;
+
+	if (address) {
+		NL_SET_ERR_MSG_ATTR(part->info.extack, address,
+				    "addresses are not set in such a step: remove the peer and add it");
+		return -EOPNOTSUPP;
+	}
+	err = veil_nl_change_peer(step->vn, &part->info, &change->peer,
+				  VEIL_NL_CHECK);
+	if (!err && change->peer->leaving) {
+		NL_SET_ERR_MSG_ATTR(part->info.extack, change->attr,
+				    "a peer is set and removed");
+		return -EINVAL;
+	}
+	return err;
+}
+
+static int veil_nl_check_part(struct veil_nl_step *step,
+			      struct veil_nl_change *change,
+			      struct veil_nl_part *part, bool leaving)
+{
+	struct veil_peer *none = NULL;
+
+	if (leaving != (change->command == NETVEIL_CMD_PEER_DEL))
+		return 0;
+	if (!part->attrs[NETVEIL_A_PEER]) {
+		NL_SET_ERR_MSG_ATTR(part->info.extack, change->attr,
+				    "no peer is given");
+		return -EINVAL;
+	}
+	switch (change->command) {
+	case NETVEIL_CMD_PEER_DEL:
+		return veil_nl_check_leaving(step, change, part);
+	case NETVEIL_CMD_PEER_SET:
+		return veil_nl_check_known(step, change, part);
+	case NETVEIL_CMD_PEER_ADD:
+		return veil_nl_change_peer(step->vn, &part->info, &none,
+					   VEIL_NL_CHECK);
+	default:
+		NL_SET_ERR_MSG_ATTR(part->info.extack, change->attr,
+				    "this command cannot be part of a step");
+		return -EOPNOTSUPP;
+	}
+}
+
+/* Those that leave are known before what may take over from them. */
+static int veil_nl_check_step(struct veil_nl_step *step, bool leaving)
+{
+	struct veil_nl_part part;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < step->count && !err; i++) {
+		err = veil_nl_get_part(step, &step->changes[i], &part);
+		if (!err)
+			err = veil_nl_check_part(step, &step->changes[i], &part,
+						 leaving);
+	}
+	return err;
+}
+
+static int veil_nl_make(struct veil_nl_step *step, u8 command)
+{
+	struct veil_nl_part part;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < step->count && !err; i++) {
+		struct veil_nl_change *change = &step->changes[i];
+
+		if (change->command != command)
+			continue;
+		err = veil_nl_get_part(step, change, &part);
+		if (!err)
+			err = veil_nl_change_peer(step->vn, &part.info,
+						  &change->peer, VEIL_NL_MAKE);
+	}
+	return err;
+}
+
+static void veil_nl_undo(struct veil_nl_step *step)
+{
+	struct veil_nl_change *change;
+	size_t i;
+
+	for (i = step->count; i--;) {
+		change = &step->changes[i];
+		if (change->command == NETVEIL_CMD_PEER_ADD && change->peer)
+			veil_peer_forget(change->peer);
+	}
+	for (i = 0; i < step->count; i++) {
+		change = &step->changes[i];
+		if (change->command != NETVEIL_CMD_PEER_DEL || !change->peer)
+			continue;
+		change->peer->leaving = false;
+		change->peer->succeeded = false;
+	}
+}
+
+static void veil_nl_finish(struct veil_nl_step *step)
+{
+	struct veil_nl_change *change;
+	size_t i;
+
+	for (i = 0; i < step->count; i++) {
+		change = &step->changes[i];
+		if (change->command == NETVEIL_CMD_PEER_ADD)
+			veil_peer_keep(change->peer);
+	}
+	for (i = 0; i < step->count; i++) {
+		change = &step->changes[i];
+		if (change->command == NETVEIL_CMD_PEER_DEL)
+			veil_peer_remove(change->peer);
+		cond_resched();
+	}
+}
+
+/* Whether something of the namespace itself is set. */
+static bool veil_nl_sets(const struct genl_info *info)
+{
+	int type;
+
+	for (type = 0; type <= NETVEIL_A_MAX; type++)
+		if (info->attrs[type] && type != NETVEIL_A_CHANGE)
+			return true;
+	return false;
+}
+
+static int veil_nl_make_step(struct veil_nl_step *step)
+{
+	bool sets = veil_nl_sets(step->info);
+	int err = sets ? veil_nl_check_set(step->info) : 0;
+
+	if (!err)
+		err = veil_nl_check_step(step, true);
+	if (!err)
+		err = veil_nl_check_step(step, false);
+	if (!err)
+		err = veil_nl_make(step, NETVEIL_CMD_PEER_ADD);
+	if (!err && sets)
+		err = veil_nl_set(step->vn, step->info);
+	if (err) {
+		veil_nl_undo(step);
+		return err;
+	}
+	/* Without memory a session fails to come up, and protection stays. */
+	err = veil_nl_make(step, NETVEIL_CMD_PEER_SET);
+	veil_nl_finish(step);
+	return err;
+}
+
+static size_t veil_nl_list_changes(struct genl_info *info,
+				   struct veil_nl_change *changes)
+{
+	struct nlattr *attr;
+	size_t count = 0;
+	int left;
+
+	nla_for_each_attr(attr, genlmsg_data(info->genlhdr),
+			  genlmsg_len(info->genlhdr), left) {
+		if (nla_type(attr) != NETVEIL_A_CHANGE)
+			continue;
+		if (changes)
+			changes[count].attr = attr;
+		count++;
+	}
+	return count;
+}
+
+static int veil_nl_apply(struct genl_info *info)
+{
+	struct veil_nl_step step = {
+		.vn = veil_net(genl_info_net(info)),
+		.info = info,
+		.count = veil_nl_list_changes(info, NULL),
+	};
+	int err;
+
+	step.changes = kvcalloc(step.count, sizeof(*step.changes), GFP_KERNEL);
+	if (!step.changes && step.count)
+		return -ENOMEM;
+	veil_nl_list_changes(info, step.changes);
+	down_write(&step.vn->lock);
+	err = veil_nl_make_step(&step);
+	up_write(&step.vn->lock);
+	kvfree(step.changes);
+	/* As after the removal of one peer. */
+	veil_sessions_wiped();
+	return err;
+}
+
+int veil_nl_apply_doit(struct sk_buff *request, struct genl_info *info)
+{
+	int err = veil_nl_apply(info);
+
+	veil_nl_wipe_secrets(info);
+	return err;
+}

@@ -1,0 +1,166 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# make check-deb: the packages in a fresh Debian, as a user meets them: installed,
+# a further kernel's headers installed, upgraded, removed. KTAP on standard output.
+# SUITE=bookworm takes another release. What is slow to fetch stays in the cache.
+
+. "$(dirname "$0")/lib/common.sh"
+
+suite=${SUITE:-trixie}
+base=$NETVEIL_CACHE/deb-root/$suite
+root=$NETVEIL_CACHE/deb-root/$suite.run
+log=$NETVEIL_CACHE/deb-root/$suite.log
+
+bootstrap() {
+	as_root debootstrap --variant=minbase --include=systemd,kmod,ca-certificates \
+		--keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+		"$suite" "$base.new" "$(mirror_of "$suite")"
+	# Nothing is started: whoever asks gets a no.
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$base.new/usr/sbin/policy-rc.d" >/dev/null
+	as_root chmod 755 "$base.new/usr/sbin/policy-rc.d"
+	as_root chroot "$base.new" env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qy --no-install-recommends install dkms linux-headers-cloud-amd64
+	as_root mv "$base.new" "$base"
+}
+
+# All below runs as root in a mount namespace of its own, where $root is a copy of
+# $base that is forgotten at the end.
+set_up() {
+	mkdir -p "$root"
+	mount -t tmpfs tmpfs "$root"
+	mkdir "$root/upper" "$root/work" "$root/tree"
+	mount -t overlay -o "lowerdir=$base,upperdir=$root/upper,workdir=$root/work" overlay "$root/tree"
+	mount -t proc proc "$root/tree/proc"
+	mount --rbind /dev "$root/tree/dev"
+	cp /etc/resolv.conf "$root/tree/etc/resolv.conf" 2>/dev/null || true
+	cp "$@" "$root/tree/root"
+}
+
+inside() {
+	chroot "$root/tree" env DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		LC_ALL=C.UTF-8 "$@"
+}
+
+apt() {
+	inside apt-get -qy --no-install-recommends "$@"
+}
+
+# files FILE: all that there is, but for what packages of all kinds leave.
+files() {
+	(cd "$root/tree" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./var/cache \
+		-o -path ./var/log -o -path ./var/lib/dpkg -o -path ./var/lib/apt \
+		-o -path ./root -o -path ./tmp -o -path './lib/modules/*/modules.*' \
+		-o -path './usr/lib/modules/*/modules.*' \) -prune -o -print | sort) >"$1"
+}
+
+kernels() {
+	inside sh -c 'ls -d /lib/modules/*/build | cut -d / -f 4'
+}
+
+# built VERSION: for every kernel that has headers here, and no other version is.
+built() {
+	local kernel
+	inside dkms status netveil
+	for kernel in $(kernels); do
+		inside dkms status netveil | grep -q "netveil/$1, $kernel, .*: installed" || return
+		inside modinfo -k "$kernel" -F description netveil || return
+	done
+	[ "$(inside dkms status netveil | wc -l)" -eq "$(kernels | wc -l)" ]
+}
+
+enabled() {
+	inside systemctl is-enabled netveil.service &&
+		! inside systemctl is-enabled netveil-metrics.timer &&
+		[ -L "$root/tree/etc/systemd/system/sysinit.target.wants/netveil.service" ]
+}
+
+# systemd's own judgement of the unit, without a running system.
+unit_is_sound() {
+	inside systemd-analyze verify --man=no netveil.service netveil-metrics.timer \
+		netveil-metrics.service
+}
+
+exposed_little() {
+	local level
+	level=$(inside systemd-analyze security --offline=yes netveil.service |
+		sed -n 's/.*exposure level for netveil.service: \([0-9.]*\).*/\1/p')
+	echo "exposure: $level"
+	awk -v level="$level" 'BEGIN { exit !(level != "" && level < 2.5) }'
+}
+
+works() {
+	inside veil version | grep -qxF "veil $1" && inside veil help >/dev/null &&
+		[ "$(inside stat -c %a /etc/netveil)" = 700 ] &&
+		inside veil genkey | inside veil pubkey
+}
+
+# Whoever would take protection away is written down instead.
+watch_tools() {
+	local tool
+	for tool in rmmod modprobe; do
+		rm -f "$root/tree/usr/sbin/$tool"
+		printf '#!/bin/sh\necho "%s $*" >>/root/called\n' "$tool" >"$root/tree/usr/sbin/$tool"
+		chmod 755 "$root/tree/usr/sbin/$tool"
+	done
+	: >"$root/tree/root/called"
+	echo "set listen-port 4000" >"$root/tree/etc/netveil/mine.conf"
+}
+
+nothing_taken_away() {
+	cat "$root/tree/root/called"
+	! grep -qE 'rmmod|-r' "$root/tree/root/called" && [ -s "$root/tree/etc/netveil/mine.conf" ]
+}
+
+upgrade() {
+	watch_tools
+	apt install /root/netveil-*"$newer"*.deb
+}
+
+removal() {
+	rm "$root/tree/etc/netveil/mine.conf"
+	apt purge netveil-dkms netveil-tools linux-headers-amd64 && apt autoremove --purge
+}
+
+nothing_left() {
+	files "$root/after"
+	diff "$root/before" "$root/after"
+}
+
+run() {
+	. "$NETVEIL_TOP/tests/lib/ktap.sh"
+	set +e
+	set_up "$@"
+	plan 12
+	files "$root/before"
+	check "the packages install, with what they need" \
+		apt install "/root/netveil-dkms_${version}_all.deb" "/root/netveil-tools_${version}_amd64.deb"
+	check "DKMS has built the module for the kernel that is there" built "$version"
+	check "the unit is enabled, and the metrics are not" enabled
+	check "systemd finds no fault with the units" unit_is_sound
+	check "the unit can do little else" exposed_little
+	check "veil runs" works "$version"
+	check "a further kernel gets its module with its headers" apt install linux-headers-amd64
+	check "and so has both" built "$version"
+	check "an upgrade builds for both kernels" upgrade
+	check "and takes no protection away" nothing_taken_away
+	check "removal" removal
+	check "and nothing is left" nothing_left
+	finish
+}
+
+if [ "${1:-}" = --run ]; then
+	version=$2 newer=$3
+	shift 3
+	run "$@"
+fi
+need_packages debootstrap debian-archive-keyring
+[ -d "$base" ] || { mkdir -p "${base%/*}" && step "bootstrapping $suite with DKMS" bootstrap; }
+version=$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/userspace/version.h")
+newer=$version+check
+"$NETVEIL_TOP/scripts/packaging/deb.sh" "$newer" >&2
+"$NETVEIL_TOP/scripts/packaging/deb.sh" >&2
+cd "$NETVEIL_TOP"
+as_root env NETVEIL_CACHE="$NETVEIL_CACHE" unshare -m --propagation private "$0" --run \
+	"$version" "$newer" "$NETVEIL_TOP"/netveil-{dkms,tools}_"$version"_*.deb \
+	"$NETVEIL_TOP"/netveil-{dkms,tools}_"$newer"_*.deb
+rm -f "$NETVEIL_TOP"/netveil-*_"$newer"_*.deb

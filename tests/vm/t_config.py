@@ -1,0 +1,429 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=200
+"""Configuration files: all or nothing, nothing in clear in between, and sessions
+of peers that stay as they are live on.
+"""
+
+import base64
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import genl
+import hosts
+import ktap
+import pypeer
+import wire
+from hosts import alpha, beta
+from ktap import case, check, check_equal, note, wait_until
+
+MANY = 2000
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+OURS = alpha.addresses + beta.addresses
+folder = tempfile.mkdtemp()
+state = {}
+
+
+def text_of(key):
+    return base64.b64encode(key).decode()
+
+
+def path_of(name):
+    return os.path.join(folder, name)
+
+
+def write(name, text, mode=0o600):
+    with open(path_of(name), "w", encoding="ascii") as file:
+        file.write(text)
+    os.chmod(path_of(name), mode)
+    return path_of(name)
+
+
+def veil(*words, host=alpha):
+    """Exit code, standard output, standard error."""
+    done = subprocess.run(
+        (hosts.VEIL, "-n", host.name, *words),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def config(host=alpha):
+    """All that is configured, without what changes by itself."""
+    whole = host.control.get()
+    peers = [
+        (key, tuple(peer["addresses"]), peer["has_psk"])
+        for key, peer in host.control.peers().items()
+    ]
+    return whole["public_key"], whole["listen_port"], sorted(peers)
+
+
+def refused(place, reason, text, command="load"):
+    """The file is refused for a reason at LINE:COLUMN, in one line; nothing has
+    changed."""
+    before = config()
+    path = write("bad.conf", text)
+    code, out, err = veil(command, path)
+    wanted = "veil: %s%s" % (path, ":%s: " % place if place else "")
+    check(code in (1, 2) and not out, command, code, out, err)
+    check(err.startswith(wanted) and reason in err, "said why", wanted, reason, err)
+    check_equal(err.count("\n"), 1, "lines of the message")
+    check_equal(config(), before, "the configuration")
+
+
+def stranger():
+    return pypeer.identities()[0].public
+
+
+def set_up():
+    hosts.set_up()
+    a, b = pypeer.identities()
+    state["a"], state["b"] = a, b
+    write("a.key", text_of(a.private) + "\n")
+    write("b.key", text_of(b.private) + "\n")
+    write("psk", text_of(os.urandom(32)) + "\n")
+    write("other.psk", text_of(os.urandom(32)) + "\n")
+
+
+def conf_of(host, extra="", psk=""):
+    """Either end's file, in which file names are relative to it."""
+    mine, key, other = (
+        ("a.key", state["b"].public, beta)
+        if host is alpha
+        else ("b.key", state["a"].public, alpha)
+    )
+    return "# %s\nset private-key %s\n\npeer add %s  # the other\n%s%s\n%s" % (
+        host.name,
+        mine,
+        text_of(key),
+        "".join("\taddress %s\n" % a for a in other.addresses),
+        "\tpsk %s\n" % psk if psk else "",
+        extra,
+    )
+
+
+def take(command, host, **words):
+    """Both must succeed: the file is written and taken."""
+    path = write(host.name + ".conf", conf_of(host, **words))
+    code, out, err = veil(command, path, host=host)
+    check_equal((code, out, err), (0, "", ""), "%s %s" % (command, path))
+    return path
+
+
+def up(**words):
+    hosts.flush_all()
+    take("load", alpha, **words)
+    take("load", beta, **words)
+    hosts.ping_once(alpha, beta.v4)
+
+
+def session():
+    """What tells one session of alpha from the next: when it began."""
+    peer = alpha.peer(state["b"].public)
+    check_equal(peer["state"], genl.STATE_UP, "the peer's state")
+    return round(time.monotonic() - peer["session_age"] / 1000, 1)
+
+
+def same_session(before):
+    check(abs(session() - before) < 0.5, "the session lives on", before, session())
+
+
+@case("load takes the statements of a file, with file names relative to it")
+def load():
+    up()
+    key, port, peers = config()
+    check_equal(key, state["a"].public, "the key")
+    check_equal(port, 51888, "the port")
+    check_equal(peers, [(state["b"].public, beta.addresses, False)], "the peers")
+
+
+@case("what is wrong in a file is said with its place, and nothing is changed")
+def refusals():
+    good = "set listen-port 4000\npeer add %s address 10.9.0.77\n" % text_of(stranger())
+    key = text_of(stranger())
+    up()
+    for place, reason, text in (
+        ("3:1", "is no command; there are: set, peer", good + "setting x\n"),
+        ("3:6", "'del' is no command; there are: add", good + "peer del %s\n" % key),
+        ("3:5", "'listen' is not understood", good + "set listen 5\n"),
+        ("4:2", "'psk' wants a file", good + "peer add %s\n\tpsk # none\n" % key),
+        ("3:10", "44 characters", good + "peer add %s address 10.9.0.4\n" % key[1:]),
+        ("4:10", "not an IPv4", good + "peer add %s\n address 10.9.0.400\n" % key),
+        ("1:2", "goes on from none", " listen-port 5\n"),
+        ("1:17", "does not end", 'set private-key "a.key\n'),
+        ("3:10", "say where", good + "peer add %s\n" % key),
+        ("3:1", "set before already", good + "set listen-port 4001\n"),
+        ("4:1", "given already", good + "\npeer add %s address 10.9.0.9\n"
+         % good.split()[5]),
+        # What only the kernel knows.
+        ("5:10", "10.9.0.1: address is this host's own",
+         good + "\npeer add %s\naddress 10.9.0.1\n".replace("\na", "\n\ta") % key),
+        ("3:10", "own public key", good + "peer add %s address 10.9.0.5\n"
+         % text_of(state["a"].public)),
+        ("3:63", "address belongs to another peer",
+         good + "peer add %s address 10.9.0.2\n" % key),
+        ("3:10", "given to two peers", good + "peer add %s address 10.9.0.77\n" % key),
+    ):
+        refused(place, reason, text)
+
+
+@case("files that others can change, and keys that they can read, are refused")
+def modes():
+    up()
+    before = config()
+    for name, mode in (("alpha.conf", 0o620), ("alpha.conf", 0o602)):
+        os.chmod(path_of(name), mode)
+        code, _, err = veil("load", path_of(name))
+        check(code == 1 and "chmod go-w" in err, name, oct(mode), code, err)
+    os.chmod(path_of("alpha.conf"), 0o644)
+    os.chmod(path_of("a.key"), 0o640)
+    code, _, err = veil("load", path_of("alpha.conf"))
+    check(code == 1 and "chmod 600" in err and ":2:17: " in err, "key", code, err)
+    os.chmod(path_of("a.key"), 0o600)
+    os.chmod(folder, 0o777)
+    code, _, err = veil("load", path_of("alpha.conf"))
+    check(code == 1 and "chmod go-w" in err, "folder", code, err)
+    os.chmod(folder, 0o700)
+    os.chown(path_of("alpha.conf"), 1234, 0)
+    code, _, err = veil("load", path_of("alpha.conf"))
+    check(code == 1 and "belongs to user 1234" in err, "owner", code, err)
+    os.chown(path_of("alpha.conf"), 0, 0)
+    check_equal(config(), before, "the configuration")
+    check_equal(veil("load", path_of("alpha.conf"))[0], 0, "as it should be")
+
+
+@case("sync changes only what differs, and sessions of other peers live on")
+def sync():
+    up()
+    before = session()
+    one, two = stranger(), stranger()
+    add = "peer add %s address %s\n"
+    take("sync", alpha, extra=add % (text_of(one), "10.9.0.50"))
+    same_session(before)
+    take("sync", alpha, extra=add % (text_of(two), "10.9.0.50 endpoint 10.9.0.50:99"))
+    same_session(before)
+    peers = alpha.control.peers()
+    check_equal(set(peers), {state["b"].public, two}, "the peers")
+    take("load", alpha)
+    check(two in alpha.control.peers(), "load removes nothing")
+    alpha.veil("set", "listen-port", "4000")
+    take("sync", alpha)
+    check_equal(config()[1:], (51888, [(state["b"].public, beta.addresses, False)]),
+                "the configuration")
+
+
+@case("a psk that is loaded again leaves the session alone, another one ends it")
+def psk():
+    up(psk="psk")
+    before = session()
+    take("sync", alpha, psk="psk")
+    same_session(before)
+    check_equal(veil("diff", path_of("alpha.conf"))[:2], (0, ""), "diff")
+    take("sync", alpha, psk="other.psk")
+    check(not alpha.is_up(), "the session of the old psk has ended")
+    take("sync", beta, psk="other.psk")
+    hosts.ping_once(alpha, beta.v4)
+    take("sync", alpha)
+    check(not alpha.peer()["has_psk"], "the psk is gone")
+
+
+@case("a peer that gets a new key is protected all the time")
+def new_key():
+    up()
+    tap = wire.Tap(hosts.wire)
+    done = threading.Event()
+    sock = alpha.udp(alpha.v4)
+
+    def send():
+        while not done.is_set():
+            hosts.offer(sock, MARKER, (beta.v4, 7000))
+            time.sleep(0.0005)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    right = text_of(state["b"].public)
+    for _ in range(20):
+        wrong = text_of(stranger())
+        write("alpha.conf", conf_of(alpha).replace(right, wrong))
+        check_equal(veil("sync", path_of("alpha.conf"))[0], 0, "sync")
+        take("sync", alpha)
+    done.set()
+    sender.join()
+    hosts.ping_once(alpha, beta.v4)
+    frames = tap.frames()
+    note("%d frames" % len(frames))
+    wire.only_netveil(frames, OURS, (MARKER,))
+    tap.close()
+
+
+@case("an address that moves on in the same step stays protected")
+def moves():
+    up()
+    tap = wire.Tap(hosts.wire)
+    right = state["b"].public
+    wrong = stranger()
+    alpha.control.apply(
+        (genl.PEER_DEL, right), (genl.PEER_ADD, wrong, *beta.addresses)
+    )
+    check_equal(set(alpha.control.peers()), {wrong}, "the peers")
+    sock = alpha.udp(alpha.v4)
+    hosts.offer(sock, MARKER, (beta.v4, 7000))
+    alpha.control.apply(
+        (genl.PEER_ADD, right, *beta.addresses), (genl.PEER_DEL, wrong)
+    )
+    hosts.ping_once(alpha, beta.v4)
+    # One of them, with another peer's key.
+    alpha.control.apply(
+        (genl.PEER_DEL, right),
+        (genl.PEER_ADD, wrong, beta.v6),
+        (genl.PEER_ADD, right, beta.v4),
+    )
+    hosts.ping_once(alpha, beta.v4)
+    hosts.offer(alpha.udp(alpha.v6), MARKER, (beta.v6, 7000))
+    check_equal(alpha.peer(wrong)["queued"], 1, "packets that wait for the other")
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+
+
+def step_refused(reason, *changes):
+    before = config()
+    try:
+        alpha.control.apply(*changes)
+    except genl.Refused as error:
+        check(reason in error.strerror, "the reason", reason, error.strerror)
+    else:
+        check(False, "the step was taken", changes)
+    check_equal(config(), before, "the configuration")
+
+
+@case("a step that is undone half-way leaves what was there, and its session")
+def undone():
+    up()
+    before, tap = session(), wire.Tap(hosts.wire)
+    right, one, two = state["b"].public, stranger(), stranger()
+    step_refused(
+        "given to two peers",
+        (genl.PEER_DEL, right),
+        (genl.PEER_ADD, one, *beta.addresses),
+        (genl.PEER_ADD, two, beta.v4),
+    )
+    step_refused(
+        "known already",
+        (genl.PEER_DEL, right),
+        (genl.PEER_ADD, right, beta.v4),
+        (genl.PEER_ADD, right, beta.v6),
+    )
+    step_refused(
+        "removed twice", (genl.PEER_DEL, right), (genl.PEER_DEL, right)
+    )
+    step_refused("no such peer", (genl.PEER_ADD, one, "10.9.0.60"), (genl.PEER_DEL, two))
+    step_refused("not set in such a step", (genl.PEER_SET, right, "10.9.0.60"))
+    step_refused("cannot be part", (genl.FLUSH, right))
+    same_session(before)
+    hosts.ping_once(alpha, beta.v4)
+    hosts.ping_once(alpha, beta.v6)
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+
+
+@case("events tell what a step has done, and no more")
+def events():
+    up()
+    log = open(path_of("events"), "w+", encoding="ascii")
+    monitor = alpha.start(hosts.VEIL, "monitor", stdout=log)
+
+    def seen(word):
+        log.seek(0)
+        return sum(line.split()[2] == word for line in log.read().splitlines())
+
+    def joined():
+        alpha.control.apply((genl.PEER_ADD, one, "10.9.0.60"))
+        alpha.control.apply((genl.PEER_DEL, one))
+        return seen("peer-removed")
+
+    one, right = stranger(), state["b"].public
+    wait_until(joined, 10, "the monitor has joined", every=0.2)
+    start = {w: seen(w) for w in ("peer-added", "peer-removed", "weakened")}
+    step_refused("given to two", (genl.PEER_ADD, one, "10.9.0.60"),
+                 (genl.PEER_ADD, stranger(), "10.9.0.60"))
+    alpha.control.apply((genl.PEER_DEL, right), (genl.PEER_ADD, one, *beta.addresses))
+    wait_until(lambda: seen("peer-removed") > start["peer-removed"], 5, "an event")
+    moved = {word: seen(word) - count for word, count in start.items()}
+    check_equal(moved, {"peer-added": 1, "peer-removed": 1, "weakened": 0}, "events")
+    monitor.terminate()
+    monitor.wait()
+
+
+@case("diff tells what sync would change, and changes nothing")
+def diff():
+    up()
+    path = write("alpha.conf", conf_of(alpha))
+    before = config()
+    check_equal(veil("diff", path), (0, "", ""), "no difference")
+    new = text_of(stranger())
+    text = conf_of(alpha).replace("fd09::2", "fd09::22")
+    write("alpha.conf", "set listen-port 99\n%speer add %s address 10.9.0.8\n" % (text, new))
+    code, out, err = veil("diff", path)
+    check_equal((code, err), (1, ""), "differences")
+    for line in (
+        "- set listen-port 51888",
+        "+ set listen-port 99",
+        "-         address fd09::2",
+        "+         address fd09::22",
+        "+ peer add %s address 10.9.0.8" % new,
+    ):
+        check(line in out.splitlines(), line, out)
+    check_equal(veil("diff", path_of("none.conf"))[0], 2, "trouble")
+    check_equal(config(), before, "the configuration")
+
+
+@case("what save writes can be loaded, and holds no secret")
+def save():
+    up(psk="psk", extra="peer add %s address fd09::9 endpoint [fd09::9]:7\n"
+       % text_of(stranger()))
+    path = path_of("alpha.conf")
+    code, out, err = veil("save", path)
+    check_equal((code, out, err), (0, "", ""), "save")
+    check_equal(veil("diff", path), (0, "", ""), "diff")
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    for name in "a.key", "psk":
+        with open(path_of(name), encoding="ascii") as file:
+            check(file.read().strip() not in text, "no secret in it", text)
+    check("\tpsk psk\n" in text and "[fd09::9]:7" in text, "its words", text)
+    before, told = config(), session()
+    check_equal(veil("sync", path), (0, "", ""), "sync")
+    same_session(told)
+    check_equal(config(), before, "the configuration")
+    code, out, err = veil("save", path_of("new.conf"))
+    check(code == 0 and "private-key" in err and "psk" in err, "warnings", err)
+    check_equal(veil("load", path_of("new.conf"))[0], 1, "to be completed first")
+
+
+@case("%d peers are loaded, synced and removed as one step each" % MANY)
+def many():
+    up()
+    before = session()
+    keys = [text_of(os.urandom(32)) for _ in range(MANY)]
+    lines = [
+        "peer add %s address 10.77.%d.%d address fd77::%x\n" % (k, i >> 8, i & 255, i)
+        for i, k in enumerate(keys)
+    ]
+    for count, command in ((MANY, "load"), (MANY - 1, "sync"), (0, "sync")):
+        start = time.monotonic()
+        take(command, alpha, extra="".join(lines[:count]))
+        note("%s %d: %.1f s" % (command, count, time.monotonic() - start))
+        check_equal(alpha.control.get()["peers"], count + 1, "peers")
+    same_session(before)
+
+
+ktap.run(set_up)

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=120
+"""veil check finds what is wrong and says what to do; veil stats and top show
+what goes on.
+"""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import pypeer
+from hosts import alpha, beta
+from ktap import case, check, check_equal, wait_until
+
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    state["a"], state["b"] = pypeer.identities()
+
+
+def veil(*words):
+    done = subprocess.run(
+        (hosts.VEIL, "-n", "alpha", *words),
+        capture_output=True, text=True, check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def checked(*words):
+    """Exit code, and result and text by what was looked at."""
+    code, out, err = veil("-j", "check", *words)
+    check_equal(err, "", "standard error")
+    return code, {c["check"]: (c["result"], c["text"]) for c in json.loads(out)}
+
+
+def found(what, result, word, *words):
+    code, told = checked(*words)
+    check(what in told, "looked at " + what, told)
+    check(told[what][0] == result and word in told[what][1], what, told)
+    check_equal(code, int(any(r == "wrong" for r, _ in told.values())), "exit code")
+    return told
+
+
+def connected(psk=None):
+    hosts.make_peers(state["a"], state["b"], psk)
+    hosts.ping_once(alpha, beta.v4)
+
+
+@case("check finds nothing where all is well, for every way to name a peer")
+def well():
+    connected()
+    for word in (), (beta.v4,), (beta.v6,), (veil("-j", "peer")[1].split('"')[3][:6],):
+        code, told = checked(*word)
+        check(code == 0, "exit code", word, told)
+        check_equal({w: r for w, (r, _) in told.items() if w != "clock"},
+                    dict.fromkeys(("module", "key", "policy", "route", "handshake",
+                                   "traffic", "mtu"), "ok"), "results")
+    code, out, _ = veil("check")
+    check(code == 0 and all(l.split()[0] in ("ok", "doubtful") for l in out.splitlines()),
+          "as text", out)
+    check("packets of 1458 bytes pass" in out, "the MTU", out)
+
+
+@case("check without a key, without peers, with a stranger's address")
+def nothing():
+    hosts.flush_all()
+    found("key", "wrong", "veil key generate")
+    found("policy", "wrong", "veil peer add")
+    code, out, err = veil("check", "10.9.0.99")
+    check(code == 1 and "no such peer" in err, "a stranger", code, out, err)
+
+
+@case("check finds a peer that does not answer")
+def silent():
+    connected(os.urandom(32))
+    alpha.control.set_psk(state["b"].public, os.urandom(32))
+    wait_until(lambda: not alpha.is_up(), 5, "the session has ended")
+    told = found("handshake", "wrong", "the same psk")
+    check("mtu" not in told, "what needs a session is not tried", told)
+
+
+@case("check finds that there is no route")
+def route():
+    hosts.flush_all()
+    hosts.make_peer(alpha, state["a"], state["b"].public, hosts.Host("far", "192.0.2.1"))
+    found("route", "wrong", "ip route get 192.0.2.1")
+
+
+@case("check finds a firewall that refuses")
+def firewall():
+    connected()
+    rules = "table inet t { chain o { type filter hook output priority 0; %s drop; }; }"
+    alpha.run("nft", rules % "icmp type echo-request")
+    try:
+        found("firewall", "wrong", "OUTPUT")
+    finally:
+        alpha.run("nft", "flush ruleset")
+    beta.run("nft", rules.replace("output", "input") % "icmp type echo-request")
+    try:
+        found("traffic", "doubtful", "firewall")
+    finally:
+        beta.run("nft", "flush ruleset")
+
+
+@case("check finds a path that swallows long packets")
+def black_hole():
+    connected()
+    hosts.wire.run("ip", "link", "set", "wb", "mtu", "1300")
+    try:
+        found("mtu", "wrong", "packets of 1458 bytes get lost")
+    finally:
+        hosts.wire.run("ip", "link", "set", "wb", "mtu", "1500")
+    found("mtu", "ok", "1458")
+
+
+@case("stats has the rates of an interval")
+def stats():
+    connected()
+    sock = alpha.udp(alpha.v4)
+    reader = subprocess.Popen(
+        (hosts.VEIL, "-n", "alpha", "-j", "stats", "interval", "2"),
+        stdout=subprocess.PIPE, text=True)
+    while reader.poll() is None:
+        sock.sendto(bytes(972), (beta.v4, 9))
+        time.sleep(0.01)
+    peer, = json.loads(reader.stdout.read())
+    packets = peer["tx_packets_per_second"]
+    check(10 < packets <= 105, "packets a second", peer)
+    check(abs(peer["tx_bits_per_second"] / packets - 8000) < 300, "bits", peer)
+    code, out, _ = veil("stats")
+    lines = out.splitlines()
+    check(code == 0 and len(lines) == 2 and lines[1].startswith(beta.v4), "as text", out)
+    check(veil("stats", "interval", "0")[0] == 2, "no interval of 0")
+
+
+@case("top draws on a terminal, and leaves it as it was")
+def top():
+    connected()
+    code, out, err = veil("top")
+    check(code == 2 and "veil -j stats" in err and not out, "without a terminal", err)
+    leader, follower = pty.openpty()
+    with alpha.inside():
+        process = subprocess.Popen((hosts.VEIL, "top", "interval", "1"), stdin=follower,
+                                   stdout=follower, stderr=follower)
+    seen = b""
+
+    def drawn():
+        nonlocal seen
+        while select.select([leader], [], [], 0)[0]:
+            seen += os.read(leader, 4096)
+        return seen.count(b"1 of 1 peers up") >= 2 and beta.v4.encode() in seen
+
+    wait_until(drawn, 20, "two screens")
+    os.write(leader, b"q")
+    check_equal(process.wait(10), 0, "exit code")
+    drawn()
+    check(seen.startswith(b"\033[?1049h") and seen.endswith(b"\033[?1049l"), "screens", seen)
+
+
+ktap.run(set_up)

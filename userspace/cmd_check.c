@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * veil check: a doctor. One line for each thing that it looks at, and what to do
+ * about what is wrong; traffic with a peer is tried for real.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/timex.h>
+#include <time.h>
+
+#include "cmd.h"
+#include "echo.h"
+#include "err.h"
+#include "format.h"
+#include "model.h"
+#include "nl.h"
+#include "out.h"
+
+/* A clock before this has not been set. */
+#define YEAR_2025	1735689600
+#define SIZE_SMALL	84
+#define TRIES		7
+
+enum result { GOOD, DOUBTFUL, WRONG };
+
+struct doctor {
+	struct out out;
+	struct nl nl;
+	struct state state;
+	struct peers peers;
+	bool wrong;
+};
+
+static void tell(struct doctor *doctor, enum result result, const char *what,
+		 const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void tell(struct doctor *doctor, enum result result, const char *what,
+		 const char *format, ...)
+{
+	static const char *const names[] = { "ok", "doubtful", "wrong" };
+	static const enum color colors[] = { COLOR_GOOD, COLOR_WAIT, COLOR_BAD };
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	out_object(&doctor->out, NULL);
+	out_json_string(&doctor->out, "check", what);
+	out_json_string(&doctor->out, "result", names[result]);
+	out_json_string(&doctor->out, "text", text);
+	out_close(&doctor->out);
+	out_text(&doctor->out, colors[result], "%-9s", names[result]);
+	out_text(&doctor->out, COLOR_NONE, " %-10s %s\n", what, text);
+	doctor->wrong |= result == WRONG;
+}
+
+static void check_host(struct doctor *doctor)
+{
+	struct timex clock = {0};
+	char key[TEXT_LEN];
+
+	tell(doctor, GOOD, "module", "netveil is loaded, and as new as veil");
+	if (doctor->state.has_key)
+		tell(doctor, GOOD, "key", "this host is %s",
+		     format_key(key, doctor->state.public_key));
+	else
+		tell(doctor, WRONG, "key",
+		     "this host has none: veil key generate, or veil set private-key FILE");
+	if (time(NULL) < YEAR_2025)
+		tell(doctor, WRONG, "clock",
+		     "it was never set: peers take no handshake that is older than the last one; start NTP");
+	else if (adjtimex(&clock) == TIME_ERROR)
+		tell(doctor, DOUBTFUL, "clock",
+		     "nothing keeps it right: when it goes back, peers need some seconds longer; start NTP");
+	else
+		tell(doctor, GOOD, "clock", "it is kept right");
+}
+
+/* What was counted since, as "bad_stamp, no_route". */
+static void reasons_since(char *text, size_t size, const struct state *old,
+			  const struct state *new)
+{
+	size_t len = 0;
+	unsigned int i;
+
+	*text = '\0';
+	for (i = 0; i < new->drop_count && i < old->drop_count; i++)
+		if (new->drops[i].count > old->drops[i].count && len < size)
+			len += (size_t)snprintf(text + len, size - len, "%s%s",
+						len ? ", " : "",
+						new->drops[i].reason);
+}
+
+static void tell_silence(struct doctor *doctor, const struct peer *peer,
+			 const struct state *now)
+{
+	char reasons[256], text[TEXT_LEN];
+
+	reasons_since(reasons, sizeof(reasons), &doctor->state, now);
+	tell(doctor, WRONG, "handshake",
+	     "no answer from %s: is it up, does UDP pass both ways (ports %u and %u), and do both ends have each other's public key and the same psk?%s%s%s",
+	     format_endpoint(text, &peer->endpoint), doctor->state.listen_port,
+	     peer->endpoint.port, *reasons ? " Dropped meanwhile: " : "",
+	     reasons, *reasons ? " (see the README)" : "");
+}
+
+/* Whether there is a session now; with or without an answer to the echo. */
+static bool check_handshake(struct doctor *doctor, const struct peer *peer,
+			    int echoed)
+{
+	struct peers peers = {0};
+	struct state state = {0};
+	const struct peer *now;
+	char key[TEXT_LEN], age[TEXT_LEN];
+	bool up = false;
+
+	format_key(key, peer->public_key);
+	if (model_get(&doctor->nl, &state, &peers, "check"))
+		return false;
+	now = model_find(&peers, key, "check");
+	up = now && now->state == NETVEIL_STATE_UP;
+	if (up)
+		tell(doctor, GOOD, "handshake", "the session was confirmed %s",
+		     format_ago(age, now->last_handshake,
+				(uint64_t)time(NULL)));
+	else
+		tell_silence(doctor, peer, &state);
+	if (up && echoed)
+		tell(doctor, DOUBTFUL, "traffic",
+		     "there is a session, but no answer to a ping: a firewall behind it, or the other end has no peer with this host's address");
+	else if (up)
+		tell(doctor, GOOD, "traffic", "a ping went there and back");
+	model_free_peers(&peers);
+	return up && !echoed;
+}
+
+/* Routers that drop what is too long and do not say so are found by asking. */
+static void check_mtu(struct doctor *doctor, struct echo *echo)
+{
+	unsigned int mtu = echo_mtu(echo), before;
+	int err;
+
+	do {
+		before = mtu;
+		err = echo_ask(echo, before, 2);
+		mtu = echo_mtu(echo);
+	} while (err && mtu < before && mtu > SIZE_SMALL);
+	if (!err)
+		tell(doctor, GOOD, "mtu", "packets of %u bytes pass", before);
+	else
+		tell(doctor, WRONG, "mtu",
+		     "packets of %u bytes get lost, and no router says why: let ICMP 'too big' pass, or lower the MTU: ip link set DEV mtu N",
+		     before);
+}
+
+static bool check_route(struct doctor *doctor, int err, const char *address)
+{
+	if (err == -ENETUNREACH || err == -EHOSTUNREACH)
+		tell(doctor, WRONG, "route", "none to %s: ip route get %s",
+		     address, address);
+	else if (err)
+		tell(doctor, WRONG, "route", "cannot try %s: %s", address,
+		     strerror(-err));
+	else
+		tell(doctor, GOOD, "route", "there is one to %s", address);
+	return !err;
+}
+
+static void check_traffic(struct doctor *doctor, const struct peer *peer,
+			  struct echo *echo)
+{
+	int err = echo_ask(echo, SIZE_SMALL, TRIES);
+
+	if (err == -EPERM)
+		tell(doctor, WRONG, "firewall",
+		     "OUTPUT refuses packets to the peer: nft list ruleset, iptables -S OUTPUT");
+	if (check_handshake(doctor, peer, err))
+		check_mtu(doctor, echo);
+}
+
+static void check_peer(struct doctor *doctor, const struct peer *peer,
+		       const struct address *address)
+{
+	struct echo echo = { .raw = -1, .udp = -1 };
+	char text[TEXT_LEN], key[TEXT_LEN];
+	int err;
+
+	format_address(text, address);
+	tell(doctor, GOOD, "policy", "%s is encrypted or dropped: peer %s",
+	     text, format_key(key, peer->public_key));
+	err = echo_open(&echo, address);
+	if (check_route(doctor, err, text) && doctor->state.has_key)
+		check_traffic(doctor, peer, &echo);
+	echo_close(&echo);
+}
+
+/* One that is named by a word, or all. */
+static int check_peers(struct doctor *doctor, const char *word)
+{
+	struct address address;
+	const struct peer *peer;
+	size_t i;
+
+	if (!word && !doctor->peers.count)
+		tell(doctor, WRONG, "policy",
+		     "there are no peers, and nothing is encrypted: veil peer add");
+	for (i = 0; !word && i < doctor->peers.count; i++)
+		check_peer(doctor, &doctor->peers.list[i],
+			   &doctor->peers.list[i].endpoint.address);
+	if (!word)
+		return 0;
+	peer = model_find(&doctor->peers, word, "check");
+	if (!peer)
+		return EXIT_FAILED;
+	if (parse_address(&address, word))
+		address = peer->endpoint.address;
+	check_peer(doctor, peer, &address);
+	return 0;
+}
+
+int cmd_check(struct env *env, struct words *words)
+{
+	const char *word = words_next(words);
+	struct doctor doctor = {0};
+	int code = words_end(words);
+
+	out_begin(&doctor.out, env);
+	out_array(&doctor.out, NULL);
+	if (!code)
+		code = nl_open(&doctor.nl, env);
+	if (!code)
+		code = model_get(&doctor.nl, &doctor.state, &doctor.peers,
+				 "check");
+	if (!code) {
+		check_host(&doctor);
+		code = check_peers(&doctor, word);
+	}
+	nl_close(&doctor.nl);
+	model_free_peers(&doctor.peers);
+	out_close(&doctor.out);
+	if (!code)
+		code = out_end(&doctor.out);
+	return code ? code : doctor.wrong ? EXIT_FAILED : 0;
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * veil metrics: for Prometheus, in its text format, which node_exporter's
+ * textfile collector takes, or in OpenMetrics.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "format.h"
+#include "model.h"
+#include "names.h"
+#include "nl.h"
+
+struct metric {
+	const char *name;	/* a counter's ends with _total */
+	const char *help;
+	/* Whether there is a value, for one peer. */
+	bool (*value)(const struct peer *peer, uint64_t *value);
+};
+
+static bool peer_up(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->state == NETVEIL_STATE_UP;
+	return true;
+}
+
+static bool peer_handshake(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->last_handshake;
+	return peer->last_handshake;
+}
+
+static bool peer_age(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->session_age / 1000;
+	return peer->has_session;
+}
+
+static bool peer_rx_bytes(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->rx_bytes;
+	return true;
+}
+
+static bool peer_tx_bytes(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->tx_bytes;
+	return true;
+}
+
+static bool peer_rx_packets(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->rx_packets;
+	return true;
+}
+
+static bool peer_tx_packets(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->tx_packets;
+	return true;
+}
+
+static bool peer_drops(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->drops;
+	return true;
+}
+
+static bool peer_queued(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->queued;
+	return true;
+}
+
+static bool peer_mtu(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->mtu;
+	return peer->mtu;
+}
+
+static const struct metric metrics[] = {
+	{ "netveil_peer_up", "Whether there is a confirmed session.", peer_up },
+	{ "netveil_peer_last_handshake_timestamp_seconds",
+	  "When the newest session was confirmed.", peer_handshake },
+	{ "netveil_peer_session_age_seconds", "Age of the session.", peer_age },
+	{ "netveil_peer_received_bytes_total",
+	  "Bytes of plaintext packets delivered.", peer_rx_bytes },
+	{ "netveil_peer_sent_bytes_total",
+	  "Bytes of plaintext packets sealed.", peer_tx_bytes },
+	{ "netveil_peer_received_packets_total",
+	  "Plaintext packets delivered.", peer_rx_packets },
+	{ "netveil_peer_sent_packets_total",
+	  "Plaintext packets sealed.", peer_tx_packets },
+	{ "netveil_peer_dropped_packets_total",
+	  "Packets to or from the peer that were dropped.", peer_drops },
+	{ "netveil_peer_queued_packets",
+	  "Packets that wait for a session.", peer_queued },
+	{ "netveil_peer_path_mtu_bytes",
+	  "Path MTU of outer packets that a router has told.", peer_mtu },
+};
+
+/* OpenMetrics names a counter's family without the suffix of its samples. */
+static void put_family(const char *name, const char *help, bool open)
+{
+	static const char suffix[] = "_total";
+	size_t len = strlen(name);
+	bool counter = len > sizeof(suffix) &&
+		       !strcmp(name + len + 1 - sizeof(suffix), suffix);
+
+	if (counter && open)
+		len -= sizeof(suffix) - 1;
+	printf("# HELP %.*s %s\n# TYPE %.*s %s\n", (int)len, name, help,
+	       (int)len, name, counter ? "counter" : "gauge");
+}
+
+static void put_peers(const struct metric *metric, const struct peers *peers,
+		      bool open)
+{
+	char key[TEXT_LEN], address[TEXT_LEN];
+	uint64_t value;
+	size_t i;
+
+	put_family(metric->name, metric->help, open);
+	for (i = 0; i < peers->count; i++) {
+		const struct peer *peer = &peers->list[i];
+
+		if (!metric->value(peer, &value))
+			continue;
+		*address = '\0';
+		if (peer->address_count)
+			format_address(address, &peer->addresses[0]);
+		printf("%s{public_key=\"%s\",address=\"%s\"} %" PRIu64 "\n",
+		       metric->name, format_key(key, peer->public_key), address,
+		       value);
+	}
+}
+
+static void put_state(const struct state *state, bool open)
+{
+	char key[TEXT_LEN] = "";
+	unsigned int i;
+
+	if (state->has_key)
+		format_key(key, state->public_key);
+	put_family("netveil_info", "This host; always 1.", open);
+	printf("netveil_info{public_key=\"%s\",key_origin=\"%s\",cipher=\"%s\"} 1\n",
+	       key, name_of(origin_names, ORIGIN_NAMES, state->origin),
+	       name_of(cipher_names, CIPHER_NAMES, state->cipher));
+	put_family("netveil_peers", "Number of peers.", open);
+	printf("netveil_peers %u\n", state->peers);
+	put_family("netveil_dropped_packets_total",
+		   "Packets dropped, by reason.", open);
+	for (i = 0; i < state->drop_count; i++)
+		printf("netveil_dropped_packets_total{reason=\"%s\"} %" PRIu64 "\n",
+		       state->drops[i].reason, state->drops[i].count);
+}
+
+static int put_all(const struct state *state, const struct peers *peers,
+		   bool open)
+{
+	size_t i;
+
+	put_state(state, open);
+	for (i = 0; i < ARRAY_LEN(metrics); i++)
+		put_peers(&metrics[i], peers, open);
+	if (open)
+		puts("# EOF");
+	if (fflush(stdout) || ferror(stdout))
+		return err("metrics: cannot write: %s", strerror(errno));
+	return 0;
+}
+
+static int take_open(void *target, const char *value)
+{
+	(void)value;
+	*(bool *)target = true;
+	return 0;
+}
+
+static const struct option metrics_options[] = {
+	{ "openmetrics", NULL, false, take_open },
+};
+
+int cmd_metrics(struct env *env, struct words *words)
+{
+	struct state state = {0};
+	struct peers peers = {0};
+	struct nl nl = {0};
+	bool open = false;
+	int code;
+
+	code = options_take(metrics_options, ARRAY_LEN(metrics_options), words,
+			    &open);
+	if (!code)
+		code = nl_open(&nl, env);
+	if (!code)
+		code = model_get(&nl, &state, &peers, "metrics");
+	nl_close(&nl);
+	if (!code)
+		code = put_all(&state, &peers, open);
+	model_free_peers(&peers);
+	return code;
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * veil save: the configuration as a file that veil load takes.
+ *
+ * The kernel gives no secret out, so what names their files comes from the file
+ * that is overwritten, or from /etc/netveil. Where nothing does, the word
+ * "unknown" stands in its place, which makes the file one that does not load.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "names.h"
+#include "plan.h"
+
+#define UNKNOWN	"unknown"
+
+/* The value of option in the statement that begins with these words. */
+static const char *find_word(const struct conf *conf, const char *object,
+			     const char *key, const char *option)
+{
+	size_t i;
+	int n;
+
+	for (i = 0; i < conf->count; i++) {
+		const struct statement *statement = &conf->list[i];
+
+		if (strcmp(statement->words[0], object) ||
+		    (key && (statement->count < 3 ||
+			     strcmp(statement->words[2], key))))
+			continue;
+		for (n = key ? 3 : 1; n + 1 < statement->count; n++)
+			if (!strcmp(statement->words[n], option))
+				return statement->words[n + 1];
+	}
+	return NULL;
+}
+
+static void put_file(FILE *to, const char *option, const char *name,
+		     const char *whose)
+{
+	if (!name)
+		warn("save: which file has the %s of %s is not known: put its name in place of '%s'",
+		     option, whose, UNKNOWN);
+	if (name && strpbrk(name, " \t#"))
+		fprintf(to, "\t%s \"%s\"\n", option, name);
+	else
+		fprintf(to, "\t%s %s\n", option, name ? name : UNKNOWN);
+}
+
+static void put_settings(FILE *to, const struct state *state,
+			 const struct conf *known)
+{
+	fprintf(to, "set\n");
+	if (state->origin == NETVEIL_KEY_USER)
+		put_file(to, "private-key",
+			 find_word(known, "set", NULL, "private-key"),
+			 "this host");
+	fprintf(to, "\tlisten-port %u\n\tcipher %s\n", state->listen_port,
+		name_of(cipher_names, CIPHER_NAMES, state->cipher));
+	if (state->origin == NETVEIL_KEY_KERNEL)
+		fprintf(to, "# The private key was made in the kernel and is nowhere else: veil key generate\n");
+}
+
+static void put_peer(FILE *to, const struct record *peer,
+		     const struct conf *known)
+{
+	char key[TEXT_LEN], text[2 * TEXT_LEN];
+	const char *word;
+	unsigned int n;
+	size_t i;
+
+	fprintf(to, "\npeer add %s\n", format_key(key, peer->key));
+	for (i = 0; i < prop_count; i++)
+		for (n = 0; record_value(peer, &props[i], n); n++) {
+			word = record_word(text, peer, &props[i], n);
+			if (props[i].kind == PROP_SECRET)
+				put_file(to, props[i].word,
+					 find_word(known, "peer", key,
+						   props[i].word), key);
+			else if (word)
+				fprintf(to, "\t%s\n", word);
+		}
+}
+
+static int put_all(FILE *to, const char *path, const struct present *present,
+		   const struct conf *known)
+{
+	size_t i;
+
+	fprintf(to, "# Written by veil save; netveil.conf(5).\n");
+	put_settings(to, &present->state, known);
+	for (i = 0; i < present->count; i++)
+		put_peer(to, &present->peers[i], known);
+	if (fflush(to) || ferror(to))
+		return err("save: cannot write %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* In the file's folder, so that it takes its place in one step. */
+static int write_file(const char *path, const struct present *present,
+		      const struct conf *known)
+{
+	char *temporary;
+	FILE *to = NULL;
+	int fd, code;
+
+	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+		die_no_memory();
+	fd = mkstemp(temporary);
+	to = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!to) {
+		code = err("save: cannot write %s: %s", temporary,
+			   strerror(errno));
+		free(temporary);
+		return code;
+	}
+	code = put_all(to, temporary, present, known);
+	if (!code && (fsync(fd) || rename(temporary, path)))
+		code = err("save: cannot put %s in its place: %s", path,
+			   strerror(errno));
+	if (code)
+		unlink(temporary);
+	fclose(to);
+	free(temporary);
+	return code;
+}
+
+/* What is there already, if it is a configuration. */
+static int read_known(struct conf *known, const char *path)
+{
+	if (!access(path ? path : CONF_FOLDER, F_OK))
+		return conf_read(known, path);
+	return 0;
+}
+
+int cmd_save(struct env *env, struct words *words)
+{
+	const char *path = words_next(words);
+	struct present present = {0};
+	struct conf known = {0};
+	struct nl nl = {0};
+	int code = words_end(words);
+
+	if (!code)
+		code = read_known(&known, path);
+	if (!code)
+		code = nl_open(&nl, env);
+	if (!code)
+		code = present_get(&present, &nl, "save");
+	nl_close(&nl);
+	if (!code && path)
+		code = write_file(path, &present, &known);
+	else if (!code)
+		code = put_all(stdout, "standard output", &present, &known);
+	present_free(&present);
+	conf_free(&known);
+	return code;
+}

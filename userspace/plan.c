@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What has to change for the kernel to be as configuration files say.
+ */
+#include <linux/genetlink.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "plan.h"
+
+#define PORT_DEFAULT	51888
+
+/* What is there */
+
+static int add_present(const struct nlmsghdr *answer, void *data)
+{
+	struct present *present = data;
+	const struct nlattr *attr;
+	struct nlattr *copy;
+
+	mnl_attr_for_each(attr, answer, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(attr) != NETVEIL_A_PEER)
+			continue;
+		present->peers = reallocarray(present->peers,
+					      present->count + 1,
+					      sizeof(*present->peers));
+		copy = malloc(MNL_ALIGN(attr->nla_len));
+		if (!present->peers || !copy)
+			die_no_memory();
+		memcpy(copy, attr, attr->nla_len);
+		memset(&present->peers[present->count], 0,
+		       sizeof(*present->peers));
+		record_read(&present->peers[present->count++], copy);
+	}
+	return MNL_CB_OK;
+}
+
+static void forget_peers(void *data)
+{
+	struct present *present = data;
+	size_t i;
+
+	for (i = 0; i < present->count; i++) {
+		free((void *)(uintptr_t)present->peers[i].nest);
+		record_free(&present->peers[i]);
+	}
+	free(present->peers);
+	present->peers = NULL;
+	present->count = 0;
+}
+
+int present_get(struct present *present, struct nl *nl, const char *what)
+{
+	char buffer[NL_REQUEST_SIZE];
+	int code;
+
+	code = nl_call(nl, nl_request(nl, buffer, NETVEIL_CMD_GET, 0),
+		       model_parse_state, &present->state, what);
+	if (!code)
+		code = nl_dump(nl, NETVEIL_CMD_PEER_GET, add_present,
+			       forget_peers, present, what);
+	return code;
+}
+
+void present_free(struct present *present)
+{
+	forget_peers(present);
+}
+
+/* Peers */
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct record *const *one = a, *const *other = b;
+
+	return memcmp((*one)->key, (*other)->key, NETVEIL_KEY_LEN);
+}
+
+/* Sorted by key, to be searched. */
+static const struct record **index_of(const struct record *list, size_t count)
+{
+	const struct record **index = calloc(count + 1, sizeof(*index));
+	size_t i;
+
+	if (!index)
+		die_no_memory();
+	for (i = 0; i < count; i++)
+		index[i] = &list[i];
+	qsort(index, count, sizeof(*index), compare_keys);
+	return index;
+}
+
+static const struct record *search(const struct record **index, size_t count,
+				   const struct record *record)
+{
+	const struct record **found;
+
+	found = bsearch(&record, index, count, sizeof(*index), compare_keys);
+	return found ? *found : NULL;
+}
+
+static struct step *add_step(struct plan *plan)
+{
+	plan->steps = reallocarray(plan->steps, plan->count + 1,
+				   sizeof(*plan->steps));
+	if (!plan->steps)
+		die_no_memory();
+	memset(&plan->steps[plan->count], 0, sizeof(*plan->steps));
+	return &plan->steps[plan->count++];
+}
+
+static void read_wanted(struct plan *plan, const struct batch *batch)
+{
+	const struct nlattr *attr;
+	size_t i;
+
+	plan->wanted = calloc(batch->count + 1, sizeof(*plan->wanted));
+	if (!plan->wanted)
+		die_no_memory();
+	for (i = 0; i < batch->count; i++) {
+		const struct change *change = &batch->list[i];
+		struct record *record = &plan->wanted[plan->wanted_count];
+
+		if (change->command != NETVEIL_CMD_PEER_ADD)
+			continue;
+		mnl_attr_for_each_payload(change->attrs, change->len)
+			if (mnl_attr_get_type(attr) == NETVEIL_A_PEER)
+				record_read(record, attr);
+		record->statement = change->statement;
+		plan->wanted_count++;
+	}
+}
+
+static int refuse_twice(const struct record *a, const struct record *b)
+{
+	const struct place *one = a->statement->places;
+	const struct place *other = b->statement->places;
+	bool swap = one->file == other->file && one->line > other->line;
+	char text[TEXT_LEN];
+
+	if (swap)
+		return refuse_twice(b, a);
+	err_place(other);
+	return err_usage("the peer %s is given already at %s:%u",
+			 format_key(text, a->key), one->file, one->line);
+}
+
+bool step_changes(const struct step *step, const struct prop *prop)
+{
+	if (!step->wanted || !step->present)
+		return true;
+	if (prop->kind == PROP_KEY && step->promoted)
+		return false;
+	/* A secret may have changed as well. */
+	if (prop->kind == PROP_SECRET && record_value(step->wanted, prop, 0))
+		return true;
+	return !record_same(step->wanted, step->present, prop);
+}
+
+/* Nothing is done if nothing differs. */
+static int plan_known(struct plan *plan, const struct record *wanted,
+		      const struct record *present, bool promoted)
+{
+	struct step step = {
+		.wanted = wanted, .present = present, .promoted = promoted,
+	};
+	bool changes = false;
+	char key[TEXT_LEN];
+	size_t i;
+
+	for (i = 0; i < prop_count; i++) {
+		const struct prop *prop = &props[i];
+
+		if (!step_changes(&step, prop))
+			continue;
+		changes = true;
+		if (prop->kind == PROP_ADDRESS ||
+		    (!record_value(wanted, prop, 0) && !prop->unset))
+			step.anew = true;
+	}
+	if (step.anew && promoted) {
+		err_place(wanted->statement->places);
+		return err_usage("this peer has the next key %s by now: write that one here before its addresses are changed",
+				 format_key(key, present->key));
+	}
+	if (changes)
+		*add_step(plan) = step;
+	return 0;
+}
+
+/* The peer that the kernel knows by what is the next key of wanted. */
+static const struct record *search_next(const struct record **index,
+					size_t count,
+					const struct record *wanted)
+{
+	const struct value *next = record_value(wanted, prop_next_key, 0);
+	struct record named = {0};
+
+	if (!next)
+		return NULL;
+	memcpy(named.key, next->data, sizeof(named.key));
+	return search(index, count, &named);
+}
+
+static int plan_wanted(struct plan *plan, const struct record **there,
+		       const struct present *present, bool *used)
+{
+	const struct record *found, *next;
+	int code = 0;
+	size_t i;
+
+	for (i = 0; i < plan->wanted_count && !code; i++) {
+		const struct record *wanted = &plan->wanted[i];
+
+		found = search(there, present->count, wanted);
+		next = found ? NULL :
+		       search_next(there, present->count, wanted);
+		if (!found && !next) {
+			add_step(plan)->wanted = wanted;
+			continue;
+		}
+		code = plan_known(plan, wanted, found ? found : next, next);
+		used[(found ? found : next) - present->peers] = true;
+	}
+	return code;
+}
+
+static int plan_peers(struct plan *plan, const struct present *present,
+		      bool whole)
+{
+	const struct record **wanted = index_of(plan->wanted,
+						plan->wanted_count);
+	const struct record **there = index_of(present->peers, present->count);
+	bool *used = calloc(present->count + 1, sizeof(*used));
+	size_t i;
+	int code = 0;
+
+	if (!used)
+		die_no_memory();
+	for (i = 1; i < plan->wanted_count && !code; i++)
+		if (!compare_keys(&wanted[i - 1], &wanted[i]))
+			code = refuse_twice(wanted[i - 1], wanted[i]);
+	if (!code)
+		code = plan_wanted(plan, there, present, used);
+	for (i = 0; i < present->count && whole; i++)
+		if (!used[i])
+			add_step(plan)->present = &present->peers[i];
+	free(used);
+	free(wanted);
+	free(there);
+	return code;
+}
+
+/* Settings */
+
+static void add_setting(struct plan *plan, const struct nlattr *attr,
+			const struct statement *statement)
+{
+	plan->settings = reallocarray(plan->settings, plan->setting_count + 1,
+				      sizeof(*plan->settings));
+	if (!plan->settings)
+		die_no_memory();
+	plan->settings[plan->setting_count++] =
+		(struct setting){ attr, statement };
+}
+
+static bool setting_same(const struct nlattr *attr, const struct state *state)
+{
+	const void *data = mnl_attr_get_payload(attr);
+	uint8_t public[NETVEIL_KEY_LEN];
+
+	switch (mnl_attr_get_type(attr)) {
+	case NETVEIL_A_PRIVATE_KEY:
+		return state->has_key && !crypto_scalarmult_base(public, data) &&
+		       !memcmp(public, state->public_key, sizeof(public));
+	case NETVEIL_A_NEXT_PRIVATE_KEY:
+		return state->has_next_key &&
+		       !crypto_scalarmult_base(public, data) &&
+		       !memcmp(public, state->next_key, sizeof(public));
+	case NETVEIL_A_LISTEN_PORT:
+		return mnl_attr_get_u16(attr) == state->listen_port;
+	case NETVEIL_A_CIPHER:
+		return mnl_attr_get_u8(attr) == state->cipher;
+	default:
+		return false;
+	}
+}
+
+/* Whether the next key of the files is the current one by now. */
+static bool key_promoted(const struct batch *batch, const struct state *state)
+{
+	uint8_t public[NETVEIL_KEY_LEN];
+	const struct nlattr *attr;
+	size_t i;
+
+	for (i = 0; i < batch->count; i++) {
+		const struct change *change = &batch->list[i];
+
+		if (change->command != NETVEIL_CMD_SET || !state->has_key)
+			continue;
+		mnl_attr_for_each_payload(change->attrs, change->len)
+			if (mnl_attr_get_type(attr) == NETVEIL_A_NEXT_PRIVATE_KEY &&
+			    !crypto_scalarmult_base(public,
+						    mnl_attr_get_payload(attr)) &&
+			    !memcmp(public, state->public_key, sizeof(public)))
+				return true;
+	}
+	return false;
+}
+
+static int refuse_setting_twice(const struct statement *statement)
+{
+	err_place(statement->places);
+	return err_usage("something that is set here is set before already");
+}
+
+static int plan_settings(struct plan *plan, const struct change *change,
+			 const struct state *state, bool promoted,
+			 uint64_t *given)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_payload(change->attrs, change->len) {
+		uint64_t bit = 1ULL << mnl_attr_get_type(attr);
+
+		if (*given & bit)
+			return refuse_setting_twice(change->statement);
+		*given |= bit;
+		if (promoted &&
+		    (mnl_attr_get_type(attr) == NETVEIL_A_PRIVATE_KEY ||
+		     mnl_attr_get_type(attr) == NETVEIL_A_NEXT_PRIVATE_KEY))
+			continue;
+		if (!setting_same(attr, state))
+			add_setting(plan, attr, change->statement);
+	}
+	return 0;
+}
+
+/* What a whole configuration does not mention. The key stays: it may have been
+ * made in the kernel.
+ */
+static void plan_defaults(struct plan *plan, const struct state *state,
+			  uint64_t given)
+{
+	struct nlattr *attr = (struct nlattr *)plan->defaults;
+	uint16_t port = PORT_DEFAULT;
+
+	if (!(given & 1ULL << NETVEIL_A_LISTEN_PORT) &&
+	    state->listen_port != port) {
+		attr->nla_type = NETVEIL_A_LISTEN_PORT;
+		attr->nla_len = MNL_ATTR_HDRLEN + sizeof(port);
+		memcpy(mnl_attr_get_payload(attr), &port, sizeof(port));
+		add_setting(plan, attr, NULL);
+		attr = mnl_attr_next(attr);
+	}
+	if (!(given & 1ULL << NETVEIL_A_CIPHER) &&
+	    state->cipher != NETVEIL_CIPHER_AUTO) {
+		attr->nla_type = NETVEIL_A_CIPHER;
+		attr->nla_len = MNL_ATTR_HDRLEN + sizeof(uint8_t);
+		add_setting(plan, attr, NULL);
+	}
+}
+
+int plan_make(struct plan *plan, const struct batch *batch,
+	      const struct present *present, bool whole)
+{
+	bool promoted = key_promoted(batch, &present->state);
+	uint64_t given = 0;
+	size_t i;
+	int code;
+
+	read_wanted(plan, batch);
+	code = plan_peers(plan, present, whole);
+	for (i = 0; i < batch->count && !code; i++) {
+		const struct change *change = &batch->list[i];
+
+		if (change->command == NETVEIL_CMD_SET)
+			code = plan_settings(plan, change, &present->state,
+					     promoted, &given);
+		else if (change->command != NETVEIL_CMD_PEER_ADD)
+			add_step(plan)->other = change;
+	}
+	if (!code && whole)
+		plan_defaults(plan, &present->state, given);
+	err_place(NULL);
+	return code;
+}
+
+void plan_free(struct plan *plan)
+{
+	size_t i;
+
+	for (i = 0; i < plan->wanted_count; i++)
+		record_free(&plan->wanted[i]);
+	free(plan->wanted);
+	free(plan->steps);
+	free(plan->settings);
+	memset(plan, 0, sizeof(*plan));
+}

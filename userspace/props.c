@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a peer is configured to be, as the values of netlink attributes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "props.h"
+#include "words.h"
+
+#define PORT_DEFAULT	51888
+
+enum { ADDRESS, ENDPOINT, PORT, PSK, PSK_NEXT, NEXT_KEY };
+
+const struct prop props[] = {
+	[ADDRESS] = { NETVEIL_PEER_A_ADDRESS, NETVEIL_PEER_A_ADDRESS, 0,
+		      "address", PROP_ADDRESS },
+	[ENDPOINT] = { NETVEIL_PEER_A_ENDPOINT, NETVEIL_PEER_A_ENDPOINT, 0,
+		       "endpoint", PROP_ENDPOINT },
+	[PORT] = { NETVEIL_PEER_A_ENDPOINT_PORT, NETVEIL_PEER_A_ENDPOINT_PORT,
+		   0, "endpoint", PROP_PORT },
+	[PSK] = { NETVEIL_PEER_A_PSK, NETVEIL_PEER_A_HAS_PSK,
+		  NETVEIL_PEER_A_NO_PSK, "psk", PROP_SECRET },
+	[PSK_NEXT] = { NETVEIL_PEER_A_PSK_NEXT, NETVEIL_PEER_A_HAS_PSK_NEXT,
+		       NETVEIL_PEER_A_NO_PSK_NEXT, "psk-next", PROP_SECRET },
+	[NEXT_KEY] = { NETVEIL_PEER_A_NEXT_KEY, NETVEIL_PEER_A_NEXT_KEY,
+		       NETVEIL_PEER_A_NO_NEXT_KEY, "next-key", PROP_KEY },
+};
+
+const size_t prop_count = ARRAY_LEN(props);
+const struct prop *const prop_next_key = &props[NEXT_KEY];
+
+static const struct prop *prop_find(uint16_t attr)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(props); i++)
+		if (props[i].attr == attr || props[i].told == attr)
+			return &props[i];
+	return NULL;
+}
+
+static void add(struct record *record, const struct prop *prop,
+		const void *data, uint16_t len)
+{
+	record->values = reallocarray(record->values, record->count + 1,
+				      sizeof(*record->values));
+	if (!record->values)
+		die_no_memory();
+	record->values[record->count++] = (struct value){ prop, len, data };
+}
+
+static void add_defaults(struct record *record)
+{
+	static const uint16_t port = PORT_DEFAULT;
+	const struct value *first = record_value(record, &props[ADDRESS], 0);
+
+	if (first && !record_value(record, &props[ENDPOINT], 0))
+		add(record, &props[ENDPOINT], first->data, first->len);
+	if (!record_value(record, &props[PORT], 0))
+		add(record, &props[PORT], &port, sizeof(port));
+}
+
+void record_read(struct record *record, const struct nlattr *nest)
+{
+	const struct nlattr *attr;
+
+	record->nest = nest;
+	mnl_attr_for_each_nested(attr, nest) {
+		const struct prop *prop = prop_find(mnl_attr_get_type(attr));
+		uint16_t len = mnl_attr_get_payload_len(attr);
+
+		if (prop)
+			add(record, prop, mnl_attr_get_payload(attr), len);
+		else if (mnl_attr_get_type(attr) == NETVEIL_PEER_A_PUBLIC_KEY &&
+			 len == NETVEIL_KEY_LEN)
+			memcpy(record->key, mnl_attr_get_payload(attr), len);
+	}
+	add_defaults(record);
+}
+
+void record_free(struct record *record)
+{
+	free(record->values);
+}
+
+const struct value *record_value(const struct record *record,
+				 const struct prop *prop, unsigned int n)
+{
+	size_t i;
+
+	for (i = 0; i < record->count; i++)
+		if (record->values[i].prop == prop && !n--)
+			return &record->values[i];
+	return NULL;
+}
+
+bool record_same(const struct record *a, const struct record *b,
+		 const struct prop *prop)
+{
+	unsigned int n;
+
+	for (n = 0;; n++) {
+		const struct value *one = record_value(a, prop, n);
+		const struct value *other = record_value(b, prop, n);
+
+		if (!one || !other)
+			return one == other;
+		if (prop->kind == PROP_SECRET)
+			continue;
+		if (one->len != other->len ||
+		    memcmp(one->data, other->data, one->len))
+			return false;
+	}
+}
+
+static const char *format_value(char text[TEXT_LEN], const struct value *value)
+{
+	struct address address = { .len = (uint8_t)value->len };
+
+	memcpy(address.bytes, value->data, value->len);
+	return format_address(text, &address);
+}
+
+/* The first address at the usual port needs no saying. */
+static const char *endpoint_word(char text[2 * TEXT_LEN],
+				 const struct record *record)
+{
+	const struct value *where = record_value(record, &props[ENDPOINT], 0);
+	const struct value *first = record_value(record, &props[ADDRESS], 0);
+	const struct value *port = record_value(record, &props[PORT], 0);
+	struct endpoint endpoint = {0};
+	char name[TEXT_LEN];
+
+	memcpy(&endpoint.port, port->data, sizeof(endpoint.port));
+	if (!where || (endpoint.port == PORT_DEFAULT && first &&
+		       first->len == where->len &&
+		       !memcmp(first->data, where->data, where->len)))
+		return NULL;
+	endpoint.address.len = (uint8_t)where->len;
+	memcpy(endpoint.address.bytes, where->data, where->len);
+	snprintf(text, 2 * TEXT_LEN, "endpoint %s",
+		 format_endpoint(name, &endpoint));
+	return text;
+}
+
+const char *record_word(char text[2 * TEXT_LEN], const struct record *record,
+			const struct prop *prop, unsigned int n)
+{
+	const struct value *value = record_value(record, prop, n);
+	char name[TEXT_LEN];
+
+	if (!value)
+		return NULL;
+	switch (prop->kind) {
+	case PROP_ADDRESS:
+		snprintf(text, 2 * TEXT_LEN, "%s %s", prop->word,
+			 format_value(name, value));
+		return text;
+	case PROP_ENDPOINT:
+		return endpoint_word(text, record);
+	case PROP_KEY:
+		snprintf(text, 2 * TEXT_LEN, "%s %s", prop->word,
+			 format_key(name, value->data));
+		return text;
+	default:
+		return NULL;
+	}
+}
