@@ -86,7 +86,8 @@ build() {
 	step "building veil" build_tools
 	for kernel in $kernels; do
 		step "building netveil.ko for $kernel" "$scripts/build-module.sh" "$kernel"
-		step "building netveil-limits.ko for $kernel" "$scripts/build-module.sh" "$kernel" --limits
+		! wanted t_limits ||
+			step "building netveil-limits.ko for $kernel" "$scripts/build-module.sh" "$kernel" --limits
 		mkdir -p "$results/stage/$kernel"
 		stage_built "$results/stage/$kernel" "$kernel" last
 		stage_sources "$results/stage/$kernel"
