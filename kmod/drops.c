@@ -6,6 +6,7 @@
 
 #include "net.h"
 #include "peer.h"
+#include "trace.h"
 
 #define VEIL_DROP_NAME(name)	[VEIL_DROP_##name] = #name,
 const char *const veil_drop_names[VEIL_DROPS] = {
@@ -23,6 +24,11 @@ u64 veil_drops_sum(const struct veil_drops __percpu *drops,
 	return sum;
 }
 
+void veil_drop_trace(struct veil_net *vn, enum veil_drop reason)
+{
+	trace_veil_drop(vn, NULL, reason);
+}
+
 void veil_drop(struct veil_net *vn, struct sk_buff *skb, enum veil_drop reason)
 {
 	veil_drop_count(vn, reason);
@@ -33,5 +39,7 @@ void veil_peer_drop(struct veil_peer *peer, struct sk_buff *skb,
 		    enum veil_drop reason)
 {
 	atomic64_inc(&peer->drops);
-	veil_drop(peer->vn, skb, reason);
+	this_cpu_inc(peer->vn->drops->count[reason]);
+	trace_veil_drop(peer->vn, peer, reason);
+	kfree_skb(skb);
 }

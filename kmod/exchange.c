@@ -8,6 +8,7 @@
 #include "exchange.h"
 #include "keys.h"
 #include "timers.h"
+#include "trace.h"
 #include "tx.h"
 
 bool veil_exchange_mac1_ok(const u8 public_key[VEIL_KEY_LEN], const void *msg,
@@ -66,6 +67,7 @@ void veil_exchange_install(struct veil_peer *peer, struct veil_session *session)
 {
 	bool initiator = session->initiator;
 
+	trace_veil_session_made(session);
 	spin_lock_bh(&peer->lock);
 	veil_session_install(peer, session);
 	/* Ours has its answer; or the other end's goes before ours. */

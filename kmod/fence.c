@@ -162,7 +162,7 @@ static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 	if (policy.peer)
 		veil_rx_plaintext(policy.peer, skb, VEIL_DROP_plaintext_out);
 	else
-		veil_drop(vn, skb, VEIL_DROP_no_peer);
+		veil_policy_no_peer(vn, &policy, &addrs.destination, skb);
 	return NF_STOLEN;
 }
 

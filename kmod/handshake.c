@@ -50,7 +50,9 @@ void veil_handshake_start(struct veil_peer *peer)
 	bool start = false;
 
 	if (READ_ONCE(peer->handshaking) || !READ_ONCE(peer->usable) ||
-	    READ_ONCE(peer->dead) || READ_ONCE(veil_asleep))
+	    READ_ONCE(peer->dead) || READ_ONCE(veil_asleep) ||
+	    /* As if there were no peer. */
+	    READ_ONCE(peer->policy) == NETVEIL_POLICY_BYPASS)
 		return;
 
 	spin_lock_bh(&peer->lock);

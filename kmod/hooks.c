@@ -184,10 +184,12 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 	if (skb_dst(skb)->xfrm)
 		return NF_ACCEPT;
 	if (policy.kind == NETVEIL_POLICY_PREFER &&
-	    !veil_tx_prefers(policy.peer, skb))
+	    (!policy.peer || !veil_tx_prefers(policy.peer))) {
+		veil_policy_passed(&policy, false);
 		return NF_ACCEPT;
+	}
 	if (!policy.peer) {
-		veil_drop(vn, skb, VEIL_DROP_no_peer);
+		veil_policy_no_peer(vn, &policy, &addrs.destination, skb);
 		return NF_STOLEN;
 	}
 	return veil_hooks_seal(policy.peer, skb, state, veil_hook_out);

@@ -13,6 +13,7 @@
 #include "session.h"
 #include "socket.h"
 #include "timers.h"
+#include "trace.h"
 #include "tx.h"
 
 void veil_initiator_clear(struct veil_peer *peer)
@@ -167,6 +168,7 @@ void veil_initiator_send(struct veil_peer *peer)
 	own->sent = jiffies;
 	if (!way.last)
 		veil_handshake_soon(peer, own->sent + HZ);
+	trace_veil_handshake(peer, "initiation-sent");
 	veil_socket_send(peer->vn, &addrs, peer->port, &msg, sizeof(msg));
 }
 
@@ -275,6 +277,7 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 	/* It is the peer's, and Noise has moved on: whatever happens now ends
 	 * this initiation.
 	 */
+	trace_veil_handshake(peer, "response-received");
 	session = reason == VEIL_DROPS ?
 		  veil_initiator_session(peer, place, msg, &choice, addrs) :
 		  NULL;

@@ -16,11 +16,14 @@
 #include "handshake.h"
 #include "hooks.h"
 #include "peer.h"
+#include "policy.h"
 #include "rotate.h"
 #include "session.h"
 #include "socket.h"
 #include "timers.h"
+#include "trial.h"
 #include "tx.h"
+#include "weaken.h"
 
 unsigned int veil_net_id;
 atomic_t veil_epoch = ATOMIC_INIT(0);
@@ -38,7 +41,7 @@ int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack)
 
 	if (vn->active)
 		return 0;
-	/* While a peer is protected the module stays: rmmod says "in use", and
+	/* While something is protected the module stays: rmmod says "in use", and
 	 * veil flush is the way out.
 	 */
 	if (!try_module_get(THIS_MODULE))
@@ -65,9 +68,9 @@ err_module:
 	return err;
 }
 
-void veil_net_deactivate(struct veil_net *vn)
+void veil_net_settle(struct veil_net *vn)
 {
-	if (!vn->active)
+	if (!vn->active || vn->peer_count || vn->policy_count)
 		return;
 	vn->active = false;
 	veil_fence_down(vn);
@@ -122,8 +125,13 @@ void veil_net_flush(struct veil_net *vn)
 {
 	struct veil_peer *peer, *next;
 
+	/* What was on trial is gone with the rest. */
+	vn->on_trial = false;
+	veil_weaken_begin(vn, "flush");
 	list_for_each_entry_safe(peer, next, &vn->peers, list)
 		veil_peer_remove(peer);
+	veil_policy_flush(vn);
+	veil_weaken_end(vn);
 	veil_rotate_forget(vn);
 }
 
@@ -201,19 +209,29 @@ static int __net_init veil_net_init(struct net *net)
 	err = veil_prefix_init(&vn->addresses);
 	if (err)
 		goto err_peers;
-	err = veil_prefix_init(&vn->policies);
+	err = veil_policies_init(vn);
 	if (err)
 		goto err_addresses;
-	err = veil_indexes_init(vn);
+	err = veil_weaken_init(vn);
 	if (err)
 		goto err_policies;
+	err = veil_trial_init(vn);
+	if (err)
+		goto err_weaken;
+	err = veil_indexes_init(vn);
+	if (err)
+		goto err_trial;
 	mutex_lock(&veil_nets_lock);
 	list_add_tail(&vn->all, &veil_nets);
 	mutex_unlock(&veil_nets_lock);
 	return 0;
 
+err_trial:
+	veil_trial_exit(vn);
+err_weaken:
+	veil_weaken_exit(vn);
 err_policies:
-	veil_prefix_destroy(&vn->policies, veil_net_release_address);
+	veil_policies_exit(vn);
 err_addresses:
 	veil_prefix_destroy(&vn->addresses, veil_net_release_address);
 err_peers:
@@ -251,6 +269,7 @@ static void __net_exit veil_net_exit(struct net *net)
 	mutex_lock(&veil_nets_lock);
 	list_del(&vn->all);
 	mutex_unlock(&veil_nets_lock);
+	veil_trial_exit(vn);
 	down_write(&vn->lock);
 	veil_net_flush(vn);
 	up_write(&vn->lock);
@@ -263,7 +282,8 @@ static void __net_exit veil_net_exit(struct net *net)
 	wait_var_event(&vn->peers_alive, !atomic_read(&vn->peers_alive));
 	cancel_delayed_work_sync(&vn->rotate_work);
 	rhashtable_destroy(&vn->indexes);
-	veil_prefix_destroy(&vn->policies, veil_net_release_address);
+	veil_weaken_exit(vn);
+	veil_policies_exit(vn);
 	veil_prefix_destroy(&vn->addresses, veil_net_release_address);
 	rhashtable_destroy(&vn->by_key);
 	free_percpu(vn->drops);

@@ -16,9 +16,11 @@
 #include <linux/list.h>
 #include <linux/net.h>
 #include <linux/netfilter.h>
+#include <linux/ratelimit.h>
 #include <linux/rhashtable.h>
 #include <linux/rwsem.h>
 #include <linux/skbuff.h>
+#include <linux/tracepoint-defs.h>
 #include <linux/workqueue.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
@@ -29,6 +31,7 @@
 #include "uapi/netveil.h"
 
 struct netlink_ext_ack;
+struct veil_trial;
 
 /**
  * struct veil_net - one namespace
@@ -48,11 +51,21 @@ struct netlink_ext_ack;
  * @retire_at: CLOCK_BOOTTIME seconds, when it does so by itself; 0 never
  * @cipher: what the administrator wants, enum netveil_cipher
  * @port: our UDP port; read without the lock on the packet path
- * @active: hooks, fence and sockets are there: from the first peer on
+ * @active: hooks, fence and sockets are there: from the first peer or policy on
  * @dying: the namespace goes; the hooks drop everything they judge
  * @addresses: of peers, and prefixes behind them: struct veil_address; RCU
  * @policies: of prefixes: struct veil_policy_node; RCU
+ * @policy_list: the same, as they were given
  * @policy_count: how many; read without the lock by the packet path
+ * @acquire: how often who has no peer is told
+ * @touched: struct veil_touched, during a change of policy
+ * @touched_list: the same
+ * @weaken_depth: changes within changes
+ * @weaken_reason: of the outermost
+ * @trial: what is restored unless it is confirmed, while @on_trial
+ * @on_trial: whether something is
+ * @trial_end: jiffies
+ * @trial_work: restores it
  * @indexes: struct veil_index by id; RCU
  * @socket: hold the port; IPv4, IPv6 (NULL without IPv6)
  * @sk: the same for the packet path, to own what we send; RCU
@@ -85,7 +98,17 @@ struct veil_net {
 	bool dying;
 	struct veil_prefix_table addresses;
 	struct veil_prefix_table policies;
+	struct list_head policy_list;
 	u32 policy_count;
+	struct ratelimit_state acquire;
+	struct veil_prefix_table touched;
+	struct list_head touched_list;
+	unsigned int weaken_depth;
+	const char *weaken_reason;
+	struct veil_trial *trial;
+	bool on_trial;
+	unsigned long trial_end;
+	struct delayed_work trial_work;
 	struct rhashtable indexes;
 	struct socket *socket[2];
 	struct sock __rcu *sk[2];
@@ -121,9 +144,14 @@ static inline void veil_path_leave(void)
 	local_bh_enable();
 }
 
+DECLARE_TRACEPOINT(veil_drop);
+void veil_drop_trace(struct veil_net *vn, enum veil_drop reason);
+
 static inline void veil_drop_count(struct veil_net *vn, enum veil_drop reason)
 {
 	this_cpu_inc(vn->drops->count[reason]);
+	if (tracepoint_enabled(veil_drop))
+		veil_drop_trace(vn, reason);
 }
 
 /* Free skb and count why.  Any context. */
@@ -139,7 +167,9 @@ int veil_net_set_port(struct veil_net *vn, u16 port,
 void veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher);
 /* What is offered to peers now, fastest first; returns how many. */
 unsigned int veil_net_aeads(const struct veil_net *vn, u8 aeads[VEIL_AEAD_MAX]);
-/* Remove all peers, sessions and the identity; hooks and sockets go too. */
+/* Remove all peers, policies, sessions and the identity; hooks and sockets go
+ * too.
+ */
 void veil_net_flush(struct veil_net *vn);
 
 /* Sessions of an earlier epoch are dead at once, in all namespaces: a VM was
@@ -160,8 +190,10 @@ bool veil_nets_kernel_identity(void);
 int veil_nets_init(void);
 void veil_nets_exit(void);
 
-/* Hooks, fence and sockets come with the first peer and go with the last. */
+/* Hooks, fence and sockets come with the first peer or policy, and go when
+ * there is neither any more.
+ */
 int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack);
-void veil_net_deactivate(struct veil_net *vn);
+void veil_net_settle(struct veil_net *vn);
 
 #endif /* _VEIL_NET_H */

@@ -13,6 +13,7 @@
 #include "netlink_peer.h"
 #include "rotate.h"
 #include "session.h"
+#include "trial.h"
 
 /* The last lane's port is a port still. */
 #define VEIL_PORT_MAX	(U16_MAX - (VEIL_LANES_MAX - 1))
@@ -26,6 +27,11 @@ static bool veil_netlink_ready;
 struct netlink_range_validation veil_nl_port_range = {
 	.min = 1,
 	.max = VEIL_PORT_MAX,
+};
+
+struct netlink_range_validation veil_nl_confirm_range = {
+	.min = 1,
+	.max = 86400,
 };
 
 static const struct nla_policy veil_set_policy[] = { VEIL_NL_SET_POLICY };
@@ -98,7 +104,7 @@ static size_t veil_nl_state_size(void)
 	       nla_total_size(sizeof(u16)) +		/* port */
 	       nla_total_size(sizeof(u8)) +		/* cipher */
 	       nla_total_size(VEIL_AEAD_MAX) +
-	       nla_total_size(sizeof(u32)) +		/* peers */
+	       2 * nla_total_size(sizeof(u32)) +	/* peers, confirm */
 	       VEIL_DROPS * drop;
 }
 
@@ -131,6 +137,9 @@ static int veil_nl_put_state(struct sk_buff *skb, const struct veil_net *vn)
 	    nla_put(skb, NETVEIL_A_AEADS, count, aeads) ||
 	    nla_put_u32(skb, NETVEIL_A_PEERS, vn->peer_count) ||
 	    veil_nl_put_next(skb, vn))
+		return -EMSGSIZE;
+	if (vn->on_trial &&
+	    nla_put_u32(skb, NETVEIL_A_CONFIRM, veil_trial_left(vn)))
 		return -EMSGSIZE;
 	return veil_nl_put_drops(skb, vn);
 }
@@ -340,48 +349,79 @@ static int veil_nl_flush_doit(struct sk_buff *request, struct genl_info *info)
 
 /* Events */
 
-static int veil_nl_put_event(struct sk_buff *skb, enum netveil_event event,
-			     const u8 public_key[VEIL_KEY_LEN])
+static int veil_nl_put_event_peer(struct sk_buff *skb,
+				  const u8 public_key[VEIL_KEY_LEN])
 {
-	void *header = genlmsg_put(skb, 0, 0, &veil_genl_family, 0,
-				   NETVEIL_CMD_EVENT);
-	struct nlattr *nest;
+	struct nlattr *nest = nla_nest_start(skb, NETVEIL_A_PEER);
 
-	if (!header || nla_put_u8(skb, NETVEIL_A_EVENT, event))
-		return -EMSGSIZE;
-	nest = nla_nest_start(skb, NETVEIL_A_PEER);
 	if (!nest || nla_put(skb, NETVEIL_PEER_A_PUBLIC_KEY, NETVEIL_KEY_LEN,
 			     public_key))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int veil_nl_put_event(struct sk_buff *skb,
+			     const struct veil_event *event)
+{
+	void *header = genlmsg_put(skb, 0, 0, &veil_genl_family, 0,
+				   NETVEIL_CMD_EVENT);
+
+	if (!header || nla_put_u8(skb, NETVEIL_A_EVENT, event->kind))
+		return -EMSGSIZE;
+	if (event->public_key && veil_nl_put_event_peer(skb, event->public_key))
+		return -EMSGSIZE;
+	if (event->address &&
+	    veil_nl_put_address(skb, NETVEIL_A_ADDRESS, event->address))
+		return -EMSGSIZE;
+	if (event->prefix &&
+	    veil_nl_put_prefix(skb, NETVEIL_A_PREFIX, event->prefix))
+		return -EMSGSIZE;
+	if (event->policy && nla_put_u8(skb, NETVEIL_A_POLICY, event->policy))
+		return -EMSGSIZE;
+	if (event->reason &&
+	    nla_put_string(skb, NETVEIL_A_REASON, event->reason))
+		return -EMSGSIZE;
 	genlmsg_end(skb, header);
 	return 0;
 }
 
-static void veil_nl_send_event(struct net *net, enum netveil_event event,
-			       const u8 public_key[VEIL_KEY_LEN])
+static void veil_nl_send_event(struct net *net, const struct veil_event *event)
 {
-	size_t size = nla_total_size(sizeof(u8)) + nla_total_size(0) +
-		      nla_total_size(NETVEIL_KEY_LEN);
+	size_t size = 2 * nla_total_size(sizeof(u8)) + nla_total_size(0) +
+		      nla_total_size(NETVEIL_KEY_LEN) +
+		      nla_total_size(sizeof(struct in6_addr)) +
+		      nla_total_size(sizeof(struct in6_addr) + 1) +
+		      nla_total_size(VEIL_REASON_LEN);
 	struct sk_buff *skb = genlmsg_new(size, GFP_ATOMIC);
 
 	if (!skb)
 		return;
-	if (WARN_ON_ONCE(veil_nl_put_event(skb, event, public_key))) {
+	if (WARN_ON_ONCE(veil_nl_put_event(skb, event))) {
 		nlmsg_free(skb);
 		return;
 	}
 	genlmsg_multicast_netns(&veil_genl_family, net, skb, 0, 0, GFP_ATOMIC);
 }
 
-void veil_netlink_event(struct veil_net *vn, enum netveil_event event,
-			const u8 public_key[VEIL_KEY_LEN])
+void veil_netlink_tell(struct veil_net *vn, const struct veil_event *event)
 {
 	rcu_read_lock();
 	if (READ_ONCE(veil_netlink_ready) &&
 	    genl_has_listeners(&veil_genl_family, vn->net, 0))
-		veil_nl_send_event(vn->net, event, public_key);
+		veil_nl_send_event(vn->net, event);
 	rcu_read_unlock();
+}
+
+void veil_netlink_event(struct veil_net *vn, enum netveil_event event,
+			const u8 public_key[VEIL_KEY_LEN])
+{
+	const struct veil_event told = {
+		.kind = event,
+		.public_key = public_key,
+	};
+
+	veil_netlink_tell(vn, &told);
 }
 
 /* The family */
@@ -439,6 +479,32 @@ static const struct genl_ops veil_genl_ops[] = {
 		.doit = veil_nl_apply_doit,
 		.policy = veil_nl_apply_request,
 		.maxattr = ARRAY_SIZE(veil_nl_apply_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_POLICY_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.dumpit = veil_nl_policy_get_dumpit,
+	}, {
+		.cmd = NETVEIL_CMD_POLICY_ADD,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_policy_change_doit,
+		.policy = veil_nl_policy_request,
+		.maxattr = ARRAY_SIZE(veil_nl_policy_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_POLICY_SET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_policy_change_doit,
+		.policy = veil_nl_policy_request,
+		.maxattr = ARRAY_SIZE(veil_nl_policy_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_POLICY_DEL,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_policy_change_doit,
+		.policy = veil_nl_policy_request,
+		.maxattr = ARRAY_SIZE(veil_nl_policy_request) - 1,
+	}, {
+		.cmd = NETVEIL_CMD_CONFIRM,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = veil_nl_confirm_doit,
 	},
 };
 

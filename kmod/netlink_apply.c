@@ -12,6 +12,8 @@
 #include <net/genetlink.h>
 
 #include "netlink_peer.h"
+#include "trial.h"
+#include "weaken.h"
 #include "session.h"
 
 struct veil_nl_change {
@@ -232,6 +234,8 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 	bool sets = veil_nl_sets(step->info);
 	int err = sets ? veil_nl_check_set(step->info) : 0;
 
+	if (!err && veil_trial_refuses(step->vn, step->info->extack))
+		err = -EBUSY;
 	if (!err)
 		err = veil_nl_check_step(step, true);
 	if (!err)
@@ -282,7 +286,9 @@ static int veil_nl_apply(struct genl_info *info)
 		return -ENOMEM;
 	veil_nl_list_changes(info, step.changes);
 	down_write(&step.vn->lock);
+	veil_weaken_begin(step.vn, "applied");
 	err = veil_nl_make_step(&step);
+	veil_weaken_end(step.vn);
 	up_write(&step.vn->lock);
 	kvfree(step.changes);
 	/* As after the removal of one peer. */

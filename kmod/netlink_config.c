@@ -27,7 +27,10 @@ static const struct nla_policy veil_peer_key_policy[] = {
 	[NETVEIL_PEER_A_PSK_SERIAL] = { .type = NLA_S32 },		\
 	[NETVEIL_PEER_A_PSK_NEXT_SERIAL] = { .type = NLA_S32 },		\
 	[NETVEIL_PEER_A_NEXT_KEY] =					\
-		NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN)
+		NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),			\
+	[NETVEIL_PEER_A_POLICY] =					\
+		NLA_POLICY_RANGE(NLA_U8, NETVEIL_POLICY_REQUIRE,	\
+				 NETVEIL_POLICY_BYPASS)
 
 static const struct nla_policy veil_peer_add_policy[] = {
 	VEIL_PEER_ADD_POLICY,
@@ -44,12 +47,16 @@ const struct nla_policy veil_nl_key_request[NETVEIL_A_PEER + 1] = {
 	[NETVEIL_A_PEER] = NLA_POLICY_NESTED(veil_peer_key_policy),
 };
 
-const struct nla_policy veil_nl_add_request[NETVEIL_A_PEER + 1] = {
+const struct nla_policy veil_nl_add_request[NETVEIL_A_CONFIRM + 1] = {
 	[NETVEIL_A_PEER] = NLA_POLICY_NESTED(veil_peer_add_policy),
+	[NETVEIL_A_CONFIRM] =
+		NLA_POLICY_FULL_RANGE(NLA_U32, &veil_nl_confirm_range),
 };
 
-const struct nla_policy veil_nl_change_request[NETVEIL_A_PEER + 1] = {
+const struct nla_policy veil_nl_change_request[NETVEIL_A_CONFIRM + 1] = {
 	[NETVEIL_A_PEER] = NLA_POLICY_NESTED(veil_peer_set_policy),
+	[NETVEIL_A_CONFIRM] =
+		NLA_POLICY_FULL_RANGE(NLA_U32, &veil_nl_confirm_range),
 };
 
 static void veil_nl_wipe_peer(struct nlattr *nest)
@@ -207,6 +214,34 @@ static int veil_nl_get_addresses(struct veil_peer_config *config,
 	return 0;
 }
 
+int veil_nl_get_prefix(struct veil_prefix *prefix, const struct nlattr *attr,
+		       struct netlink_ext_ack *extack)
+{
+	const u8 *bytes = nla_data(attr);
+	unsigned int len = nla_len(attr) - 1, length = bytes[len];
+	struct in_addr v4;
+
+	if ((len != sizeof(v4) && len != sizeof(prefix->addr)) ||
+	    length > 8 * len) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "a prefix is an address of 4 or 16 bytes and its length in bits");
+		return -EINVAL;
+	}
+	if (len == sizeof(v4)) {
+		memcpy(&v4, bytes, sizeof(v4));
+		ipv6_addr_set_v4mapped(v4.s_addr, &prefix->addr);
+		prefix->length = length + VEIL_PREFIX_BITS - 8 * sizeof(v4);
+		return 0;
+	}
+	memcpy(&prefix->addr, bytes, sizeof(prefix->addr));
+	prefix->length = length;
+	if (!ipv6_addr_v4mapped(&prefix->addr))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, attr,
+			    "IPv4 prefixes are given in 4 bytes and a length");
+	return -EINVAL;
+}
+
 /* The attributes that a key can come by, or be forgotten. */
 struct veil_nl_key {
 	u8 given;
@@ -299,6 +334,10 @@ static int veil_nl_get_config(struct veil_peer_config *config,
 	err = veil_nl_get_endpoint(config, tb, info->extack);
 	if (err)
 		return err;
+	if (info->attrs[NETVEIL_A_CONFIRM])
+		config->confirm = nla_get_u32(info->attrs[NETVEIL_A_CONFIRM]);
+	if (tb[NETVEIL_PEER_A_POLICY])
+		config->policy = nla_get_u8(tb[NETVEIL_PEER_A_POLICY]);
 	return veil_nl_get_keys(config, tb, info->extack);
 }
 

@@ -10,15 +10,30 @@
 #include "netlink_peer.h"
 #include "peer_key.h"
 #include "session.h"
+#include "trial.h"
 
 /* Answers */
 
-static int veil_nl_put_address(struct sk_buff *skb, int type,
-			       const struct in6_addr *addr)
+int veil_nl_put_address(struct sk_buff *skb, int type,
+			const struct in6_addr *addr)
 {
 	if (ipv6_addr_v4mapped(addr))
 		return nla_put_in_addr(skb, type, addr->s6_addr32[3]);
 	return nla_put_in6_addr(skb, type, addr);
+}
+
+int veil_nl_put_prefix(struct sk_buff *skb, int type,
+		       const struct veil_prefix *prefix)
+{
+	u8 bytes[sizeof(struct in6_addr) + 1];
+	unsigned int len = sizeof(struct in6_addr), skip = 0;
+
+	if (ipv6_addr_v4mapped(&prefix->addr))
+		skip = len - sizeof(struct in_addr);
+	len -= skip;
+	memcpy(bytes, &prefix->addr.s6_addr[skip], len);
+	bytes[len] = prefix->length - 8 * skip;
+	return nla_put(skb, type, len + 1, bytes);
 }
 
 static size_t veil_nl_peer_size(void)
@@ -30,10 +45,10 @@ static size_t veil_nl_peer_size(void)
 	       nla_total_size(sizeof(struct in6_addr)) +
 	       nla_total_size(sizeof(u16)) +		/* endpoint port */
 	       nla_total_size(NETVEIL_KEY_LEN) +	/* next key */
-	       3 * nla_total_size(0) +			/* psks, on next */
-	       2 * nla_total_size(sizeof(u8)) +		/* state, cipher */
+	       4 * nla_total_size(0) +			/* psks, on next, confirmed */
+	       3 * nla_total_size(sizeof(u8)) +		/* state, cipher, policy */
 	       2 * nla_total_size_64bit(sizeof(u64)) +	/* handshake, age */
-	       5 * nla_total_size_64bit(sizeof(u64)) +	/* counters */
+	       8 * nla_total_size_64bit(sizeof(u64)) +	/* counters */
 	       2 * nla_total_size(sizeof(u32));		/* queued, mtu */
 }
 
@@ -75,6 +90,11 @@ static int veil_nl_put_peer_config(struct sk_buff *skb,
 				&peer->endpoint) ||
 	    nla_put_u16(skb, NETVEIL_PEER_A_ENDPOINT_PORT, peer->port))
 		return -EMSGSIZE;
+	if (nla_put_u8(skb, NETVEIL_PEER_A_POLICY, peer->policy))
+		return -EMSGSIZE;
+	if (READ_ONCE(peer->confirmed) &&
+	    nla_put_flag(skb, NETVEIL_PEER_A_CONFIRMED))
+		return -EMSGSIZE;
 	return veil_nl_put_peer_keys(skb, peer);
 }
 
@@ -94,6 +114,20 @@ static int veil_nl_put_session(struct sk_buff *skb,
 	    nla_put_u8(skb, NETVEIL_PEER_A_CIPHER, status->cipher))
 		return -EMSGSIZE;
 	return 0;
+}
+
+static int veil_nl_put_peer_clear(struct sk_buff *skb,
+				  const struct veil_clear *clear)
+{
+	if (veil_nl_put_u64(skb, NETVEIL_PEER_A_CLEAR_RX_PACKETS,
+			    atomic64_read(&clear->rx)) ||
+	    veil_nl_put_u64(skb, NETVEIL_PEER_A_CLEAR_TX_PACKETS,
+			    atomic64_read(&clear->tx)))
+		return -EMSGSIZE;
+	if (!READ_ONCE(clear->last))
+		return 0;
+	return veil_nl_put_u64(skb, NETVEIL_PEER_A_CLEAR_LAST,
+			       READ_ONCE(clear->last));
 }
 
 static int veil_nl_put_peer_status(struct sk_buff *skb,
@@ -121,6 +155,7 @@ static int veil_nl_put_peer(struct sk_buff *skb, struct veil_peer *peer)
 		return -EMSGSIZE;
 	veil_peer_status(peer, &status);
 	if (veil_nl_put_peer_config(skb, peer) ||
+	    veil_nl_put_peer_clear(skb, &peer->clear) ||
 	    veil_nl_put_peer_status(skb, &status))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
@@ -279,15 +314,22 @@ static int veil_nl_make_change(struct veil_net *vn, struct genl_info *info,
 			       const struct veil_peer_config *config,
 			       struct veil_peer **peer)
 {
-	struct veil_peer *added;
+	struct veil_trial trial;
+	struct veil_peer *made;
+	int err = 0;
 
-	if (*peer)
-		return veil_peer_set(*peer, config, info->extack);
-	added = veil_peer_add(vn, config, info->extack);
-	if (IS_ERR(added))
-		return PTR_ERR(added);
-	*peer = added;
-	return 0;
+	veil_trial_note_peer(vn, &trial, config->public_key);
+	if (*peer) {
+		err = veil_peer_set(*peer, config, info->extack);
+	} else {
+		made = veil_peer_add(vn, config, info->extack);
+		if (IS_ERR(made))
+			return PTR_ERR(made);
+		*peer = made;
+	}
+	if (!err && config->confirm)
+		veil_trial_begin(vn, &trial, config->confirm);
+	return err;
 }
 
 int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
@@ -364,6 +406,8 @@ int veil_nl_peer_del_doit(struct sk_buff *request, struct genl_info *info)
 
 	down_write(&vn->lock);
 	err = veil_nl_name_peer(vn, info, &peer);
+	if (!err && veil_trial_refuses(vn, info->extack))
+		err = -EBUSY;
 	if (!err)
 		veil_peer_remove(peer);
 	up_write(&vn->lock);

@@ -15,6 +15,7 @@ struct genl_info;
 /* netlink.c */
 extern struct genl_family veil_genl_family;
 extern struct netlink_range_validation veil_nl_port_range;
+extern struct netlink_range_validation veil_nl_confirm_range;
 
 /* What NETVEIL_CMD_SET takes. */
 #define VEIL_NL_SET_POLICY						\
@@ -41,9 +42,9 @@ int veil_nl_send_reply(struct genl_info *info, struct sk_buff *skb,
 
 /* netlink_config.c: what requests hold */
 extern const struct nla_policy veil_nl_key_request[NETVEIL_A_PEER + 1];
-extern const struct nla_policy veil_nl_add_request[NETVEIL_A_PEER + 1];
+extern const struct nla_policy veil_nl_add_request[NETVEIL_A_CONFIRM + 1];
 extern const struct nla_policy veil_peer_set_policy[NETVEIL_PEER_A_MAX + 1];
-extern const struct nla_policy veil_nl_change_request[NETVEIL_A_PEER + 1];
+extern const struct nla_policy veil_nl_change_request[NETVEIL_A_CONFIRM + 1];
 
 /* The public key of a peer that is given by it alone. */
 int veil_nl_parse_key(struct genl_info *info, struct nlattr **key);
@@ -54,6 +55,16 @@ int veil_nl_parse_config(struct genl_info *info,
 			 struct veil_peer_config *config, struct nlattr **key);
 /* Wipe every secret that lies in a request. */
 void veil_nl_wipe_secrets(struct genl_info *info);
+
+/* One prefix. */
+int veil_nl_get_prefix(struct veil_prefix *prefix, const struct nlattr *attr,
+		       struct netlink_ext_ack *extack);
+
+/* netlink_policy.c */
+extern const struct nla_policy veil_nl_policy_request[NETVEIL_A_CONFIRM + 1];
+int veil_nl_policy_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int veil_nl_policy_change_doit(struct sk_buff *request, struct genl_info *info);
+int veil_nl_confirm_doit(struct sk_buff *request, struct genl_info *info);
 
 /* netlink.c: what a request sets of the namespace itself.  vn->lock written;
  * an error changes nothing.
@@ -79,6 +90,10 @@ int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
 /* The peer that a request names. */
 int veil_nl_name_peer(struct veil_net *vn, struct genl_info *info,
 		      struct veil_peer **peer);
+int veil_nl_put_address(struct sk_buff *skb, int type,
+			const struct in6_addr *addr);
+int veil_nl_put_prefix(struct sk_buff *skb, int type,
+		       const struct veil_prefix *prefix);
 int veil_nl_peer_get_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_peer_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int veil_nl_peer_add_doit(struct sk_buff *request, struct genl_info *info);

@@ -17,6 +17,7 @@
 #include "request.h"
 #include "seal.h"
 #include "timers.h"
+#include "trace.h"
 #include "tx.h"
 
 /* Bytes between IP header and text. */
@@ -78,15 +79,18 @@ void veil_open_confirm(struct veil_session *session)
 	struct veil_peer *peer = session->peer;
 	bool promoted = false;
 
-	if (first)
-		WRITE_ONCE(session->opened, true);
-	if (rcu_access_pointer(peer->next_session) == session) {
+	if (first) {
 		spin_lock_bh(&peer->lock);
+		WRITE_ONCE(session->opened, true);
+		/* A session that was ended meanwhile confirms nothing. */
+		if (rcu_access_pointer(peer->current_session) == session ||
+		    rcu_access_pointer(peer->next_session) == session)
+			veil_peer_confirm(peer);
 		promoted = veil_session_promote(peer, session);
+		trace_veil_session_confirmed(session);
 		spin_unlock_bh(&peer->lock);
-	}
-	if (first)
 		veil_peer_confirmed(session);
+	}
 	if (promoted)
 		veil_tx_session_up(peer);
 }
@@ -280,6 +284,7 @@ static void veil_open_close(struct veil_session *session)
 	else if (rcu_access_pointer(peer->previous_session) == session)
 		veil_session_kill(peer, &peer->previous_session);
 	spin_unlock_bh(&peer->lock);
+	veil_peer_closed(peer);
 	veil_timers_arm(peer);
 }
 

@@ -8,8 +8,6 @@
  * down, sessions are unlinked (their workers wait for the crypto API), the queue
  * is purged, and the last reference frees the peer by RCU.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <crypto/algapi.h>
 #include <linux/slab.h>
 
@@ -19,7 +17,9 @@
 #include "peer_key.h"
 #include "session.h"
 #include "timers.h"
+#include "trial.h"
 #include "tx.h"
+#include "weaken.h"
 
 struct veil_peer *veil_peer_lookup(struct veil_net *vn,
 				   const struct in6_addr *addr)
@@ -81,6 +81,10 @@ static int veil_peer_check_address(struct veil_net *vn,
 				   struct netlink_ext_ack *extack)
 {
 	const struct in6_addr *addr = &config->addresses[i];
+	const struct veil_prefix prefix = {
+		.addr = *addr,
+		.length = VEIL_PREFIX_BITS,
+	};
 	struct veil_peer *owner;
 	unsigned int j;
 	struct net_device *dev;
@@ -96,6 +100,11 @@ static int veil_peer_check_address(struct veil_net *vn,
 			NL_SET_ERR_MSG_MOD(extack, "an address is given twice");
 			return -EINVAL;
 		}
+	}
+	if (veil_policy_find(vn, &prefix)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "an address has a policy of its own, where the peer's shall hold: veil policy del removes it");
+		return -EADDRINUSE;
 	}
 	rcu_read_lock();
 	for_each_netdev_rcu(vn->net, dev)
@@ -162,6 +171,7 @@ static int veil_peer_add_address(struct veil_peer *peer,
 	address->peer = peer;
 	address->node.prefix.addr = *addr;
 	address->node.prefix.length = VEIL_PREFIX_BITS;
+	veil_weaken_touch(peer->vn, &address->node.prefix);
 	err = veil_prefix_insert(&peer->vn->addresses, &address->node);
 	if (err == -EEXIST)
 		err = veil_peer_take_over(&peer->vn->addresses, address);
@@ -178,6 +188,7 @@ static void veil_peer_del_address(struct veil_address *address)
 {
 	struct veil_prefix_table *table = &address->peer->vn->addresses;
 
+	veil_weaken_touch(address->peer->vn, &address->node.prefix);
 	if (address->replaced)
 		veil_prefix_replace(table, &address->node,
 				    &address->replaced->node);
@@ -207,18 +218,6 @@ static struct veil_address *veil_peer_address(struct list_head *list,
 	return NULL;
 }
 
-/* Whether packets are still judged by one of them: none was taken over. */
-static bool veil_peer_protects(const struct veil_peer *peer)
-{
-	const struct veil_address *address;
-
-	list_for_each_entry(address, &peer->addresses, list)
-		if (veil_prefix_find(&peer->vn->addresses,
-				     &address->node.prefix) == &address->node)
-			return true;
-	return false;
-}
-
 /* All addresses of config, and then no others.  On error nothing changes. */
 static int veil_peer_set_addresses(struct veil_peer *peer,
 				   const struct veil_peer_config *config)
@@ -227,7 +226,6 @@ static int veil_peer_set_addresses(struct veil_peer *peer,
 	LIST_HEAD(wanted);
 	LIST_HEAD(new);
 	unsigned int i;
-	bool less;
 	int err;
 
 	for (i = 0; i < config->address_count; i++) {
@@ -245,15 +243,8 @@ static int veil_peer_set_addresses(struct veil_peer *peer,
 					    &config->addresses[i]);
 		list_move_tail(&address->list, &wanted);
 	}
-	less = !list_empty(&peer->addresses);
 	veil_peer_del_addresses(&peer->addresses);
 	list_splice_tail(&wanted, &peer->addresses);
-	if (less) {
-		pr_notice("some addresses of the peer at %pI6c are no longer protected\n",
-			  &peer->endpoint);
-		veil_netlink_event(peer->vn, NETVEIL_EVENT_WEAKENED,
-				   peer->public_key);
-	}
 	return 0;
 }
 
@@ -316,6 +307,97 @@ static void veil_peer_set_endpoint(struct veil_peer *peer,
 		WRITE_ONCE(peer->port, config->port);
 }
 
+/*
+ * Policy
+ */
+
+static void veil_peer_touch(struct veil_peer *peer)
+{
+	const struct veil_address *address;
+	const struct veil_policy_node *node;
+
+	list_for_each_entry(address, &peer->addresses, list)
+		veil_weaken_touch(peer->vn, &address->node.prefix);
+	/* "prefer" within a prefix behind it follows its sessions as well. */
+	list_for_each_entry(node, &peer->vn->policy_list, list)
+		if (node->kind == NETVEIL_POLICY_PREFER)
+			veil_weaken_touch(peer->vn, &node->node.prefix);
+}
+
+/* "prefer" is an operator's word: it means both forms again, also when it was
+ * said before.  Whether the peer's sessions have to end for it.
+ */
+static bool veil_peer_set_policy(struct veil_peer *peer,
+				 enum netveil_policy policy)
+{
+	bool ends = policy != NETVEIL_POLICY_REQUIRE ||
+		    peer->policy == NETVEIL_POLICY_BYPASS;
+
+	if (policy == NETVEIL_POLICY_NONE ||
+	    (policy == peer->policy && policy != NETVEIL_POLICY_PREFER))
+		return false;
+	veil_peer_touch(peer);
+	if (ends) {
+		/* The other end, where it prefers as well, does so again. */
+		veil_tx_close(peer);
+		veil_session_kill_all(peer);
+	}
+	spin_lock_bh(&peer->lock);
+	if (policy == NETVEIL_POLICY_PREFER)
+		WRITE_ONCE(peer->confirmed, false);
+	spin_unlock_bh(&peer->lock);
+	WRITE_ONCE(peer->policy, policy);
+	return ends;
+}
+
+void veil_peer_restore_policy(struct veil_peer *peer, enum netveil_policy policy,
+			      bool confirmed)
+{
+	bool bypass = policy == NETVEIL_POLICY_BYPASS ||
+		      peer->policy == NETVEIL_POLICY_BYPASS;
+
+	veil_peer_touch(peer);
+	spin_lock_bh(&peer->lock);
+	WRITE_ONCE(peer->confirmed, peer->confirmed || confirmed);
+	spin_unlock_bh(&peer->lock);
+	WRITE_ONCE(peer->policy, policy);
+	if (bypass)
+		veil_peer_restart(peer);
+}
+
+static void veil_peer_closed_work(struct work_struct *work)
+{
+	struct veil_peer *peer = container_of(work, struct veil_peer,
+					      closed_work);
+	struct veil_net *vn = peer->vn;
+
+	down_write(&vn->lock);
+	if (!peer->dead) {
+		veil_weaken_begin(vn, "closed");
+		veil_peer_touch(peer);
+		spin_lock_bh(&peer->lock);
+		if (peer->closed)
+			WRITE_ONCE(peer->confirmed, false);
+		peer->closed = false;
+		spin_unlock_bh(&peer->lock);
+		veil_weaken_end(vn);
+	}
+	up_write(&vn->lock);
+	veil_peer_put(peer);
+}
+
+void veil_peer_closed(struct veil_peer *peer)
+{
+	spin_lock_bh(&peer->lock);
+	peer->closed = true;
+	spin_unlock_bh(&peer->lock);
+	/* The packet path holds no reference: it may meet a peer at its end. */
+	if (!kref_get_unless_zero(&peer->refs))
+		return;
+	if (!queue_work(veil_wq, &peer->closed_work))
+		veil_peer_put(peer);
+}
+
 static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 {
 	struct veil_peer *peer = kzalloc(sizeof(*peer), GFP_KERNEL);
@@ -331,6 +413,7 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 	spin_lock_init(&peer->lock);
 	skb_queue_head_init(&peer->queue);
 	INIT_WORK(&peer->work, veil_handshake_send_work);
+	INIT_WORK(&peer->closed_work, veil_peer_closed_work);
 	veil_timers_init(peer);
 	peer->renew_until = jiffies;
 	peer->last_rx = jiffies - VEIL_STALE_QUIET_TIME * HZ;
@@ -393,6 +476,8 @@ int veil_peer_check_add(struct veil_net *vn,
 {
 	int err;
 
+	if (veil_trial_refuses(vn, extack))
+		return -EBUSY;
 	if (!config->address_count) {
 		NL_SET_ERR_MSG_MOD(extack, "a new peer needs an address");
 		return -EINVAL;
@@ -435,15 +520,18 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 		return ERR_PTR(err);
 
 	known = veil_peer_find(vn, config->public_key);
+	veil_weaken_begin(vn, "peer-added");
 	peer = veil_peer_alloc(vn);
+	if (peer && config->policy)
+		peer->policy = config->policy;
 	err = peer ? veil_peer_fill(peer, config) : -ENOMEM;
 	if (err == -EADDRINUSE)
 		NL_SET_ERR_MSG_MOD(extack, "an address is given to two peers");
 	if (err) {
 		if (peer)
 			veil_peer_unlink(peer);
-		if (!vn->peer_count)
-			veil_net_deactivate(vn);
+		veil_weaken_end(vn);
+		veil_net_settle(vn);
 		return ERR_PTR(err);
 	}
 	if (known)
@@ -451,6 +539,7 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	list_add_tail(&peer->list, &vn->peers);
 	vn->peer_count++;
 	vn->generation++;
+	veil_weaken_end(vn);
 	veil_handshake_start(peer);
 	return peer;
 }
@@ -473,12 +562,27 @@ static bool veil_peer_config_ends(const struct veil_peer *peer,
 	       !veil_peer_same_psk(peer, config);
 }
 
+/* Whether it brings keys that the next handshake should be under. */
+static bool veil_peer_config_renews(const struct veil_peer_config *config)
+{
+	return config->has_psk_next || config->no_psk_next ||
+	       config->has_next_key || config->no_next_key;
+}
+
 int veil_peer_check_set(struct veil_peer *peer,
 			const struct veil_peer_config *config,
 			struct netlink_ext_ack *extack)
 {
 	bool known = true;
 
+	if (veil_trial_refuses(peer->vn, extack))
+		return -EBUSY;
+	if (config->confirm && (veil_peer_config_ends(peer, config) ||
+				veil_peer_config_renews(config))) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "of a known peer only its policy can be changed on trial");
+		return -EOPNOTSUPP;
+	}
 	if (config->has_endpoint && config->address_count)
 		known = veil_peer_has_address(config, &config->endpoint);
 	else if (config->has_endpoint)
@@ -498,20 +602,22 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 	int err;
 
 	if (!config->address_count && !config->has_endpoint && !config->port &&
-	    veil_peer_same_keys(peer, config))
+	    !config->policy && veil_peer_same_keys(peer, config))
 		return 0;
 	err = veil_peer_set_keys(peer, config);
 	if (err)
 		return err;
+	veil_weaken_begin(peer->vn, "peer-changed");
 	/* From here on an error is want of memory. */
 	if (config->address_count)
 		err = veil_peer_set_addresses(peer, config);
 	if (!err)
 		veil_peer_set_endpoint(peer, config);
-	if (ends)
+	if (veil_peer_set_policy(peer, config->policy) || ends)
 		veil_peer_restart(peer);
-	else
+	else if (veil_peer_config_renews(config))
 		veil_peer_renew(peer);
+	veil_weaken_end(peer->vn);
 	return err;
 }
 
@@ -522,21 +628,16 @@ void veil_peer_forget(struct veil_peer *peer)
 	list_del(&peer->list);
 	vn->peer_count--;
 	vn->generation++;
+	veil_weaken_begin(vn, "peer-removed");
 	veil_peer_unlink(peer);
-	if (!vn->peer_count)
-		veil_net_deactivate(vn);
+	veil_weaken_end(vn);
+	veil_net_settle(vn);
 }
 
 void veil_peer_remove(struct veil_peer *peer)
 {
 	struct veil_net *vn = peer->vn;
 
-	if (veil_peer_protects(peer)) {
-		pr_notice("the peer at %pI6c was removed: its addresses are no longer protected\n",
-			  &peer->endpoint);
-		veil_netlink_event(vn, NETVEIL_EVENT_WEAKENED,
-				   peer->public_key);
-	}
 	if (!peer->succeeded)
 		veil_netlink_event(vn, NETVEIL_EVENT_PEER_REMOVED,
 				   peer->public_key);

@@ -13,8 +13,8 @@
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 
-#include "net.h"
 #include "pair.h"
+#include "policy.h"
 
 struct veil_session;
 
@@ -95,6 +95,9 @@ struct veil_outstanding {
  * @policy: enum netveil_policy, of what is its own; read without a lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
  *	read without
+ * @closed: it said goodbye to the session that @confirmed came from; lock
+ * @closed_work: takes note of that; holds a reference while queued
+ * @clear: what passed in clear
  * @psk: the pre-shared key; vn->lock
  * @psk_next: what takes its place with the first session confirmed under it
  * @pairs: of its static keys and ours, see pair.h
@@ -150,6 +153,9 @@ struct veil_peer {
 	u16 port;
 	u8 policy;
 	bool confirmed;
+	bool closed;
+	struct work_struct closed_work;
+	struct veil_clear clear;
 	struct veil_psk *psk;
 	struct veil_psk *psk_next;
 	struct veil_pair __rcu *pairs[VEIL_PAIRS];
@@ -202,6 +208,9 @@ struct veil_peer {
  * @has_endpoint: @endpoint is given
  * @endpoint: one of the addresses
  * @port: its listen port; 0 leaves it, or the default for a new peer
+ * @policy: of what is its own; NETVEIL_POLICY_NONE leaves it, or "require" for
+ *	a new peer
+ * @confirm: on trial, for so many seconds; 0: for good
  * @has_psk: @psk is given
  * @no_psk: forget the psk
  * @psk: pre-shared key; the caller wipes it
@@ -219,6 +228,8 @@ struct veil_peer_config {
 	bool has_endpoint;
 	struct in6_addr endpoint;
 	u16 port;
+	u8 policy;
+	u32 confirm;
 	bool has_psk;
 	bool no_psk;
 	u8 psk[VEIL_KEY_LEN];
@@ -288,6 +299,24 @@ static inline void veil_peer_get(struct veil_peer *peer)
  */
 struct veil_peer *veil_peer_lookup(struct veil_net *vn,
 				   const struct in6_addr *addr);
+
+/* What an undo of its policy restores; confirmed also if it is by now.  Process
+ * context, vn->lock written.
+ */
+void veil_peer_restore_policy(struct veil_peer *peer, enum netveil_policy policy,
+			      bool confirmed);
+
+/* Something opened under a session that is new to this: from now on "prefer" is
+ * as "require".  Peer->lock held.
+ */
+static inline void veil_peer_confirm(struct veil_peer *peer)
+{
+	WRITE_ONCE(peer->confirmed, true);
+	peer->closed = false;
+}
+
+/* It said goodbye: after this "prefer" means both forms again.  Any context. */
+void veil_peer_closed(struct veil_peer *peer);
 
 /* End its sessions and begin anew, after a change that they must not outlive.
  * Process context, vn->lock written.

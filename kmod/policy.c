@@ -1,31 +1,248 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which policy an address is under, and which peer protects it.
+ * Policies: of which kind an address's is, and who protects it; the prefixes that
+ * an administrator gave one.
  */
+#include <linux/slab.h>
+
+#include "netlink.h"
 #include "peer.h"
 #include "policy.h"
+#include "trial.h"
+#include "weaken.h"
 
-/* Namespaces without policies, the usual case, pay for one look-up. */
-void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
-			struct veil_policy *policy)
+/* Of "acquire", in each namespace and second. */
+#define VEIL_ACQUIRE_BURST	10
+
+static void veil_policy_lookup_within(struct veil_net *vn,
+				      const struct in6_addr *addr,
+				      unsigned int longest,
+				      struct veil_policy *policy)
 {
 	struct veil_prefix_node *own, *set = NULL;
 	const struct veil_address *address;
 
 	memset(policy, 0, sizeof(*policy));
-	own = veil_prefix_lookup(&vn->addresses, addr);
+	own = veil_prefix_lookup_within(&vn->addresses, addr, longest);
+	/* Namespaces without policies, the usual case, pay for one look-up. */
 	if (READ_ONCE(vn->policy_count))
-		set = veil_prefix_lookup(&vn->policies, addr);
+		set = veil_prefix_lookup_within(&vn->policies, addr, longest);
 	if (own) {
 		address = container_of(own, struct veil_address, node);
 		policy->peer = address->peer;
 		policy->behind = address->behind;
 		policy->kind = READ_ONCE(address->peer->policy);
 	}
-	if (set && (!own || set->prefix.length > own->prefix.length))
-		policy->kind = READ_ONCE(container_of(set, struct veil_policy_node,
-						      node)->kind);
+	if (set && (!own || set->prefix.length > own->prefix.length)) {
+		policy->node = container_of(set, struct veil_policy_node, node);
+		policy->kind = READ_ONCE(policy->node->kind);
+	}
 	if (policy->kind == NETVEIL_POLICY_PREFER && policy->peer &&
 	    READ_ONCE(policy->peer->confirmed))
 		policy->kind = NETVEIL_POLICY_REQUIRE;
+}
+
+void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
+			struct veil_policy *policy)
+{
+	veil_policy_lookup_within(vn, addr, VEIL_PREFIX_BITS, policy);
+}
+
+void veil_policy_lookup_prefix(struct veil_net *vn,
+			       const struct veil_prefix *prefix,
+			       struct veil_policy *policy)
+{
+	veil_policy_lookup_within(vn, &prefix->addr, prefix->length, policy);
+}
+
+void veil_policy_passed(const struct veil_policy *policy, bool in)
+{
+	struct veil_clear *clear = policy->peer ? &policy->peer->clear :
+						  &policy->node->clear;
+
+	if (!in) {
+		atomic64_inc(&clear->tx);
+		return;
+	}
+	atomic64_inc(&clear->rx);
+	WRITE_ONCE(clear->last, ktime_get_real_seconds());
+}
+
+void veil_policy_no_peer(struct veil_net *vn, const struct veil_policy *policy,
+			 const struct in6_addr *addr, struct sk_buff *skb)
+{
+	atomic64_inc(&policy->node->drops);
+	if (__ratelimit(&vn->acquire)) {
+		const struct veil_event event = {
+			.kind = NETVEIL_EVENT_ACQUIRE,
+			.address = addr,
+		};
+
+		veil_netlink_tell(vn, &event);
+	}
+	veil_drop(vn, skb, VEIL_DROP_no_peer);
+}
+
+/*
+ * The table
+ */
+
+struct veil_policy_node *veil_policy_find(struct veil_net *vn,
+					  const struct veil_prefix *prefix)
+{
+	struct veil_prefix_node *node;
+
+	rcu_read_lock();
+	node = veil_prefix_find(&vn->policies, prefix);
+	rcu_read_unlock();
+	return node ? container_of(node, struct veil_policy_node, node) : NULL;
+}
+
+static void veil_policy_tell(struct veil_net *vn, enum netveil_event kind,
+			     const struct veil_policy_node *node)
+{
+	const struct veil_event event = {
+		.kind = kind,
+		.prefix = &node->node.prefix,
+		.policy = node->kind,
+	};
+
+	veil_netlink_tell(vn, &event);
+}
+
+static int veil_policy_check_new(struct veil_net *vn,
+				 const struct veil_prefix *prefix,
+				 struct netlink_ext_ack *extack)
+{
+	struct veil_prefix_node *own;
+
+	if (veil_trial_refuses(vn, extack))
+		return -EBUSY;
+	if (veil_policy_find(vn, prefix)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "this prefix has a policy already: veil policy set changes it");
+		return -EEXIST;
+	}
+	rcu_read_lock();
+	own = veil_prefix_find(&vn->addresses, prefix);
+	rcu_read_unlock();
+	if (own) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "this prefix is a peer's, whose own policy holds for it: veil peer set PUBKEY policy changes that");
+		return -EADDRINUSE;
+	}
+	return 0;
+}
+
+int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
+		    enum netveil_policy kind, struct netlink_ext_ack *extack)
+{
+	struct veil_policy_node *node;
+	int err = veil_policy_check_new(vn, prefix, extack);
+
+	if (err)
+		return err;
+	node = kzalloc(sizeof(*node), GFP_KERNEL);
+	if (!node)
+		return -ENOMEM;
+	node->node.prefix = *prefix;
+	node->kind = kind;
+	err = veil_net_activate(vn, extack);
+	if (err)
+		goto err_node;
+	veil_weaken_begin(vn, "policy-added");
+	veil_weaken_touch(vn, prefix);
+	err = veil_prefix_insert(&vn->policies, &node->node);
+	if (!err) {
+		list_add_tail(&node->list, &vn->policy_list);
+		WRITE_ONCE(vn->policy_count, vn->policy_count + 1);
+		vn->generation++;
+		veil_policy_tell(vn, NETVEIL_EVENT_POLICY_ADDED, node);
+	}
+	veil_weaken_end(vn);
+	if (!err)
+		return 0;
+	veil_net_settle(vn);
+err_node:
+	kfree(node);
+	return err;
+}
+
+int veil_policy_set(struct veil_net *vn, const struct veil_prefix *prefix,
+		    enum netveil_policy kind, struct netlink_ext_ack *extack)
+{
+	struct veil_policy_node *node = veil_policy_find(vn, prefix);
+
+	if (veil_trial_refuses(vn, extack))
+		return -EBUSY;
+	if (!node) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "this prefix has no policy: veil policy add gives it one");
+		return -ENOENT;
+	}
+	veil_weaken_begin(vn, "policy-changed");
+	veil_weaken_touch(vn, prefix);
+	WRITE_ONCE(node->kind, kind);
+	vn->generation++;
+	veil_policy_tell(vn, NETVEIL_EVENT_POLICY_ADDED, node);
+	veil_weaken_end(vn);
+	return 0;
+}
+
+static void veil_policy_remove(struct veil_net *vn,
+			       struct veil_policy_node *node)
+{
+	veil_weaken_touch(vn, &node->node.prefix);
+	veil_prefix_remove(&vn->policies, &node->node);
+	list_del(&node->list);
+	WRITE_ONCE(vn->policy_count, vn->policy_count - 1);
+	vn->generation++;
+	veil_policy_tell(vn, NETVEIL_EVENT_POLICY_REMOVED, node);
+	kfree_rcu(node, rcu);
+}
+
+int veil_policy_del(struct veil_net *vn, const struct veil_prefix *prefix,
+		    struct netlink_ext_ack *extack)
+{
+	struct veil_policy_node *node = veil_policy_find(vn, prefix);
+
+	if (veil_trial_refuses(vn, extack))
+		return -EBUSY;
+	if (!node) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "this prefix has no policy: veil policy show lists those that have");
+		return -ENOENT;
+	}
+	veil_weaken_begin(vn, "policy-removed");
+	veil_policy_remove(vn, node);
+	veil_weaken_end(vn);
+	veil_net_settle(vn);
+	return 0;
+}
+
+void veil_policy_flush(struct veil_net *vn)
+{
+	struct veil_policy_node *node, *next;
+
+	list_for_each_entry_safe(node, next, &vn->policy_list, list)
+		veil_policy_remove(vn, node);
+	veil_net_settle(vn);
+}
+
+int veil_policies_init(struct veil_net *vn)
+{
+	INIT_LIST_HEAD(&vn->policy_list);
+	ratelimit_state_init(&vn->acquire, HZ, VEIL_ACQUIRE_BURST);
+	ratelimit_set_flags(&vn->acquire, RATELIMIT_MSG_ON_RELEASE);
+	return veil_prefix_init(&vn->policies);
+}
+
+static void veil_policies_left(struct veil_prefix_node *node)
+{
+	WARN_ON_ONCE(1);
+}
+
+void veil_policies_exit(struct veil_net *vn)
+{
+	veil_prefix_destroy(&vn->policies, veil_policies_left);
 }

@@ -11,14 +11,26 @@
 #ifndef _VEIL_POLICY_H
 #define _VEIL_POLICY_H
 
+#include <linux/timekeeping.h>
+
 #include "net.h"
 
 struct veil_peer;
 
+/* What passed in clear under "prefer"; last: seconds since 1970, of rx. */
+struct veil_clear {
+	atomic64_t rx;
+	atomic64_t tx;
+	u64 last;
+};
+
 /* A prefix with a policy, in veil_net.policies; freed by RCU. */
 struct veil_policy_node {
 	struct veil_prefix_node node;
+	struct list_head list;		/* veil_net.policy_list */
 	u8 kind;			/* enum netveil_policy, but for NONE */
+	struct veil_clear clear;	/* where there is no peer */
+	atomic64_t drops;		/* no_peer */
 	struct rcu_head rcu;
 };
 
@@ -28,16 +40,22 @@ struct veil_policy_node {
  *	confirmed: then nothing passes in clear any more
  * @behind: it is in a prefix behind @peer, not an address of @peer itself
  * @peer: who has its packets sealed; NULL: nobody (REQUIRE then drops)
+ * @node: the prefix that gave @kind; NULL: @peer's own
  */
 struct veil_policy {
 	enum netveil_policy kind;
 	bool behind;
 	struct veil_peer *peer;
+	struct veil_policy_node *node;
 };
 
-/* Under rcu_read_lock(), any context; peer is good until its end. */
+/* Under rcu_read_lock(), any context; peer and node are good until its end. */
 void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 			struct veil_policy *policy);
+/* The same for the addresses of prefix that no longer prefix has. */
+void veil_policy_lookup_prefix(struct veil_net *vn,
+			       const struct veil_prefix *prefix,
+			       struct veil_policy *policy);
 
 /* Plaintext may pass for good: no policy says otherwise. */
 static inline bool veil_policy_clear(const struct veil_policy *policy)
@@ -45,5 +63,29 @@ static inline bool veil_policy_clear(const struct veil_policy *policy)
 	return policy->kind == NETVEIL_POLICY_NONE ||
 	       policy->kind == NETVEIL_POLICY_BYPASS;
 }
+
+/* Under "prefer" a packet passed in clear. */
+void veil_policy_passed(const struct veil_policy *policy, bool in);
+/* "require", and no peer: drop skb, and ask for one (the event "acquire"). */
+void veil_policy_no_peer(struct veil_net *vn, const struct veil_policy *policy,
+			 const struct in6_addr *addr, struct sk_buff *skb);
+
+/*
+ * For netlink: process context, vn->lock written; refused with extack text, and
+ * then nothing has changed.
+ */
+int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
+		    enum netveil_policy kind, struct netlink_ext_ack *extack);
+int veil_policy_set(struct veil_net *vn, const struct veil_prefix *prefix,
+		    enum netveil_policy kind, struct netlink_ext_ack *extack);
+int veil_policy_del(struct veil_net *vn, const struct veil_prefix *prefix,
+		    struct netlink_ext_ack *extack);
+void veil_policy_flush(struct veil_net *vn);
+/* Or NULL. */
+struct veil_policy_node *veil_policy_find(struct veil_net *vn,
+					  const struct veil_prefix *prefix);
+
+int veil_policies_init(struct veil_net *vn);
+void veil_policies_exit(struct veil_net *vn);
 
 #endif /* _VEIL_POLICY_H */

@@ -69,6 +69,14 @@ static void veil_prefix_truncate(struct in6_addr *addr, unsigned int length)
 		addr->s6_addr32[word++] = 0;
 }
 
+bool veil_prefix_is_network(const struct veil_prefix *prefix)
+{
+	struct in6_addr network = prefix->addr;
+
+	veil_prefix_truncate(&network, prefix->length);
+	return !memcmp(&network, &prefix->addr, sizeof(network));
+}
+
 int veil_prefix_init(struct veil_prefix_table *table)
 {
 	bitmap_zero(table->lengths, VEIL_PREFIX_BITS + 1);
@@ -133,16 +141,17 @@ int veil_prefix_replace(struct veil_prefix_table *table,
 }
 
 struct veil_prefix_node *
-veil_prefix_lookup(struct veil_prefix_table *table,
-		   const struct in6_addr *addr)
+veil_prefix_lookup_within(struct veil_prefix_table *table,
+			  const struct in6_addr *addr, unsigned int longest)
 {
 	struct veil_prefix key = { .addr = *addr };
-	unsigned int bit, end = VEIL_PREFIX_BITS + 1;
+	unsigned long bit, end = VEIL_PREFIX_BITS + 1;
 	struct veil_prefix_node *node;
 
 	if (veil_prefix_is_ipv4(addr))
 		end -= VEIL_PREFIX_IPV4;
-	for_each_set_bit(bit, table->lengths, end) {
+	bit = VEIL_PREFIX_BITS - longest;
+	for_each_set_bit_from(bit, table->lengths, end) {
 		key.length = VEIL_PREFIX_BITS - bit;
 		veil_prefix_truncate(&key.addr, key.length);
 		node = rhashtable_lookup(&table->hash, &key,

@@ -52,10 +52,23 @@ int veil_prefix_replace(struct veil_prefix_table *table,
 			struct veil_prefix_node *old,
 			struct veil_prefix_node *new);
 
-/* The node of the longest prefix that covers addr, or NULL. */
+/* The node of the longest prefix that covers addr, none longer than longest, or
+ * NULL.
+ */
 struct veil_prefix_node *
+veil_prefix_lookup_within(struct veil_prefix_table *table,
+			  const struct in6_addr *addr, unsigned int longest);
+
+static inline struct veil_prefix_node *
 veil_prefix_lookup(struct veil_prefix_table *table,
-		   const struct in6_addr *addr);
+		   const struct in6_addr *addr)
+{
+	return veil_prefix_lookup_within(table, addr, VEIL_PREFIX_BITS);
+}
+
+/* Whether no bit behind the prefix's length is set. */
+bool veil_prefix_is_network(const struct veil_prefix *prefix);
+
 /* The node of exactly this prefix, or NULL. */
 struct veil_prefix_node *
 veil_prefix_find(struct veil_prefix_table *table,

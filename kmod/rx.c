@@ -308,13 +308,20 @@ static bool veil_rx_unicast(const struct veil_net *vn,
 	return type != RTN_BROADCAST && type != RTN_MULTICAST;
 }
 
-static void veil_rx_drop_plaintext(struct veil_net *vn, struct veil_peer *peer,
-				   struct sk_buff *skb)
+/* Plaintext for this host, where there is a policy. */
+static unsigned int veil_rx_clear(struct veil_net *vn, struct sk_buff *skb,
+				  const struct veil_policy *policy,
+				  const struct in6_addr *source)
 {
-	if (peer)
-		veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_in);
+	if (policy->kind == NETVEIL_POLICY_PREFER) {
+		veil_policy_passed(policy, true);
+		return NF_ACCEPT;
+	}
+	if (policy->peer)
+		veil_rx_plaintext(policy->peer, skb, VEIL_DROP_plaintext_in);
 	else
-		veil_drop(vn, skb, VEIL_DROP_no_peer);
+		veil_policy_no_peer(vn, policy, source, skb);
+	return NF_STOLEN;
 }
 
 /* What passed veil_rx() because it was not for us, and then was after all: by
@@ -335,24 +342,22 @@ unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 	if (!veil_rx_unicast(vn, skb, &addrs.destination) ||
 	    veil_rx_exempt(skb))
 		return NF_ACCEPT;
-	veil_rx_drop_plaintext(vn, policy.peer, skb);
-	return NF_STOLEN;
+	return veil_rx_clear(vn, skb, &policy, &addrs.source);
 }
 
 /* From an address that no peer protects. */
 static unsigned int veil_rx_unprotected(struct veil_net *vn,
 					struct sk_buff *skb,
 					const struct veil_addr_pair *addrs,
-					enum netveil_policy kind)
+					const struct veil_policy *policy)
 {
 	unsigned int verdict = veil_rx_stranger(vn, skb, addrs);
 
-	if (verdict != NF_ACCEPT || kind != NETVEIL_POLICY_REQUIRE ||
+	if (verdict != NF_ACCEPT || veil_policy_clear(policy) ||
 	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination) ||
 	    veil_rx_exempt(skb))
 		return verdict;
-	veil_drop(vn, skb, VEIL_DROP_no_peer);
-	return NF_STOLEN;
+	return veil_rx_clear(vn, skb, policy, &addrs->source);
 }
 
 unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
@@ -366,7 +371,7 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 	veil_policy_lookup(vn, &addrs.source, &policy);
 	peer = policy.peer;
 	if (!peer || veil_policy_clear(&policy))
-		return veil_rx_unprotected(vn, skb, &addrs, policy.kind);
+		return veil_rx_unprotected(vn, skb, &addrs, &policy);
 	if (!veil_addr_is_local(vn->net, skb->dev, &addrs.destination))
 		return NF_ACCEPT;
 	if (policy.kind == NETVEIL_POLICY_PREFER && veil_rx_bridged(skb))
@@ -380,12 +385,8 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 		return NF_ACCEPT;
 	if (!veil_rx_gather(vn, skb, IPPROTO_UDP, IPPROTO_UDP))
 		return NF_STOLEN;
-	if (!veil_rx_for_port(vn, skb)) {
-		if (policy.kind == NETVEIL_POLICY_PREFER)
-			return NF_ACCEPT;
-		veil_rx_plaintext(peer, skb, VEIL_DROP_plaintext_in);
-		return NF_STOLEN;
-	}
+	if (!veil_rx_for_port(vn, skb))
+		return veil_rx_clear(vn, skb, &policy, &addrs.source);
 	if (skb_is_gso(skb))
 		return veil_rx_batch(peer, skb, state);
 	return veil_rx_message(peer, skb, state);

@@ -10,6 +10,7 @@
 
 #include "cipher.h"
 #include "session.h"
+#include "trace.h"
 
 u8 veil_session_lanes(void)
 {
@@ -152,6 +153,7 @@ void veil_session_kill(struct veil_peer *peer,
 
 	if (!session)
 		return;
+	trace_veil_session_ended(session);
 	RCU_INIT_POINTER(*slot, NULL);
 	veil_index_remove(peer->vn, &session->index);
 	veil_session_fold(peer, session);

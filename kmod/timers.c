@@ -7,6 +7,7 @@
 #include "netlink.h"
 #include "session.h"
 #include "timers.h"
+#include "trace.h"
 #include "tx.h"
 
 /* What a tick found to do, outside peer->lock. */
@@ -93,9 +94,11 @@ static void veil_tick_session(struct veil_peer *peer, struct veil_tick *tick,
 {
 	bool silent = veil_elapsed(READ_ONCE(peer->tx_unanswered),
 				   VEIL_DEAD_TIME);
+	bool rekey = veil_tick_rekey(peer, session);
 
-	tick->start = silent || veil_tick_rekey(peer, session) ||
-		      veil_tick_renew(peer, session);
+	if (rekey)
+		trace_veil_handshake(peer, "rekey");
+	tick->start = silent || rekey || veil_tick_renew(peer, session);
 	tick->keepalive = veil_tick_confirm(session) ||
 			  veil_elapsed(READ_ONCE(peer->rx_unanswered),
 				       VEIL_KEEPALIVE_TIME);
@@ -162,6 +165,8 @@ static void veil_timers_tick(struct timer_list *timer)
 	if (tick.down)
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_SESSION_DOWN,
 				   peer->public_key);
+	if (tick.give_up)
+		trace_veil_handshake(peer, "gave-up");
 	if (tick.give_up)
 		veil_tx_purge(peer, VEIL_DROP_no_session);
 	else

@@ -119,11 +119,17 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb)
 	veil_seal(session, skb);
 }
 
-bool veil_tx_prefers(struct veil_peer *peer, const struct sk_buff *skb)
+/* As initiator we seal before the other end was heard, which expects it; if it
+ * stays silent beyond the last try to reach it, what we seal does not.
+ */
+#define VEIL_TX_UNHEARD	(10 * (u64)NSEC_PER_SEC)
+
+bool veil_tx_prefers(struct veil_peer *peer)
 {
-	if (!peer)
-		return false;
-	if (veil_tx_session(peer))
+	struct veil_session *session = veil_tx_session(peer);
+
+	if (session && (READ_ONCE(session->opened) ||
+			veil_session_age(session) < VEIL_TX_UNHEARD))
 		return true;
 	veil_handshake_start(peer);
 	return false;

@@ -20,10 +20,10 @@ void veil_tx(struct veil_peer *peer, struct sk_buff *skb);
  * some time may have gone by.
  */
 int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb);
-/* Under "prefer": whether skb is to be sealed.  Otherwise it passes in clear,
- * counted for peer (may be NULL), and a handshake begins.
+/* Under "prefer": whether packets for peer are to be sealed.  Otherwise they pass
+ * in clear, and a handshake begins.
  */
-bool veil_tx_prefers(struct veil_peer *peer, const struct sk_buff *skb);
+bool veil_tx_prefers(struct veil_peer *peer);
 /* An empty packet, also to confirm a session. */
 void veil_tx_keepalive(struct veil_peer *peer);
 /* Say goodbye: an empty packet with VEIL_DATA_CLOSE.  Process context; returns

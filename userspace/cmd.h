@@ -7,7 +7,10 @@
 
 #include "words.h"
 
+struct clear;
+struct nl;
 struct peer;
+struct policies;
 struct out;
 
 int cmd_key(struct env *env, struct words *words);
@@ -18,6 +21,7 @@ int cmd_set(struct env *env, struct words *words);
 int cmd_peer(struct env *env, struct words *words);
 int cmd_peer_add(struct env *env, struct words *words);
 int cmd_peer_show(struct env *env, struct words *words);
+int cmd_policy(struct env *env, struct words *words);
 int cmd_show(struct env *env, struct words *words);
 int cmd_load(struct env *env, struct words *words);
 int cmd_sync(struct env *env, struct words *words);
@@ -28,9 +32,15 @@ int cmd_check(struct env *env, struct words *words);
 int cmd_stats(struct env *env, struct words *words);
 int cmd_top(struct env *env, struct words *words);
 int cmd_metrics(struct env *env, struct words *words);
+int cmd_confirm(struct env *env, struct words *words);
 int cmd_monitor(struct env *env, struct words *words);
 
 /* One peer, in text or JSON (cmd_peer_show.c). */
 void show_peer(struct out *out, const struct peer *peer);
+/* Policies of prefixes, and what passed in clear (cmd_policy.c). */
+void show_policies(struct out *out, const struct policies *policies);
+void show_clear(struct out *out, const struct clear *clear);
+/* Asks for them. An exit code. */
+int take_policies(struct nl *nl, struct policies *policies);
 
 #endif /* VEIL_CMD_H */

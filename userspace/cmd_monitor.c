@@ -22,29 +22,69 @@ static enum color event_color(uint8_t kind)
 	case NETVEIL_EVENT_WEAKENED:
 	case NETVEIL_EVENT_PEER_REMOVED:
 		return COLOR_BAD;
+	case NETVEIL_EVENT_ACQUIRE:
+		return COLOR_WAIT;
 	default:
 		return COLOR_NONE;
+	}
+}
+
+/* Appends " WORD", or WORD to what is empty. */
+static void add_word(char *line, size_t size, const char *word)
+{
+	size_t len = strlen(line);
+
+	snprintf(line + len, size - len, "%s%s", len ? " " : "", word);
+}
+
+/* Whom or what it concerns, in one line; the same to JSON. */
+static void tell_subject(struct out *out, const struct event *event, char *line,
+			 size_t size)
+{
+	char text[TEXT_LEN];
+
+	if (event->has_key)
+		add_word(line, size, format_key(text, event->public_key));
+	out_json_string(out, "public_key", event->has_key ? text : NULL);
+	if (event->address.len) {
+		format_address(text, &event->address);
+		add_word(line, size, text);
+		out_json_string(out, "address", text);
+	}
+	if (event->has_prefix) {
+		format_prefix(text, &event->prefix);
+		add_word(line, size, text);
+		out_json_string(out, "prefix", text);
+	}
+	if (event->policy) {
+		const char *name = name_of(policy_names, POLICY_NAMES,
+					   event->policy);
+
+		add_word(line, size, name);
+		out_json_string(out, "policy", name);
+	}
+	if (*event->reason) {
+		add_word(line, size, event->reason);
+		out_json_string(out, "reason", event->reason);
 	}
 }
 
 static int print_event(struct env *env, const struct event *event)
 {
 	const char *name = name_of(event_names, EVENT_NAMES, event->kind);
-	char key[TEXT_LEN], clock[TEXT_LEN];
+	char subject[4 * TEXT_LEN] = "", clock[TEXT_LEN];
 	time_t now = time(NULL);
 	struct out out;
 	struct tm tm;
 
-	format_key(key, event->public_key);
 	localtime_r(&now, &tm);
 	strftime(clock, sizeof(clock), "%Y-%m-%d %H:%M:%S", &tm);
 	out_begin(&out, env);
 	out_object(&out, NULL);
 	out_json_number(&out, "time", (uint64_t)now);
 	out_json_string(&out, "event", name);
-	out_json_string(&out, "public_key", event->has_key ? key : NULL);
-	out_event(&out, clock, event_color(event->kind), name,
-		  event->has_key ? key : "");
+	tell_subject(&out, event, subject, sizeof(subject));
+	out_event(&out, clock, event_color(event->kind), name, subject);
 	out_close(&out);
 	return out_end(&out);
 }

@@ -2,12 +2,15 @@
 /*
  * veil peer add, set, del: who is protected, and where.
  */
+#include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd.h"
 #include "err.h"
 #include "format.h"
 #include "keyfile.h"
+#include "model.h"
 #include "nl.h"
 #include "parse.h"
 
@@ -18,6 +21,9 @@ struct config {
 	struct endpoint endpoint;	/* address.len 0: not given */
 	bool has_psk;
 	bool no_psk;
+	bool force;
+	uint32_t confirm;	/* 0: for good */
+	uint8_t policy;		/* 0: not given */
 	uint8_t psk[NETVEIL_KEY_LEN];
 	bool has_psk_next;
 	bool no_psk_next;
@@ -80,6 +86,24 @@ static int take_no_psk(void *target, const char *value)
 	return 0;
 }
 
+static int take_policy(void *target, const char *value)
+{
+	struct config *config = target;
+	const char *reason = parse_policy(&config->policy, value);
+
+	return reason ? err_usage("policy '%s': %s", value, reason) : 0;
+}
+
+static int take_confirm(void *target, const char *value)
+{
+	struct config *config = target;
+	const char *reason = parse_seconds(&config->confirm, value);
+
+	if (!reason && config->confirm > CONFIRM_MAX)
+		reason = "a trial lasts a day at most: 86400";
+	return reason ? err_usage("confirm '%s': %s", value, reason) : 0;
+}
+
 static int take_psk_next(void *target, const char *value)
 {
 	struct config *config = target;
@@ -115,8 +139,19 @@ static int take_no_next_key(void *target, const char *value)
 	return 0;
 }
 
-/* A new peer has nothing to forget: it takes all but the last three. */
-#define FORGETTING	3
+static int take_force(void *target, const char *value)
+{
+	struct config *config = target;
+
+	(void)value;
+	config->force = true;
+	return 0;
+}
+
+/* A new peer has nothing to forget, nor to force: it takes all but the last
+ * four.
+ */
+#define FORGETTING	4
 static const struct option options[] = {
 	{ "address", "an IPv4 or IPv6 address", true, take_address },
 	{ "endpoint", "ADDR, ADDR:PORT or [V6ADDR]:PORT", false,
@@ -124,9 +159,12 @@ static const struct option options[] = {
 	{ "psk", "a file with the key", false, take_psk },
 	{ "psk-next", "a file with the key", false, take_psk_next },
 	{ "next-key", "a public key", false, take_next_key },
+	{ "policy", "require, prefer or bypass", false, take_policy },
+	{ "confirm", "seconds", false, take_confirm },
 	{ "no-psk", NULL, false, take_no_psk },
 	{ "no-psk-next", NULL, false, take_no_psk_next },
 	{ "no-next-key", NULL, false, take_no_next_key },
+	{ "force", NULL, false, take_force },
 };
 
 static int take_public_key(uint8_t key[NETVEIL_KEY_LEN], struct words *words,
@@ -208,7 +246,41 @@ static void put_config(struct nlmsghdr *request, const struct config *config)
 	if (config->no_psk)
 		mnl_attr_put(request, NETVEIL_PEER_A_NO_PSK, 0, NULL);
 	put_next(request, config);
+	if (config->policy)
+		mnl_attr_put_u8(request, NETVEIL_PEER_A_POLICY, config->policy);
 	mnl_attr_nest_end(request, nest);
+	if (config->confirm)
+		mnl_attr_put_u32(request, NETVEIL_A_CONFIRM, config->confirm);
+}
+
+/* A preferred peer with whom there never was a session would be cut off. */
+static int check_clear(struct nl *nl, const struct config *config,
+		       const char *what)
+{
+	char buffer[NL_REQUEST_SIZE], key[TEXT_LEN], ago[TEXT_LEN];
+	struct peers peers = {0};
+	struct nlmsghdr *request;
+	struct config asked = {0};
+	const struct peer *peer;
+	int code;
+
+	if (config->force || config->confirm ||
+	    config->policy != NETVEIL_POLICY_REQUIRE)
+		return 0;
+	memcpy(asked.public_key, config->public_key, NETVEIL_KEY_LEN);
+	request = nl_request(nl, buffer, NETVEIL_CMD_PEER_GET, 0);
+	put_config(request, &asked);
+	code = nl_call(nl, request, model_parse_peer, &peers, what);
+	peer = peers.list;
+	if (!code && peers.count && peer->policy == NETVEIL_POLICY_PREFER &&
+	    !peer->confirmed && peer->clear.last) {
+		format_ago(ago, peer->clear.last, (uint64_t)time(NULL));
+		code = err("%s: %s speaks plaintext (%" PRIu64 " packets, the last %s) and had no session yet: it would be cut off; 'force' or 'confirm SECONDS' does it",
+			   what, format_key(key, config->public_key),
+			   peer->clear.rx_packets, ago);
+	}
+	model_free_peers(&peers);
+	return code;
 }
 
 static int request_peer(struct env *env, uint8_t command,
@@ -219,6 +291,8 @@ static int request_peer(struct env *env, uint8_t command,
 	struct nl nl;
 	int code = nl_open(&nl, env);
 
+	if (!code && command == NETVEIL_CMD_PEER_SET)
+		code = check_clear(&nl, config, what);
 	if (!code) {
 		request = nl_request(&nl, buffer, command, 0);
 		put_config(request, config);
@@ -257,7 +331,7 @@ int cmd_peer_add(struct env *env, struct words *words)
 static int peer_set(struct env *env, struct words *words)
 {
 	if (words->count == 1)
-		return err_usage("peer set: say what: address ADDR, endpoint ADDR[:PORT], psk FILE, no-psk, psk-next FILE, no-psk-next, next-key PUBKEY, no-next-key");
+		return err_usage("peer set: say what: address ADDR, endpoint ADDR[:PORT], psk FILE, no-psk, psk-next FILE, no-psk-next, next-key PUBKEY, no-next-key, policy NAME");
 	return configure(env, words, NETVEIL_CMD_PEER_SET, ARRAY_LEN(options),
 			 "peer set");
 }

@@ -80,6 +80,26 @@ static void show_session(struct out *out, const struct peer *peer)
 	}
 }
 
+static void show_policy(struct out *out, const struct peer *peer)
+{
+	const char *name = name_of(policy_names, POLICY_NAMES, peer->policy);
+
+	out_json_string(out, "policy", name);
+	out_json_bool(out, "confirmed", peer->confirmed);
+	if (peer->policy == NETVEIL_POLICY_BYPASS)
+		out_line(out, "policy", COLOR_BAD,
+			 "bypass: everything passes in clear");
+	else if (peer->policy != NETVEIL_POLICY_PREFER)
+		out_line(out, "policy", COLOR_NONE, "%s", name);
+	else if (peer->confirmed)
+		out_line(out, "policy", COLOR_GOOD,
+			 "prefer: nothing passes in clear since the first session");
+	else
+		out_line(out, "policy", COLOR_WAIT,
+			 "prefer: until the first session safe from passive taps only");
+	show_clear(out, &peer->clear);
+}
+
 static void show_direction(struct out *out, const char *label, uint64_t bytes,
 			   uint64_t packets)
 {
@@ -145,6 +165,7 @@ void show_peer(struct out *out, const struct peer *peer)
 	show_addresses(out, peer);
 	show_endpoint(out, &peer->endpoint);
 	show_keys(out, peer);
+	show_policy(out, peer);
 	show_session(out, peer);
 	show_traffic(out, peer);
 	show_trouble(out, peer);

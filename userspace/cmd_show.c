@@ -33,6 +33,18 @@ static void show_summary(struct out *out, const struct state *state,
 			 "%zu of %zu peers up", up, peers->count);
 }
 
+static void show_trial(struct out *out, const struct state *state)
+{
+	if (!state->confirm) {
+		out_json_string(out, "confirm", NULL);
+		return;
+	}
+	out_json_number(out, "confirm", state->confirm);
+	out_line(out, "on trial", COLOR_WAIT,
+		 "undone in %" PRIu32 " s unless 'veil confirm' comes before",
+		 state->confirm);
+}
+
 static void show_key(struct out *out, const struct state *state)
 {
 	const char *origin = name_of(origin_names, ORIGIN_NAMES, state->origin);
@@ -134,7 +146,7 @@ static void show_drops(struct out *out, const struct state *state)
 }
 
 static int print_all(struct env *env, const struct state *state,
-		     const struct peers *peers)
+		     const struct peers *peers, const struct policies *policies)
 {
 	char port[TEXT_LEN];
 	struct out out;
@@ -143,12 +155,16 @@ static int print_all(struct env *env, const struct state *state,
 	out_begin(&out, env);
 	out_object(&out, NULL);
 	show_summary(&out, state, peers);
+	show_trial(&out, state);
 	show_key(&out, state);
 	show_next_key(&out, state);
 	out_number(&out, "listen_port", "listen port", state->listen_port,
 		   port);
 	show_cipher(&out, state);
 	show_peers(&out, peers);
+	if (policies->count)
+		out_gap(&out);
+	show_policies(&out, policies);
 	show_drops(&out, state);
 	out_close(&out);
 	return out_end(&out);
@@ -157,6 +173,7 @@ static int print_all(struct env *env, const struct state *state,
 int cmd_show(struct env *env, struct words *words)
 {
 	struct state state = {0};
+	struct policies policies = {0};
 	struct peers peers = {0};
 	struct nl nl = {0};
 	int code;
@@ -166,9 +183,12 @@ int cmd_show(struct env *env, struct words *words)
 	code = nl_open(&nl, env);
 	if (!code)
 		code = model_get(&nl, &state, &peers, "show");
+	if (!code)
+		code = take_policies(&nl, &policies);
 	nl_close(&nl);
 	if (!code)
-		code = print_all(env, &state, &peers);
+		code = print_all(env, &state, &peers, &policies);
+	model_free_policies(&policies);
 	model_free_peers(&peers);
 	return code;
 }

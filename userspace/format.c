@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "format.h"
 #include "words.h"
@@ -21,6 +22,17 @@ const char *format_address(char text[TEXT_LEN], const struct address *address)
 	int family = address->len == 4 ? AF_INET : AF_INET6;
 
 	return inet_ntop(family, address->bytes, text, TEXT_LEN);
+}
+
+const char *format_prefix(char text[TEXT_LEN], const struct prefix *prefix)
+{
+	size_t len;
+
+	format_address(text, &prefix->address);
+	len = strlen(text);
+	if (prefix->length < 8u * prefix->address.len)
+		snprintf(text + len, TEXT_LEN - len, "/%u", prefix->length);
+	return text;
 }
 
 const char *format_endpoint(char text[TEXT_LEN],

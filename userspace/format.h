@@ -15,6 +15,8 @@
 /* All write into text and return it. */
 const char *format_key(char text[TEXT_LEN], const uint8_t key[NETVEIL_KEY_LEN]);
 const char *format_address(char text[TEXT_LEN], const struct address *address);
+/* Without its length if it is of one host. */
+const char *format_prefix(char text[TEXT_LEN], const struct prefix *prefix);
 const char *format_endpoint(char text[TEXT_LEN],
 			    const struct endpoint *endpoint);
 /* "312 B", "1.46 KiB" */

@@ -28,8 +28,10 @@ static const struct command commands[] = {
 	{ "peer", cmd_peer, "add PUBKEY address ADDR [address ADDR]...\n"
 	  "                [endpoint ADDR[:PORT]|[V6ADDR]:PORT] [psk FILE]\n"
 	  "                [psk-next FILE] [next-key PUBKEY]\n"
+	  "                [policy require|prefer|bypass] [confirm SECONDS]\n"
 	  "  veil peer set PUBKEY [address ADDR]... [endpoint ...] [psk FILE|no-psk]\n"
 	  "                [psk-next FILE|no-psk-next] [next-key PUBKEY|no-next-key]\n"
+	  "                [policy require|prefer|bypass] [confirm SECONDS] [force]\n"
 	  "  veil peer del PUBKEY\n"
 	  "  veil peer show [PEER]",
 	  "with whom all traffic is encrypted" },
@@ -39,7 +41,16 @@ static const struct command commands[] = {
 	  "the same, and remove what they do not say" },
 	{ "diff", cmd_diff, "[FILE]...", "what sync would change" },
 	{ "save", cmd_save, "[FILE]", "the configuration, to load again" },
-	{ "flush", cmd_flush, "", "remove all peers, sessions and the key" },
+	{ "policy", cmd_policy, "add PREFIX require|prefer|bypass\n"
+	  "                [confirm SECONDS]\n"
+	  "  veil policy set PREFIX require|prefer|bypass [confirm SECONDS] [force]\n"
+	  "  veil policy del PREFIX [confirm SECONDS]\n"
+	  "  veil policy show",
+	  "what may pass to and from hosts that are no peers" },
+	{ "confirm", cmd_confirm, "",
+	  "keep a change made with 'confirm SECONDS', which is undone else" },
+	{ "flush", cmd_flush, "",
+	  "remove all peers, policies, sessions and the key" },
 	{ "monitor", cmd_monitor, "", "events as they happen" },
 	{ "stats", cmd_stats, "[interval SECONDS]",
 	  "what goes on: rates over the interval, a line for each peer" },

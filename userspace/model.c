@@ -93,6 +93,9 @@ static void parse_state_attr(const struct nlattr *attr, struct state *state)
 	case NETVEIL_A_AEADS:
 		take_aeads(attr, state);
 		break;
+	case NETVEIL_A_CONFIRM:
+		take(attr, &state->confirm, sizeof(state->confirm));
+		break;
 	case NETVEIL_A_PEERS:
 		take(attr, &state->peers, sizeof(state->peers));
 		break;
@@ -109,6 +112,45 @@ int model_parse_state(const struct nlmsghdr *answer, void *data)
 	mnl_attr_for_each(attr, answer, sizeof(struct genlmsghdr))
 		parse_state_attr(attr, data);
 	return MNL_CB_OK;
+}
+
+static bool take_prefix(const struct nlattr *attr, struct prefix *prefix)
+{
+	const uint8_t *bytes = mnl_attr_get_payload(attr);
+	uint16_t len = mnl_attr_get_payload_len(attr) - 1;
+
+	if (len != 4 && len != sizeof(prefix->address.bytes))
+		return false;
+	prefix->address.len = (uint8_t)len;
+	memcpy(prefix->address.bytes, bytes, len);
+	prefix->length = bytes[len];
+	return prefix->length <= 8 * len;
+}
+
+static void take_u64(const struct nlattr *attr, uint64_t *to)
+{
+	take(attr, to, sizeof(*to));
+}
+
+static void parse_clear(const struct nlattr *attr, struct peer *peer)
+{
+	switch (mnl_attr_get_type(attr)) {
+	case NETVEIL_PEER_A_POLICY:
+		take(attr, &peer->policy, sizeof(peer->policy));
+		break;
+	case NETVEIL_PEER_A_CONFIRMED:
+		peer->confirmed = true;
+		break;
+	case NETVEIL_PEER_A_CLEAR_RX_PACKETS:
+		take_u64(attr, &peer->clear.rx_packets);
+		break;
+	case NETVEIL_PEER_A_CLEAR_TX_PACKETS:
+		take_u64(attr, &peer->clear.tx_packets);
+		break;
+	case NETVEIL_PEER_A_CLEAR_LAST:
+		take_u64(attr, &peer->clear.last);
+		break;
+	}
 }
 
 static void parse_counter(const struct nlattr *attr, struct peer *peer)
@@ -211,6 +253,7 @@ static void parse_peer(const struct nlattr *nest, struct peer *peer)
 		parse_config(attr, peer);
 		parse_session(attr, peer);
 		parse_counter(attr, peer);
+		parse_clear(attr, peer);
 	}
 }
 
@@ -285,24 +328,102 @@ void model_free_peers(void *data)
 	memset(peers, 0, sizeof(*peers));
 }
 
+static void parse_policy_attr(const struct nlattr *attr, struct policy *policy)
+{
+	switch (mnl_attr_get_type(attr)) {
+	case NETVEIL_A_PREFIX:
+		take_prefix(attr, &policy->prefix);
+		break;
+	case NETVEIL_A_POLICY:
+		take(attr, &policy->kind, sizeof(policy->kind));
+		break;
+	case NETVEIL_A_CLEAR_RX_PACKETS:
+		take_u64(attr, &policy->clear.rx_packets);
+		break;
+	case NETVEIL_A_CLEAR_TX_PACKETS:
+		take_u64(attr, &policy->clear.tx_packets);
+		break;
+	case NETVEIL_A_CLEAR_LAST:
+		take_u64(attr, &policy->clear.last);
+		break;
+	case NETVEIL_A_DROPS:
+		take_u64(attr, &policy->drops);
+		break;
+	}
+}
+
+int model_parse_policy(const struct nlmsghdr *answer, void *data)
+{
+	struct policies *policies = data;
+	const struct nlattr *attr;
+	struct policy *policy;
+
+	policy = reallocarray(policies->list, policies->count + 1,
+			      sizeof(*policy));
+	if (!policy)
+		die_no_memory();
+	policies->list = policy;
+	policy += policies->count++;
+	memset(policy, 0, sizeof(*policy));
+	mnl_attr_for_each(attr, answer, sizeof(struct genlmsghdr))
+		parse_policy_attr(attr, policy);
+	return MNL_CB_OK;
+}
+
+void model_free_policies(void *data)
+{
+	struct policies *policies = data;
+
+	free(policies->list);
+	memset(policies, 0, sizeof(*policies));
+}
+
+static void parse_event_peer(const struct nlattr *nest, struct event *event)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, nest)
+		if (mnl_attr_get_type(attr) == NETVEIL_PEER_A_PUBLIC_KEY)
+			event->has_key = take(attr, event->public_key,
+					      NETVEIL_KEY_LEN);
+}
+
+static void parse_event_attr(const struct nlattr *attr, struct event *event)
+{
+	switch (mnl_attr_get_type(attr)) {
+	case NETVEIL_A_EVENT:
+		take(attr, &event->kind, sizeof(event->kind));
+		break;
+	case NETVEIL_A_PEER:
+		parse_event_peer(attr, event);
+		break;
+	case NETVEIL_A_ADDRESS:
+		take_address(attr, &event->address);
+		break;
+	case NETVEIL_A_PREFIX:
+		event->has_prefix = take_prefix(attr, &event->prefix);
+		break;
+	case NETVEIL_A_POLICY:
+		take(attr, &event->policy, sizeof(event->policy));
+		break;
+	case NETVEIL_A_REASON:
+		if (mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+			strncpy(event->reason, mnl_attr_get_str(attr),
+				REASON_LEN - 1);
+		break;
+	}
+}
+
 bool model_parse_event(const struct nlmsghdr *message, struct event *event)
 {
 	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attr, *inner;
+	const struct nlattr *attr;
 
 	memset(event, 0, sizeof(*event));
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*genl) ||
 	    genl->cmd != NETVEIL_CMD_EVENT)
 		return false;
-	mnl_attr_for_each(attr, message, sizeof(*genl)) {
-		if (mnl_attr_get_type(attr) == NETVEIL_A_EVENT)
-			take(attr, &event->kind, sizeof(event->kind));
-		if (mnl_attr_get_type(attr) != NETVEIL_A_PEER)
-			continue;
-		mnl_attr_for_each_nested(inner, attr)
-			if (mnl_attr_get_type(inner) == NETVEIL_PEER_A_PUBLIC_KEY)
-				event->has_key = take(inner, event->public_key,
-						      NETVEIL_KEY_LEN);
-	}
+	mnl_attr_for_each(attr, message, sizeof(*genl))
+		parse_event_attr(attr, event);
 	return true;
 }

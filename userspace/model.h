@@ -14,6 +14,12 @@
 #define DROPS_MAX	128
 #define REASON_LEN	48
 
+/* What passed in clear. */
+struct clear {
+	uint64_t rx_packets, tx_packets;
+	uint64_t last;		/* of rx, seconds since 1970; 0: never */
+};
+
 struct peer {
 	uint8_t public_key[NETVEIL_KEY_LEN];
 	struct address addresses[NETVEIL_ADDRESSES_MAX];
@@ -34,10 +40,25 @@ struct peer {
 	uint64_t drops;
 	uint32_t queued;
 	uint32_t mtu;
+	uint8_t policy;
+	bool confirmed;
+	struct clear clear;
 };
 
 struct peers {
 	struct peer *list;
+	size_t count;
+};
+
+struct policy {
+	struct prefix prefix;
+	uint8_t kind;
+	struct clear clear;
+	uint64_t drops;
+};
+
+struct policies {
+	struct policy *list;
 	size_t count;
 };
 
@@ -59,20 +80,30 @@ struct state {
 	uint8_t aeads[AEADS_MAX];	/* fastest first */
 	unsigned int aead_count;
 	uint32_t peers;
+	uint32_t confirm;	/* seconds left of a trial; 0: none */
 	struct drop drops[DROPS_MAX];
 	unsigned int drop_count;
 };
 
+/* What it concerns, as far as that is given. */
 struct event {
 	uint8_t kind;
 	bool has_key;
 	uint8_t public_key[NETVEIL_KEY_LEN];
+	struct address address;		/* len 0: none */
+	bool has_prefix;
+	struct prefix prefix;
+	uint8_t policy;
+	char reason[REASON_LEN];	/* empty: none */
 };
 
 /* For nl_call() and nl_listen(), with the struct of that name as data. */
 int model_parse_state(const struct nlmsghdr *answer, void *state);
 /* Adds the message's peer to struct peers. */
 int model_parse_peer(const struct nlmsghdr *answer, void *peers);
+
+/* Adds the message's policy to struct policies. */
+int model_parse_policy(const struct nlmsghdr *answer, void *policies);
 
 /* For a callback of its own; false if the message is no event. */
 bool model_parse_event(const struct nlmsghdr *message, struct event *event);
@@ -88,7 +119,8 @@ int model_get(struct nl *nl, struct state *state, struct peers *peers,
 const struct peer *model_find(const struct peers *peers, const char *word,
 			      const char *what);
 
-/* For nl_dump(), with struct peers as data. */
+/* For nl_dump(), with struct peers or struct policies as data. */
 void model_free_peers(void *peers);
+void model_free_policies(void *policies);
 
 #endif /* VEIL_MODEL_H */

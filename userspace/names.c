@@ -35,6 +35,17 @@ const char *const event_names[EVENT_NAMES] = {
 	[NETVEIL_EVENT_WEAKENED]	= "weakened",
 	[NETVEIL_EVENT_PEER_REKEYED]	= "peer-rekeyed",
 	[NETVEIL_EVENT_PSK_CHANGED]	= "psk-changed",
+	[NETVEIL_EVENT_ACQUIRE]		= "acquire",
+	[NETVEIL_EVENT_POLICY_ADDED]	= "policy-added",
+	[NETVEIL_EVENT_POLICY_REMOVED]	= "policy-removed",
+	[NETVEIL_EVENT_CONFIRM_EXPIRED]	= "confirm-expired",
+};
+
+const char *const policy_names[POLICY_NAMES] = {
+	[NETVEIL_POLICY_NONE]		= "none",
+	[NETVEIL_POLICY_REQUIRE]	= "require",
+	[NETVEIL_POLICY_PREFER]		= "prefer",
+	[NETVEIL_POLICY_BYPASS]		= "bypass",
 };
 
 const char *name_of(const char *const *names, size_t count, unsigned int value)

@@ -10,12 +10,14 @@
 #define CIPHER_NAMES	3
 #define STATE_NAMES	3
 #define ORIGIN_NAMES	3
-#define EVENT_NAMES	9
+#define EVENT_NAMES	13
+#define POLICY_NAMES	4
 
 extern const char *const cipher_names[CIPHER_NAMES];
 extern const char *const state_names[STATE_NAMES];
 extern const char *const origin_names[ORIGIN_NAMES];
 extern const char *const event_names[EVENT_NAMES];
+extern const char *const policy_names[POLICY_NAMES];
 
 /* The name of a number; "unknown" for one that a newer kernel brought. */
 const char *name_of(const char *const *names, size_t count, unsigned int value);

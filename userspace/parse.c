@@ -124,6 +124,67 @@ const char *parse_address(struct address *address, const char *text)
 	return check_ipv6(&ipv6);
 }
 
+static bool clear_behind(const struct prefix *prefix)
+{
+	unsigned int bit;
+
+	for (bit = prefix->length; bit < 8u * prefix->address.len; bit++)
+		if (prefix->address.bytes[bit / 8] >> (7 - bit % 8) & 1)
+			return false;
+	return true;
+}
+
+static const char *parse_length(struct prefix *prefix, const char *text)
+{
+	unsigned int all = 8u * prefix->address.len, value = 0;
+	size_t len = strspn(text, "0123456789"), i;
+
+	for (i = 0; i < len && i < 3; i++)
+		value = 10 * value + (unsigned int)(text[i] - '0');
+	if (!len || len > 3 || text[len] || value > all)
+		return all == 32 ? "the length of an IPv4 prefix is 0 to 32" :
+				   "the length of an IPv6 prefix is 0 to 128";
+	prefix->length = (uint8_t)value;
+	if (!clear_behind(prefix))
+		return "bits are set behind the prefix's length";
+	return NULL;
+}
+
+const char *parse_prefix(struct prefix *prefix, const char *text)
+{
+	static const char reason[] =
+		"not a prefix: write ADDR/LENGTH, or ADDR for one host";
+	const char *slash = strchr(text, '/');
+	char copy[INET6_ADDRSTRLEN];
+	size_t len = slash ? (size_t)(slash - text) : strlen(text);
+
+	memset(prefix, 0, sizeof(*prefix));
+	if (len >= sizeof(copy))
+		return reason;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (inet_pton(AF_INET, copy, prefix->address.bytes) == 1)
+		prefix->address.len = 4;
+	else if (inet_pton(AF_INET6, copy, prefix->address.bytes) == 1)
+		prefix->address.len = sizeof(prefix->address.bytes);
+	else
+		return reason;
+	if (slash)
+		return parse_length(prefix, slash + 1);
+	prefix->length = (uint8_t)(8u * prefix->address.len);
+	return NULL;
+}
+
+const char *parse_policy(uint8_t *policy, const char *text)
+{
+	int value = name_find(policy_names, POLICY_NAMES, text);
+
+	if (value <= NETVEIL_POLICY_NONE)
+		return "a policy is require, prefer or bypass";
+	*policy = (uint8_t)value;
+	return NULL;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
 	return a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);

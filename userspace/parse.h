@@ -18,10 +18,17 @@
 #define KEY_TEXT_LEN		44
 /* Lanes use the 63 ports after the listen port. */
 #define LISTEN_PORT_MAX		65472
+/* Seconds of a trial. */
+#define CONFIRM_MAX		86400
 
 struct address {
 	uint8_t len;		/* 4 or 16; 0: none */
 	uint8_t bytes[16];
+};
+
+struct prefix {
+	struct address address;
+	uint8_t length;
 };
 
 struct endpoint {
@@ -36,6 +43,10 @@ const char *parse_seconds(uint32_t *seconds, const char *text);
 const char *parse_cipher(uint8_t *cipher, const char *text);
 /* One host that can be a peer: no name, no prefix, no group. */
 const char *parse_address(struct address *address, const char *text);
+/* ADDR/LENGTH, or ADDR alone for one host; no bit is set behind the length. */
+const char *parse_prefix(struct prefix *prefix, const char *text);
+/* require, prefer or bypass, in full. */
+const char *parse_policy(uint8_t *policy, const char *text);
 /* ADDR, ADDR:PORT for IPv4, [ADDR]:PORT for IPv6. */
 const char *parse_endpoint(struct endpoint *endpoint, const char *text);
 

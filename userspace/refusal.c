@@ -75,6 +75,19 @@ static void tell_peer_attr(char text[TEXT_LEN], const struct nlattr *attr)
 	}
 }
 
+static void tell_prefix(char text[TEXT_LEN], const struct nlattr *attr)
+{
+	const uint8_t *bytes = mnl_attr_get_payload(attr);
+	size_t len = mnl_attr_get_payload_len(attr) - 1u;
+	struct prefix prefix = { .address.len = (uint8_t)len };
+
+	if (len != 4 && len != sizeof(prefix.address.bytes))
+		return;
+	memcpy(prefix.address.bytes, bytes, len);
+	prefix.length = bytes[len];
+	format_prefix(text, &prefix);
+}
+
 static void tell_peer(char text[TEXT_LEN], const struct nlattr *nest,
 		      const char *fault)
 {
@@ -91,6 +104,9 @@ static void tell_attr(char text[TEXT_LEN], const struct nlmsghdr *request,
 	const struct nlattr *attr, *inner;
 
 	mnl_attr_for_each(attr, request, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(attr) == NETVEIL_A_PREFIX &&
+		    (const char *)attr == fault)
+			tell_prefix(text, attr);
 		if (mnl_attr_get_type(attr) == NETVEIL_A_PEER)
 			tell_peer(text, attr, fault);
 		if (mnl_attr_get_type(attr) != NETVEIL_A_CHANGE)

@@ -35,7 +35,7 @@
  * @NETVEIL_CMD_PEER_ADD: new peer from NETVEIL_A_PEER; -EEXIST if known
  * @NETVEIL_CMD_PEER_SET: change the given properties of a known peer; -ENOENT
  * @NETVEIL_CMD_PEER_DEL: remove a peer by its public key; -ENOENT
- * @NETVEIL_CMD_FLUSH: remove all peers, sessions and the identity
+ * @NETVEIL_CMD_FLUSH: remove all peers, policies, sessions and the identity
  * @NETVEIL_CMD_SESSION_RESET: forget the sessions of a peer, given by
  *	_PEER/_PUBLIC_KEY, or of all; their keys are wiped when it returns
  * @NETVEIL_CMD_APPLY: many changes as one step: all that @NETVEIL_CMD_SET takes,
@@ -43,6 +43,15 @@
  *	protected until what takes its addresses over is there
  * @NETVEIL_CMD_EVENT: sent to the group NETVEIL_EVENTS_NAME: NETVEIL_A_EVENT
  *	and what it concerns
+ * @NETVEIL_CMD_POLICY_GET: all policies of prefixes as a dump; each message holds
+ *	_PREFIX, _POLICY, _CLEAR_*, _DROPS
+ * @NETVEIL_CMD_POLICY_ADD: give NETVEIL_A_PREFIX NETVEIL_A_POLICY; -EEXIST if it
+ *	has one, -EADDRINUSE if it is a peer's
+ * @NETVEIL_CMD_POLICY_SET: change it; -ENOENT
+ * @NETVEIL_CMD_POLICY_DEL: remove it; -ENOENT
+ * @NETVEIL_CMD_CONFIRM: keep the change that is on trial; -ENOENT if none is.
+ *	Until it is confirmed or undone other changes of peers and policies are
+ *	refused with -EBUSY; @NETVEIL_CMD_FLUSH ends the trial
  */
 enum netveil_cmd {
 	NETVEIL_CMD_UNSPEC,
@@ -56,6 +65,11 @@ enum netveil_cmd {
 	NETVEIL_CMD_EVENT,
 	NETVEIL_CMD_SESSION_RESET,
 	NETVEIL_CMD_APPLY,
+	NETVEIL_CMD_POLICY_GET,
+	NETVEIL_CMD_POLICY_ADD,
+	NETVEIL_CMD_POLICY_SET,
+	NETVEIL_CMD_POLICY_DEL,
+	NETVEIL_CMD_CONFIRM,
 	__NETVEIL_CMD_MAX,
 };
 
@@ -96,6 +110,20 @@ enum netveil_cmd {
  * @NETVEIL_A_CHANGE: nest, repeated: _COMMAND and what that command takes
  * @NETVEIL_A_COMMAND: u8, enum netveil_cmd: PEER_ADD, PEER_SET without
  *	addresses, or PEER_DEL
+ * @NETVEIL_A_PREFIX: binary, 5 or 17 bytes: an address in network order and a
+ *	length in bits
+ * @NETVEIL_A_POLICY: u8, enum netveil_policy
+ * @NETVEIL_A_CLEAR_RX_PACKETS: u64, of a prefix that is preferred: packets from
+ *	addresses without a peer that came in clear
+ * @NETVEIL_A_CLEAR_TX_PACKETS: u64, packets to such that went in clear
+ * @NETVEIL_A_CLEAR_LAST: u64, seconds since 1970 of the last that came
+ * @NETVEIL_A_DROPS: u64, of a prefix that is required: packets to and from
+ *	addresses without a peer
+ * @NETVEIL_A_ADDRESS: binary, 4 or 16 bytes, of an event
+ * @NETVEIL_A_REASON: string, of an event: a stable name in lower case
+ * @NETVEIL_A_CONFIRM: u32, seconds, 1 to 86400: this change of a policy, or
+ *	addition of a peer, is undone unless NETVEIL_CMD_CONFIRM comes before; in
+ *	a GET: how many are left
  */
 enum netveil_attr {
 	NETVEIL_A_UNSPEC,
@@ -122,6 +150,15 @@ enum netveil_attr {
 	NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL,
 	NETVEIL_A_CHANGE,
 	NETVEIL_A_COMMAND,
+	NETVEIL_A_PREFIX,
+	NETVEIL_A_POLICY,
+	NETVEIL_A_CLEAR_RX_PACKETS,
+	NETVEIL_A_CLEAR_TX_PACKETS,
+	NETVEIL_A_CLEAR_LAST,
+	NETVEIL_A_DROPS,
+	NETVEIL_A_ADDRESS,
+	NETVEIL_A_REASON,
+	NETVEIL_A_CONFIRM,
 	__NETVEIL_A_MAX,
 };
 
@@ -167,6 +204,15 @@ enum netveil_attr {
  *	next identity
  * @NETVEIL_PEER_A_PSK_SERIAL: s32, as NETVEIL_A_PRIVATE_KEY_SERIAL
  * @NETVEIL_PEER_A_PSK_NEXT_SERIAL: s32, "
+ * @NETVEIL_PEER_A_POLICY: u8, enum netveil_policy, of its own addresses and
+ *	prefixes; %NETVEIL_POLICY_REQUIRE for a new peer that gives none.
+ *	%NETVEIL_POLICY_PREFER given again means both forms again
+ * @NETVEIL_PEER_A_CONFIRMED: flag, from the kernel: a session was confirmed, and
+ *	"prefer" is as "require" since then
+ * @NETVEIL_PEER_A_CLEAR_RX_PACKETS: u64, packets from it that passed in clear
+ * @NETVEIL_PEER_A_CLEAR_TX_PACKETS: u64, packets to it that passed in clear
+ * @NETVEIL_PEER_A_CLEAR_LAST: u64, seconds since 1970 of the last from it; absent
+ *	if there was none
  */
 enum netveil_peer_attr {
 	NETVEIL_PEER_A_UNSPEC,
@@ -197,6 +243,11 @@ enum netveil_peer_attr {
 	NETVEIL_PEER_A_ON_NEXT,
 	NETVEIL_PEER_A_PSK_SERIAL,
 	NETVEIL_PEER_A_PSK_NEXT_SERIAL,
+	NETVEIL_PEER_A_POLICY,
+	NETVEIL_PEER_A_CONFIRMED,
+	NETVEIL_PEER_A_CLEAR_RX_PACKETS,
+	NETVEIL_PEER_A_CLEAR_TX_PACKETS,
+	NETVEIL_PEER_A_CLEAR_LAST,
 	__NETVEIL_PEER_A_MAX,
 };
 
@@ -276,17 +327,28 @@ enum netveil_policy {
 /**
  * enum netveil_event - what happened
  * @NETVEIL_EVENT_UNSPEC: nothing
- * @NETVEIL_EVENT_PEER_ADDED: with NETVEIL_A_PEER/_PUBLIC_KEY, as the others
- * @NETVEIL_EVENT_PEER_REMOVED: the peer's addresses are no longer protected
+ * @NETVEIL_EVENT_PEER_ADDED: with NETVEIL_A_PEER/_PUBLIC_KEY, as all that
+ *	concern a peer
+ * @NETVEIL_EVENT_PEER_REMOVED: by an administrator
  * @NETVEIL_EVENT_SESSION_UP: confirmed, the first one or after none
  * @NETVEIL_EVENT_SESSION_DOWN: the last session ended and no new one came
  * @NETVEIL_EVENT_PLAINTEXT: plaintext to or from a peer was dropped; at most
  *	one a second and peer
- * @NETVEIL_EVENT_WEAKENED: protection ended for some addresses of a peer
+ * @NETVEIL_EVENT_WEAKENED: NETVEIL_A_PREFIX was under "require" and is no longer,
+ *	for NETVEIL_A_REASON: policy-added, policy-changed, policy-removed,
+ *	peer-added, peer-changed, peer-removed, flush, applied, closed (a preferred
+ *	peer said goodbye), confirm-expired; with the peer that protected
+ *	it, if there was one
  * @NETVEIL_EVENT_PEER_REKEYED: the peer has this public key from now on, which
  *	was its next one; the one before is refused
  * @NETVEIL_EVENT_PSK_CHANGED: the peer's next psk is in use, the one before was
  *	wiped
+ * @NETVEIL_EVENT_ACQUIRE: a packet to or from NETVEIL_A_ADDRESS, under "require"
+ *	and no peer's, was dropped; at most ten a second
+ * @NETVEIL_EVENT_POLICY_ADDED: NETVEIL_A_PREFIX has NETVEIL_A_POLICY now
+ * @NETVEIL_EVENT_POLICY_REMOVED: it has it no more
+ * @NETVEIL_EVENT_CONFIRM_EXPIRED: a change on trial of NETVEIL_A_PREFIX or a peer
+ *	was not confirmed, and was undone
  */
 enum netveil_event {
 	NETVEIL_EVENT_UNSPEC,
@@ -298,6 +360,10 @@ enum netveil_event {
 	NETVEIL_EVENT_WEAKENED,
 	NETVEIL_EVENT_PEER_REKEYED,
 	NETVEIL_EVENT_PSK_CHANGED,
+	NETVEIL_EVENT_ACQUIRE,
+	NETVEIL_EVENT_POLICY_ADDED,
+	NETVEIL_EVENT_POLICY_REMOVED,
+	NETVEIL_EVENT_CONFIRM_EXPIRED,
 };
 
 #endif /* _UAPI_NETVEIL_H */

@@ -68,7 +68,33 @@ A_CHANGE, A_COMMAND = 22, 23
     P_NO_PSK_NEXT,
     P_HAS_PSK_NEXT,
     P_ON_NEXT,
-) = range(2, 26)
+    P_PSK_SERIAL,
+    P_PSK_NEXT_SERIAL,
+    P_POLICY,
+    P_CONFIRMED,
+    P_CLEAR_RX_PACKETS,
+    P_CLEAR_TX_PACKETS,
+    P_CLEAR_LAST,
+) = range(2, 33)
+EVENT = 8
+POLICY_GET, POLICY_ADD, POLICY_SET, POLICY_DEL, CONFIRM = range(11, 16)
+(
+    A_PREFIX,
+    A_POLICY,
+    A_CLEAR_RX_PACKETS,
+    A_CLEAR_TX_PACKETS,
+    A_CLEAR_LAST,
+    A_DROPS,
+    A_ADDRESS,
+    A_REASON,
+    A_CONFIRM,
+) = range(24, 33)
+POLICIES = ["none", "require", "prefer", "bypass"]
+EVENTS = (
+    "unspecified peer-added peer-removed session-up session-down plaintext weakened"
+    " peer-rekeyed psk-changed acquire policy-added policy-removed confirm-expired"
+).split()
+NETLINK_ADD_MEMBERSHIP, CTRL_A_GROUPS, GROUP_NAME, GROUP_ID = 1, 7, 1, 2
 STATE_NONE, STATE_HANDSHAKE, STATE_UP = range(3)
 DROP_REASON, DROP_COUNT = 2, 3
 
@@ -84,6 +110,15 @@ PEER_NUMBERS = {
     P_QUEUED: "queued",
     P_DROPS: "drops",
     P_MTU: "mtu",
+    P_POLICY: "policy",
+    P_CLEAR_RX_PACKETS: "clear_rx",
+    P_CLEAR_TX_PACKETS: "clear_tx",
+}
+POLICY_NUMBERS = {
+    A_POLICY: "policy",
+    A_CLEAR_RX_PACKETS: "clear_rx",
+    A_CLEAR_TX_PACKETS: "clear_tx",
+    A_DROPS: "drops",
 }
 
 
@@ -91,6 +126,7 @@ PEER_FLAGS = {
     P_HAS_PSK: "has_psk",
     P_HAS_PSK_NEXT: "has_psk_next",
     P_ON_NEXT: "on_next",
+    P_CONFIRMED: "confirmed",
 }
 
 
@@ -110,6 +146,18 @@ def attrs(data):
 
 def number(value):
     return int.from_bytes(value, "little")
+
+
+def prefix_bytes(text):
+    network = ipaddress.ip_network(text, strict=False)
+    return ipaddress.ip_interface(text).ip.packed + bytes([network.prefixlen])
+
+
+def prefix_text(data):
+    """As `veil` writes it: without its length if it is of one host."""
+    address = ipaddress.ip_address(data[:-1])
+    whole = data[-1] == address.max_prefixlen
+    return str(address) if whole else "%s/%d" % (address, data[-1])
 
 
 class Refused(OSError):
@@ -217,12 +265,47 @@ class Control:
         """0: the faster one; else that AEAD alone."""
         self.request(SET, attr(A_CIPHER, bytes([cipher])))
 
-    def add_peer(self, public_key, *addresses, psk=None, command=PEER_ADD):
+    def policies(self):
+        """All policies of prefixes, by prefix."""
+        found = {}
+        for answer in self.request(POLICY_GET, flags=NLM_F_DUMP):
+            fields = dict(answer)
+            found[prefix_text(fields[A_PREFIX])] = {
+                name: number(fields[kind]) for kind, name in POLICY_NUMBERS.items()
+            }
+        return found
+
+    def change_policy(self, command, prefix, policy=None):
+        body = attr(A_PREFIX, prefix_bytes(prefix))
+        if policy:
+            body += attr(A_POLICY, bytes([POLICIES.index(policy)]))
+        self.request(command, body)
+
+    def add_policy(self, prefix, policy):
+        self.change_policy(POLICY_ADD, prefix, policy)
+
+    def set_policy(self, prefix, policy):
+        self.change_policy(POLICY_SET, prefix, policy)
+
+    def delete_policy(self, prefix):
+        self.change_policy(POLICY_DEL, prefix)
+
+    def set_peer_policy(self, public_key, policy):
+        self.add_peer(public_key, policy=policy, command=PEER_SET)
+
+    def confirm(self):
+        self.request(CONFIRM)
+
+    def add_peer(
+        self, public_key, *addresses, psk=None, policy=None, command=PEER_ADD
+    ):
         nest = attr(P_PUBLIC_KEY, public_key)
         for address in addresses:
             nest += attr(P_ADDRESS, ipaddress.ip_address(address).packed)
         if psk:
             nest += attr(P_PSK, psk)
+        if policy:
+            nest += attr(P_POLICY, bytes([POLICIES.index(policy)]))
         self.request(command, attr(A_PEER | NLA_NESTED, nest))
 
     def set_next_private_key(self, key):
@@ -267,9 +350,66 @@ class Control:
         self.request(FLUSH)
 
 
+class Events:
+    """What the module tells in the namespace where this is made."""
+
+    def __init__(self, control):
+        self.socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC
+        )
+        self.socket.bind((0, 0))
+        self.socket.setsockopt(
+            SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, events_group(control)
+        )
+        self.socket.setblocking(False)
+        self.seen = []
+
+    def poll(self):
+        """All so far: (name, its address, prefix or key, policy, reason)."""
+        while True:
+            try:
+                data = self.socket.recv(1 << 16)
+            except BlockingIOError:
+                return self.seen
+            self.seen.append(read_event(dict(attrs(data[20:]))))
+
+    def named(self, *names):
+        return [event for event in self.poll() if event["event"] in names]
+
+    def forget(self):
+        self.poll()
+        self.seen = []
+
+
+def events_group(control):
+    body = attr(CTRL_A_FAMILY_NAME, b"netveil\0")
+    answer = control.exchange(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, body)[0]
+    for _, group in attrs(dict(answer)[CTRL_A_GROUPS]):
+        fields = dict(attrs(group))
+        if fields[GROUP_NAME].rstrip(b"\0") == b"events":
+            return number(fields[GROUP_ID])
+    raise LookupError("no group of events")
+
+
+def read_event(fields):
+    event = {"event": EVENTS[fields[A_EVENT][0]]}
+    if A_PEER in fields:
+        event["public_key"] = dict(attrs(fields[A_PEER]))[P_PUBLIC_KEY]
+    if A_ADDRESS in fields:
+        event["address"] = str(ipaddress.ip_address(fields[A_ADDRESS]))
+    if A_PREFIX in fields:
+        event["prefix"] = prefix_text(fields[A_PREFIX])
+    if A_POLICY in fields:
+        event["policy"] = POLICIES[fields[A_POLICY][0]]
+    if A_REASON in fields:
+        event["reason"] = fields[A_REASON].rstrip(b"\0").decode()
+    return event
+
+
 def read_peer(nest):
     peer = {"has_psk": False, "addresses": [], "state": STATE_NONE}
     peer.update(next_key=None, has_psk_next=False, on_next=False)
+    peer["confirmed"] = False
     key = None
     for kind, value in attrs(nest):
         if kind == P_PUBLIC_KEY:

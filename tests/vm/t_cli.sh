@@ -201,12 +201,14 @@ busy() {
 
 json_names() {
 	shows 'keys == (["public_key", "key_origin", "next_public_key", "next_key_origin",
-		"retire", "listen_port", "cipher", "aeads", "peers", "drops"] | sort)' show &&
+		"retire", "listen_port", "cipher", "aeads", "peers", "policies", "confirm",
+		"drops"] | sort)' show &&
 		shows '(.drops | length > 20 and all(.[]; type == "number"))' show &&
 		shows '.peers[0] | keys == (["public_key", "addresses", "endpoint", "next_key", "psk",
 			"psk_next", "on_our_next_key", "state",
 			"cipher", "session_age_ms", "last_handshake", "rx_bytes", "rx_packets",
-			"tx_bytes", "tx_packets", "queued", "drops", "mtu"] | sort)' show
+			"tx_bytes", "tx_packets", "queued", "drops", "mtu", "policy", "confirmed",
+			"clear_rx_packets", "clear_tx_packets", "clear_last"] | sort)' show
 }
 
 pretty_json() {

@@ -25,7 +25,16 @@ from ktap import case, check, check_equal, skip, wait_until
 from veilproto import Identity
 
 EVENT_COMMAND, A_EVENT = 8, 12
-A_LAST, P_LAST = 12, 19
+A_LAST, P_LAST = genl.A_CONFIRM, genl.P_CLEAR_LAST
+KEY_ATTRS = range(13, 22)
+FROM_KERNEL = (
+    genl.P_HAS_PSK_NEXT,
+    genl.P_ON_NEXT,
+    genl.P_CONFIRMED,
+    genl.P_CLEAR_RX_PACKETS,
+    genl.P_CLEAR_TX_PACKETS,
+    genl.P_CLEAR_LAST,
+)
 NLMSGERR_A_OFFSET, NLMSGERR_A_MISS_TYPE = 2, 5
 NLM_F_DUMP_INTR = 0x10
 NETLINK_ADD_MEMBERSHIP = 1
@@ -314,18 +323,23 @@ def strict():
             genl.A_GENERATE,
             genl.A_LISTEN_PORT,
             genl.A_CIPHER,
+            *KEY_ATTRS,
         ),
         genl.PEER_GET: (genl.A_PEER,),
-        genl.PEER_ADD: (genl.A_PEER,),
-        genl.PEER_SET: (genl.A_PEER,),
+        genl.PEER_ADD: (genl.A_PEER, genl.A_CONFIRM),
+        genl.PEER_SET: (genl.A_PEER, genl.A_CONFIRM),
+        genl.CONFIRM: (),
         genl.PEER_DEL: (genl.A_PEER,),
+        genl.POLICY_ADD: (genl.A_PREFIX, genl.A_POLICY, genl.A_CONFIRM),
+        genl.POLICY_SET: (genl.A_PREFIX, genl.A_POLICY, genl.A_CONFIRM),
+        genl.POLICY_DEL: (genl.A_PREFIX, genl.A_POLICY, genl.A_CONFIRM),
     }
     for command, takes in known.items():
         for kind in [*range(1, A_LAST + 2), 0x3FFF]:
             if kind not in takes:
                 answer = ask(command, attr(kind, bytes(4)))
                 check_equal(answer.code, errno.EINVAL, "%d with %d" % (command, kind))
-    status = range(genl.P_HAS_PSK, P_LAST + 2)
+    status = *range(genl.P_HAS_PSK, genl.P_MTU + 1), *FROM_KERNEL, P_LAST + 1
     for command in genl.PEER_ADD, genl.PEER_SET, genl.PEER_DEL, genl.PEER_GET:
         for kind in [1, *status]:
             body = peer(key(), address("10.7.0.2"), attr(kind, bytes(8)))
@@ -367,8 +381,8 @@ def read_events(sock):
             return events, raw
         raw += data
         fields = dict(genl.attrs(data[20:]))
-        nest = dict(genl.attrs(fields[genl.A_PEER]))
-        events.append((fields[A_EVENT][0], nest[genl.P_PUBLIC_KEY]))
+        nest = dict(genl.attrs(fields.get(genl.A_PEER, b"")))
+        events.append((fields[A_EVENT][0], nest.get(genl.P_PUBLIC_KEY)))
 
 
 @case("events tell what changed, in this namespace alone")

@@ -22,8 +22,8 @@ static inline void clear_bit(unsigned long bit, unsigned long *words)
 
 #define __set_bit	set_bit
 
-#define for_each_set_bit(bit, words, end) \
-	for ((bit) = 0; (bit) < (end); (bit)++) \
+#define for_each_set_bit_from(bit, words, end) \
+	for (; (bit) < (end); (bit)++) \
 		if (test_bit(bit, words))
 
 #endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Telling when protection ends: a change after which an address under "require"
+ * no longer is, computed from what held before and after it.
+ *
+ * A change is put between begin and end, which may be nested: the outermost
+ * counts.  Before a prefix appears, disappears or changes its kind, touch notes
+ * what holds for its addresses; end looks again, and tells the kernel's log, the
+ * audit subsystem and whoever listens to our events of each prefix that lost.
+ *
+ * Process context, vn->lock written.
+ */
+#ifndef _VEIL_WEAKEN_H
+#define _VEIL_WEAKEN_H
+
+#include "net.h"
+
+/* reason: a stable name in lower case; a literal. */
+void veil_weaken_begin(struct veil_net *vn, const char *reason);
+void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix);
+void veil_weaken_end(struct veil_net *vn);
+
+int veil_weaken_init(struct veil_net *vn);
+void veil_weaken_exit(struct veil_net *vn);
+
+#endif /* _VEIL_WEAKEN_H */

@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=120
+"""No path by which protection ends silently (DESIGN T5): every change after which
+an address under "require" no longer is gets a line in the kernel's log, an audit
+record and an event, with the prefix and the reason; and nothing else does.
+"""
+
+import os
+import re
+import socket
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import genl
+import hosts
+import ktap
+import pypeer
+from hosts import alpha, beta
+from ktap import case, check, check_equal, skip, wait_until
+
+KEY, OTHER = (os.urandom(31) + b"\x01" for _ in range(2))
+NETLINK_AUDIT, AUDIT_SET, AUDIT_GROUP_READLOG = 9, 1001, 1
+AUDIT_KERNEL_OTHER = 1316
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    with alpha.inside():
+        state["events"] = genl.Events(alpha.control)
+    state["log"] = open("/dev/kmsg", "rb", buffering=0)
+    os.set_blocking(state["log"].fileno(), False)
+
+
+def log_lines():
+    lines = []
+    while True:
+        try:
+            data = state["log"].read(8192)
+        except BlockingIOError:
+            return lines
+        except BrokenPipeError:
+            continue
+        if data is None:
+            return lines
+        found = re.search(rb"netveil: (\S+) is no longer protected: (\S+)", data)
+        if found:
+            lines.append((found[1].decode(), found[2].decode()))
+
+
+def control():
+    return alpha.control
+
+
+def weakened(change, *wanted):
+    """change() makes these weaker, as (prefix, reason), and says so twice."""
+    log_lines()
+    state["events"].forget()
+    change()
+    events = state["events"].named("weakened")
+    got = sorted((event["prefix"], event["reason"]) for event in events)
+    check_equal(got, sorted(wanted), "events")
+    check_equal(sorted(log_lines()), sorted(wanted), "the kernel's log")
+    return events
+
+
+def fresh(*policies):
+    control().flush()
+    for prefix, policy in policies:
+        control().add_policy(prefix, policy)
+
+
+@case("a policy of require removed, changed to prefer or to bypass")
+def changed():
+    for weaker in "prefer", "bypass":
+        fresh(("10.20.0.0/16", "require"))
+        weakened(
+            lambda: control().set_policy("10.20.0.0/16", weaker),
+            ("10.20.0.0/16", "policy-changed"),
+        )
+    fresh(("fd20::/32", "require"))
+    weakened(
+        lambda: control().delete_policy("fd20::/32"), ("fd20::/32", "policy-removed")
+    )
+
+
+@case("a longer prefix of prefer or bypass within one of require")
+def longer():
+    for weaker in "prefer", "bypass":
+        fresh(("10.20.0.0/16", "require"))
+        weakened(
+            lambda: control().add_policy("10.20.3.0/24", weaker),
+            ("10.20.3.0/24", "policy-added"),
+        )
+
+
+@case("what does not weaken is not said to: require under require, others' ends")
+def not_weaker():
+    fresh(("10.20.0.0/16", "require"), ("10.21.0.0/16", "bypass"))
+    weakened(lambda: control().add_policy("10.20.3.0/24", "require"))
+    weakened(lambda: control().delete_policy("10.20.3.0/24"))
+    weakened(lambda: control().set_policy("10.20.0.0/16", "require"))
+    weakened(lambda: control().add_policy("10.21.3.0/24", "prefer"))
+    weakened(lambda: control().set_policy("10.21.3.0/24", "require"))
+    weakened(lambda: control().set_policy("10.21.0.0/16", "prefer"))
+    weakened(lambda: control().delete_policy("10.21.0.0/16"))
+    weakened(lambda: control().add_peer(KEY, "10.20.0.5"))
+    # It falls under the prefix again, which requires as well.
+    weakened(lambda: control().delete_peer(KEY))
+
+
+@case("a prefix that longer ones share out among them weakens nobody")
+def covered():
+    fresh(
+        ("10.20.0.0/16", "require"),
+        ("10.20.0.0/17", "bypass"),
+        ("10.20.128.0/18", "bypass"),
+    )
+    weakened(
+        lambda: control().add_policy("10.20.192.0/18", "bypass"),
+        ("10.20.192.0/18", "policy-added"),
+    )
+    weakened(lambda: control().delete_policy("10.20.0.0/16"))
+
+
+@case("a peer removed, an address taken away; with its public key")
+def peers():
+    fresh()
+    control().add_peer(KEY, "10.7.0.2", "10.7.0.3", "fd07::2")
+    events = weakened(
+        lambda: control().add_peer(KEY, "10.7.0.2", "fd07::2", command=genl.PEER_SET),
+        ("10.7.0.3", "peer-changed"),
+    )
+    check_equal(events[0]["public_key"], KEY, "whose it was")
+    weakened(
+        lambda: control().delete_peer(KEY),
+        ("10.7.0.2", "peer-removed"),
+        ("fd07::2", "peer-removed"),
+    )
+
+
+@case("a peer's policy from require to prefer and bypass; a peer that only prefers")
+def peer_policy():
+    fresh()
+    control().add_peer(KEY, "10.7.0.2")
+    weakened(
+        lambda: control().set_peer_policy(KEY, "prefer"), ("10.7.0.2", "peer-changed")
+    )
+    weakened(lambda: control().set_peer_policy(KEY, "require"))
+    weakened(
+        lambda: control().set_peer_policy(KEY, "bypass"), ("10.7.0.2", "peer-changed")
+    )
+    weakened(lambda: control().delete_peer(KEY))
+    fresh(("10.7.0.0/16", "require"))
+    weakened(
+        lambda: control().add_peer(KEY, "10.7.0.2", policy="prefer"),
+        ("10.7.0.2", "peer-added"),
+    )
+
+
+@case("flush, once for each prefix; and only for those that were required")
+def flush():
+    fresh(("10.20.0.0/16", "require"), ("10.21.0.0/16", "prefer"))
+    control().add_peer(KEY, "10.7.0.2")
+    control().add_peer(OTHER, "10.7.0.3", policy="prefer")
+    weakened(
+        lambda: control().flush(), ("10.20.0.0/16", "flush"), ("10.7.0.2", "flush")
+    )
+    weakened(lambda: control().flush())
+
+
+def preferred():
+    """A session with the Python peer, which is preferred."""
+    pypeer.close_all()
+    ours, theirs = pypeer.identities()
+    peer = pypeer.PythonPeer(beta, theirs, alpha, ours.public)
+    pypeer.open_peers.append(peer)
+    control().set_private_key(ours.private)
+    control().add_peer(theirs.public, beta.v4, policy="prefer")
+    peer.initiate()
+    wait_until(lambda: alpha.peer()["confirmed"], 10, "a confirmed session")
+    return peer
+
+
+@case("a preferred peer's goodbye, once there was a session")
+def closed():
+    peer = preferred()
+    log_lines()
+    state["events"].forget()
+    peer.send(peer.session.keepalive(beta.v4, alpha.v4, flags=4))
+    events = wait_until(lambda: state["events"].named("weakened"), 10, "weakened")
+    check_equal(
+        [(e["prefix"], e["reason"]) for e in events], [(beta.v4, "closed")], "events"
+    )
+    check_equal(log_lines(), [(beta.v4, "closed")], "the kernel's log")
+
+
+@case("an operator's word that takes back what the first session brought")
+def word():
+    peer = preferred()
+    weakened(
+        lambda: control().set_peer_policy(peer.me.public, "prefer"),
+        (beta.v4, "peer-changed"),
+    )
+    check(not alpha.peer()["confirmed"], "both forms again")
+    weakened(lambda: control().set_peer_policy(peer.me.public, "prefer"))
+
+
+@case("many at once: a line for 16, and how many more")
+def many():
+    fresh(*(("10.30.%d.0/24" % i, "require") for i in range(20)))
+    log_lines()
+    state["events"].forget()
+    control().flush()
+    check_equal(len(state["events"].named("weakened")), 20, "events")
+    check_equal(len(log_lines()), 16, "lines")
+
+
+def audit_socket():
+    try:
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT)
+        sock.bind((0, 0))
+        sock.setsockopt(genl.SOL_NETLINK, genl.NETLINK_ADD_MEMBERSHIP, 1)
+    except OSError:
+        skip("this kernel has no audit subsystem")
+    # struct audit_status: mask ENABLED, enabled 1
+    body = struct.pack("=II", 1, 1) + bytes(40)
+    sock.send(struct.pack("=IHHII", 16 + len(body), AUDIT_SET, 5, 1, 0) + body)
+    sock.setblocking(False)
+    return sock
+
+
+def audit_records(sock):
+    found = []
+    while True:
+        try:
+            data = sock.recv(1 << 16)
+        except BlockingIOError:
+            return found
+        kind = struct.unpack_from("=IH", data)[1]
+        if kind == AUDIT_KERNEL_OTHER:
+            found.append(data[16:].rstrip(b"\0").decode())
+
+
+@case("the audit subsystem has a record")
+def audit():
+    sock = audit_socket()
+    fresh(("10.20.0.0/16", "require"))
+    audit_records(sock)
+    control().delete_policy("10.20.0.0/16")
+    record = wait_until(lambda: audit_records(sock), 10, "an audit record")[0]
+    for part in "netveil", "op=weakened", "reason=policy-removed", "10.20.0.0/16":
+        check(part in record, "the record has " + part, record)
+    sock.close()
+
+
+if __name__ == "__main__":
+    ktap.run(set_up)
