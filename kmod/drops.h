@@ -44,6 +44,7 @@
 	FN(repeated_initiation)	\
 	FN(crossed_initiation)	\
 	FN(handshake_queue_full) \
+	FN(rate_limited)	\
 	FN(handshake_failed)	\
 	FN(unexpected_response)	\
 	FN(psk_mismatch)	\

@@ -17,8 +17,20 @@
 #include "responder.h"
 #include "timers.h"
 
-/* Messages that wait for the worker, of one kind and namespace. */
+/* Messages that wait for the worker, of one kind: of a namespace, and of a peer,
+ * so that none fills the queue for all.
+ */
 #define VEIL_HANDSHAKES_MAX	1024
+#define VEIL_HANDSHAKES_PEER	8
+/* Initiations of one peer that are let in, a second. */
+#define VEIL_HANDSHAKES_RATE	50
+
+/* Whose message waits; holds a reference. */
+struct veil_handshake_cb {
+	struct veil_peer *peer;
+};
+
+#define VEIL_HANDSHAKE_CB(skb)	((struct veil_handshake_cb *)(skb)->cb)
 
 void veil_handshake_queue(struct veil_peer *peer)
 {
@@ -85,9 +97,25 @@ static void veil_handshake_stale(struct veil_peer *peer)
 		veil_handshake_start(peer);
 }
 
+/* With right keys one may make as many right stamps as one likes. */
+static bool veil_handshake_rate(struct veil_peer *peer)
+{
+	bool within;
+
+	spin_lock_bh(&peer->lock);
+	if (time_after_eq(jiffies, peer->rate_since + HZ)) {
+		peer->rate_since = jiffies;
+		peer->rate_count = 0;
+	}
+	within = peer->rate_count++ < VEIL_HANDSHAKES_RATE;
+	spin_unlock_bh(&peer->lock);
+	return within;
+}
+
 static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
 					    const struct veil_initiation *msg)
 {
+	enum veil_drop verdict;
 	int place;
 	u64 ns;
 
@@ -101,15 +129,34 @@ static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
 		return VEIL_DROP_bad_stamp;
 	if (veil_tai64n_to_ns(&ns, &msg->header.time))
 		return VEIL_DROP_malformed;
-	return veil_pair_time(peer, place, ns);
+	verdict = veil_pair_time(peer, place, ns);
+	if (verdict == VEIL_DROPS && !veil_handshake_rate(peer))
+		verdict = VEIL_DROP_rate_limited;
+	return verdict;
+}
+
+static enum veil_drop veil_handshake_admit(struct veil_peer *peer,
+					   struct sk_buff_head *queue,
+					   atomic_t *waiting)
+{
+	if (skb_queue_len_lockless(queue) >= VEIL_HANDSHAKES_MAX ||
+	    !atomic_add_unless(waiting, 1, VEIL_HANDSHAKES_PEER))
+		return VEIL_DROP_handshake_queue_full;
+	/* The packet path holds none: it may meet a peer at its end. */
+	if (kref_get_unless_zero(&peer->refs))
+		return VEIL_DROPS;
+	atomic_dec(waiting);
+	return VEIL_DROP_policy_changed;
 }
 
 static void veil_handshake_enqueue(struct veil_peer *peer,
 				   struct sk_buff_head *queue,
-				   struct sk_buff *skb)
+				   atomic_t *waiting, struct sk_buff *skb)
 {
-	if (skb_queue_len_lockless(queue) >= VEIL_HANDSHAKES_MAX) {
-		veil_peer_drop(peer, skb, VEIL_DROP_handshake_queue_full);
+	enum veil_drop reason = veil_handshake_admit(peer, queue, waiting);
+
+	if (reason != VEIL_DROPS) {
+		veil_peer_drop(peer, skb, reason);
 		return;
 	}
 	/* The worker wants its bytes alone. */
@@ -117,8 +164,24 @@ static void veil_handshake_enqueue(struct veil_peer *peer,
 	skb_dst_drop(skb);
 	skb_ext_reset(skb);
 	skb->dev = NULL;
+	VEIL_HANDSHAKE_CB(skb)->peer = peer;
 	skb_queue_tail(queue, skb);
 	queue_work(veil_wq, &peer->vn->handshake_work);
+}
+
+/* The next message of a queue, and whose it is: the caller has its reference. */
+static struct sk_buff *veil_handshake_dequeue(struct veil_net *vn,
+					      struct sk_buff_head *queue,
+					      struct veil_peer **peer)
+{
+	struct sk_buff *skb = skb_dequeue(queue);
+
+	if (!skb)
+		return NULL;
+	*peer = VEIL_HANDSHAKE_CB(skb)->peer;
+	atomic_dec(queue == &vn->initiations ? &(*peer)->initiations :
+					       &(*peer)->responses);
+	return skb;
 }
 
 void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
@@ -127,7 +190,8 @@ void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 	enum veil_drop reason = veil_handshake_filter(peer, msg);
 
 	if (reason == VEIL_DROPS) {
-		veil_handshake_enqueue(peer, &peer->vn->initiations, skb);
+		veil_handshake_enqueue(peer, &peer->vn->initiations,
+				       &peer->initiations, skb);
 		return;
 	}
 	veil_peer_drop(peer, skb, reason);
@@ -135,49 +199,69 @@ void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 		veil_handshake_stale(peer);
 }
 
+/* What answers an initiation of ours, if it names one that waits for it. */
+static void veil_handshake_answer(struct veil_peer *peer, struct sk_buff *skb,
+				  __be32 receiver)
+{
+	struct veil_index *index = veil_index_lookup(peer->vn,
+						     be32_to_cpu(receiver));
+
+	if (!index || index->kind != VEIL_INDEX_HANDSHAKE ||
+	    index->peer != peer)
+		veil_peer_drop(peer, skb, VEIL_DROP_unexpected_response);
+	else
+		veil_handshake_enqueue(peer, &peer->vn->responses,
+				       &peer->responses, skb);
+}
+
 void veil_handshake_response(struct veil_peer *peer, struct sk_buff *skb,
 			     const struct veil_response *msg)
 {
-	struct veil_index *index;
-
 	if (msg->header.version != VEIL_PROTOCOL_VERSION ||
-	    msg->header.psk_choice > VEIL_PSKS_MAX || msg->header.reserved) {
+	    msg->header.psk_choice > VEIL_PSKS_MAX || msg->header.reserved)
 		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
-		return;
-	}
-	index = veil_index_lookup(peer->vn, be32_to_cpu(msg->header.receiver));
-	if (!index || index->kind != VEIL_INDEX_HANDSHAKE ||
-	    index->peer != peer) {
-		veil_peer_drop(peer, skb, VEIL_DROP_unexpected_response);
-		return;
-	}
-	veil_handshake_enqueue(peer, &peer->vn->responses, skb);
+	else
+		veil_handshake_answer(peer, skb, msg->header.receiver);
 }
 
-/* One message of the queues; the peers stay while vn->lock is held. */
-static void veil_handshake_handle(struct veil_net *vn, struct sk_buff *skb)
+void veil_handshake_cookie(struct veil_peer *peer, struct sk_buff *skb,
+			   const struct veil_cookie_reply *msg)
+{
+	if (memchr_inv(msg->reserved, 0, sizeof(msg->reserved)))
+		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
+	else
+		veil_handshake_answer(peer, skb, msg->receiver);
+}
+
+static enum veil_drop veil_handshake_message(struct veil_peer *peer,
+					     const void *msg,
+					     const struct veil_addr_pair *addrs)
+{
+	lockdep_assert_held(&peer->handshake_lock);
+	if (READ_ONCE(veil_asleep))
+		return VEIL_DROP_handshake_failed;
+	if (peer->dead)
+		return VEIL_DROP_policy_changed;
+	switch (*(const u8 *)msg) {
+	case VEIL_MSG_INITIATION:
+		return veil_responder_handle(peer, msg, addrs);
+	case VEIL_MSG_RESPONSE:
+		return veil_initiator_handle(peer, msg, addrs);
+	default:
+		return veil_initiator_cookie(peer, msg);
+	}
+}
+
+/* One message of the queues; vn->lock is held. */
+static void veil_handshake_handle(struct veil_peer *peer, struct sk_buff *skb)
 {
 	struct veil_addr_pair addrs;
 	enum veil_drop reason;
-	struct veil_peer *peer;
 	const void *msg;
 
 	msg = veil_addr_parse(skb, &addrs) + sizeof(struct udphdr);
-	rcu_read_lock();
-	peer = veil_peer_lookup(vn, &addrs.source);
-	rcu_read_unlock();
-	if (!peer) {
-		veil_drop(vn, skb, VEIL_DROP_policy_changed);
-		return;
-	}
-
 	mutex_lock(&peer->handshake_lock);
-	if (READ_ONCE(veil_asleep))
-		reason = VEIL_DROP_handshake_failed;
-	else if (*(const u8 *)msg == VEIL_MSG_INITIATION)
-		reason = veil_responder_handle(peer, msg, &addrs);
-	else
-		reason = veil_initiator_handle(peer, msg, &addrs);
+	reason = veil_handshake_message(peer, msg, &addrs);
 	mutex_unlock(&peer->handshake_lock);
 
 	if (reason == VEIL_DROPS)
@@ -190,20 +274,40 @@ void veil_handshake_work(struct work_struct *work)
 {
 	struct veil_net *vn = container_of(work, struct veil_net,
 					   handshake_work);
+	struct sk_buff_head *first, *second;
 	unsigned int served = 0;
+	struct veil_peer *peer;
 	struct sk_buff *skb;
 
 	wait_for_random_bytes();
 
-	/* Responses first, but not only: they can be forged more cheaply. */
-	while ((skb = served++ % 8 ? skb_dequeue(&vn->responses) :
-				     skb_dequeue(&vn->initiations)) ||
-	       (skb = skb_dequeue(&vn->responses)) ||
-	       (skb = skb_dequeue(&vn->initiations))) {
+	for (;;) {
+		/* Responses first, but not only: they can be forged more
+		 * cheaply.
+		 */
+		first = served++ % 8 ? &vn->responses : &vn->initiations;
+		second = first == &vn->responses ? &vn->initiations :
+						   &vn->responses;
+		skb = veil_handshake_dequeue(vn, first, &peer) ?:
+		      veil_handshake_dequeue(vn, second, &peer);
+		if (!skb)
+			break;
 		down_read(&vn->lock);
-		veil_handshake_handle(vn, skb);
+		veil_handshake_handle(peer, skb);
 		up_read(&vn->lock);
+		veil_peer_put(peer);
 		cond_resched();
+	}
+}
+
+void veil_handshake_purge(struct veil_net *vn, struct sk_buff_head *queue)
+{
+	struct veil_peer *peer;
+	struct sk_buff *skb;
+
+	while ((skb = veil_handshake_dequeue(vn, queue, &peer))) {
+		veil_peer_drop(peer, skb, VEIL_DROP_namespace_exit);
+		veil_peer_put(peer);
 	}
 }
 
@@ -235,5 +339,7 @@ void veil_handshake_cancel(struct veil_peer *peer)
 
 	mutex_lock(&peer->handshake_lock);
 	veil_initiator_clear(peer);
+	peer->cookie_until = 0;
+	memzero_explicit(peer->cookie, sizeof(peer->cookie));
 	mutex_unlock(&peer->handshake_lock);
 }

@@ -31,9 +31,13 @@ void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 			       const struct veil_initiation *msg);
 void veil_handshake_response(struct veil_peer *peer, struct sk_buff *skb,
 			     const struct veil_response *msg);
+void veil_handshake_cookie(struct veil_peer *peer, struct sk_buff *skb,
+			   const struct veil_cookie_reply *msg);
 
 /* work_struct veil_net.handshake_work */
 void veil_handshake_work(struct work_struct *work);
+/* Drop what waits for it, at the end of a namespace. */
+void veil_handshake_purge(struct veil_net *vn, struct sk_buff_head *queue);
 /* work_struct veil_peer.work */
 void veil_handshake_send_work(struct work_struct *work);
 

@@ -6,6 +6,7 @@
 #include <linux/random.h>
 
 #include "cipher.h"
+#include "cookie.h"
 #include "exchange.h"
 #include "handshake.h"
 #include "initiator.h"
@@ -108,6 +109,25 @@ static void veil_initiator_offer(struct veil_peer *peer, bool bare,
 	veil_initiator_offer_psk(own, peer->psk);
 }
 
+static int veil_initiator_macs(struct veil_peer *peer, const u8 *theirs,
+			       struct veil_initiation *msg)
+{
+	struct veil_outstanding *own = &peer->initiation;
+	int err;
+
+	err = veil_mac1(msg->macs.mac1, theirs, msg,
+			offsetof(struct veil_initiation, macs.mac1));
+	if (err)
+		return err;
+	memcpy(own->mac1, msg->macs.mac1, VEIL_MAC_LEN);
+	memcpy(own->theirs, theirs, VEIL_KEY_LEN);
+	own->cookie = false;
+	if (!peer->cookie_until || time_after(jiffies, peer->cookie_until))
+		return 0;
+	return veil_mac2(msg->macs.mac2, peer->cookie, msg,
+			 offsetof(struct veil_initiation, macs.mac2));
+}
+
 static int veil_initiator_write(struct veil_peer *peer, int place,
 				struct veil_initiation *msg)
 {
@@ -136,8 +156,7 @@ static int veil_initiator_write(struct veil_peer *peer, int place,
 	if (err)
 		return err;
 	msg->stamp = cpu_to_be64(veil_stamp(pair->out, msg));
-	return veil_mac1(msg->macs.mac1, theirs, msg,
-			 offsetof(struct veil_initiation, macs));
+	return veil_initiator_macs(peer, theirs, msg);
 }
 
 void veil_initiator_send(struct veil_peer *peer)
@@ -170,6 +189,25 @@ void veil_initiator_send(struct veil_peer *peer)
 		veil_handshake_soon(peer, own->sent + HZ);
 	trace_veil_handshake(peer, "initiation-sent");
 	veil_socket_send(peer->vn, &addrs, peer->port, &msg, sizeof(msg));
+}
+
+enum veil_drop veil_initiator_cookie(struct veil_peer *peer,
+				     const struct veil_cookie_reply *msg)
+{
+	struct veil_outstanding *own = &peer->initiation;
+	u8 cookie[VEIL_COOKIE_LEN];
+
+	if (!own->active || own->index.id != be32_to_cpu(msg->receiver) ||
+	    own->cookie)
+		return VEIL_DROP_unexpected_response;
+	if (veil_cookie_open(cookie, msg, own->theirs, own->mac1))
+		return VEIL_DROP_handshake_failed;
+	own->cookie = true;
+	memcpy(peer->cookie, cookie, sizeof(cookie));
+	peer->cookie_until = (jiffies + VEIL_COOKIE_TIME * HZ) | 1;
+	memzero_explicit(cookie, sizeof(cookie));
+	veil_handshake_soon(peer, own->sent + HZ);
+	return VEIL_DROPS;
 }
 
 static bool veil_initiator_offered(const struct veil_offer *offer, u8 aead)

@@ -14,6 +14,9 @@ void veil_initiator_send(struct veil_peer *peer);
 enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 				     const struct veil_response *msg,
 				     const struct veil_addr_pair *addrs);
+/* Keep the cookie that the answer holds, and go on soon with it. */
+enum veil_drop veil_initiator_cookie(struct veil_peer *peer,
+				     const struct veil_cookie_reply *msg);
 /* Wipe the outstanding initiation. */
 void veil_initiator_clear(struct veil_peer *peer);
 

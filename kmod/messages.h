@@ -18,6 +18,8 @@
 #define VEIL_PSKS_MAX		2	/* psk ids offered in an initiation */
 #define VEIL_PAIR_KEY_LEN	16	/* SipHash-2-4 */
 #define VEIL_ADDR_LEN		16	/* IPv6, or IPv4 mapped into it */
+#define VEIL_COOKIE_LEN		16
+#define VEIL_SALT_LEN		32	/* of a cookie reply */
 
 #define VEIL_PROTOCOL_VERSION	1
 #define VEIL_PORT		51888
@@ -29,6 +31,7 @@
 #define VEIL_LABEL_PSK_ID	"netveil v1 psk id"
 #define VEIL_LABEL_PAIR		"netveil v1 pair"
 #define VEIL_LABEL_MAC1		"netveil v1 mac1"
+#define VEIL_LABEL_COOKIE	"netveil v1 cookie"
 #define VEIL_LABEL_DATA		"netveil v1 data"
 
 enum veil_message_type {
@@ -114,6 +117,15 @@ struct veil_response {
 	struct veil_macs macs;
 } __packed;
 
+/* To an initiation from an unknown address, under load; shorter than that. */
+struct veil_cookie_reply {
+	u8 type;
+	u8 reserved[3];
+	__be32 receiver;
+	u8 salt[VEIL_SALT_LEN];
+	u8 cookie[VEIL_COOKIE_LEN + VEIL_TAG_LEN];
+} __packed;
+
 /* Flags of a data message; the other bits are reserved. */
 enum veil_data_flags {
 	VEIL_DATA_TUNNEL	= 0x01,	/* plaintext is a whole IP packet */
@@ -176,6 +188,7 @@ struct veil_trailer {
 #define VEIL_DEAD_TIME			15	/* after sending, nothing opened */
 #define VEIL_RENEW_TIME			30	/* tries under a next key */
 #define VEIL_STALE_QUIET_TIME		5	/* answers to stale or unknown */
+#define VEIL_COOKIE_TIME		120	/* a cookie, and its secret */
 
 /* One tick of a sender's clock: 2^24 ns, about 16 ms. */
 #define VEIL_TICK_NS		(1U << 24)

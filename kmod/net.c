@@ -276,8 +276,8 @@ static void __net_exit veil_net_exit(struct net *net)
 
 	/* No hook feeds it any more. */
 	cancel_work_sync(&vn->handshake_work);
-	skb_queue_purge(&vn->initiations);
-	skb_queue_purge(&vn->responses);
+	veil_handshake_purge(vn, &vn->initiations);
+	veil_handshake_purge(vn, &vn->responses);
 	/* Peers wait for their sessions, these for the crypto API. */
 	wait_var_event(&vn->peers_alive, !atomic_read(&vn->peers_alive));
 	cancel_delayed_work_sync(&vn->rotate_work);

@@ -76,6 +76,9 @@ struct veil_outstanding {
 	struct veil_offer offer;
 	unsigned long sent;		/* jiffies */
 	int epoch;			/* veil_epoch then */
+	u8 mac1[VEIL_MAC_LEN];		/* what a cookie reply answers */
+	u8 theirs[VEIL_KEY_LEN];	/* and who makes it */
+	bool cookie;			/* one was taken */
 };
 
 /**
@@ -112,10 +115,16 @@ struct veil_outstanding {
  * @handshake_lock: @initiation and the making of sessions
  * @initiation: ours
  * @time_sent: ns, TAI64N of our last initiation; handshake_lock
+ * @cookie: what it gave us for mac2; handshake_lock
+ * @cookie_until: jiffies | 1; 0 for none; handshake_lock
  * @lock: the slots, @time_*, BH off
  * @current: seals; opens
  * @previous: opens what is still under way
  * @next: made as responder and not yet confirmed: opens, never seals
+ * @rate_since: jiffies; of the second in which @rate_count initiations came; lock
+ * @rate_count: "
+ * @initiations: messages that wait for the worker
+ * @responses: "
  * @queue: packets that wait for a session
  * @work: sends an initiation; holds a reference while queued
  * @timer: runs veil_timers_tick() at least once a second while something is
@@ -170,11 +179,18 @@ struct veil_peer {
 	struct mutex handshake_lock;	/* see above, as all of these */
 	struct veil_outstanding initiation;
 	u64 time_sent;
+	u8 cookie[VEIL_COOKIE_LEN];
+	unsigned long cookie_until;
 
 	spinlock_t lock;		/* slots and times, see above */
 	struct veil_session __rcu *current_session;
 	struct veil_session __rcu *previous_session;
 	struct veil_session __rcu *next_session;
+	unsigned long rate_since;
+	unsigned int rate_count;
+
+	atomic_t initiations;
+	atomic_t responses;
 
 	struct sk_buff_head queue;
 	struct work_struct work;

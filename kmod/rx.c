@@ -94,6 +94,9 @@ static unsigned int veil_rx_handshake(struct veil_peer *peer,
 	else if (*(const u8 *)msg == VEIL_MSG_RESPONSE &&
 		 len == sizeof(struct veil_response))
 		veil_handshake_response(peer, skb, msg);
+	else if (*(const u8 *)msg == VEIL_MSG_COOKIE &&
+		 len == sizeof(struct veil_cookie_reply))
+		veil_handshake_cookie(peer, skb, msg);
 	else
 		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
 	return NF_STOLEN;

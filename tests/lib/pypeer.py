@@ -259,6 +259,14 @@ def identities():
     return sorted(pair, key=lambda i: i.public)
 
 
+def larger_than(public_key):
+    """A key pair whose owner stays initiator, beside that of public_key."""
+    while True:
+        pair = veilproto.Identity()
+        if pair.public > public_key:
+            return pair
+
+
 def close_all():
     """No host is configured, and no Python peer holds a port."""
     hosts.flush_all()

@@ -40,6 +40,7 @@ RESPONSE_HEADER = struct.Struct(">BBBxII")
 DATA_HEADER = struct.Struct(">BBHIQ")
 OFFER = struct.Struct(">2sBx16s16s16s")
 CHOICE = struct.Struct(">BB2x16s16s")
+COOKIE_REPLY = struct.Struct(">B3xI32s32s")
 
 NOISE1 = INITIATION_HEADER.size + 8
 INITIATION_LEN = NOISE1 + 32 + 48 + OFFER.size + 16 + 32
@@ -233,9 +234,46 @@ def mac1(receiver, message):
     return hmac256(sha256(b"netveil v1 mac1", receiver), message)[:16]
 
 
-def with_macs(receiver, message):
-    """mac1 for the receiver, and mac2 as it is without a cookie."""
-    return message + mac1(receiver, message) + bytes(16)
+def with_macs(receiver, message, cookie=None):
+    """mac1 for the receiver, and mac2, which is zero without a cookie."""
+    message += mac1(receiver, message)
+    return message + (mac2(cookie, message) if cookie else bytes(16))
+
+
+def mac2(cookie, message):
+    return hmac256(cookie, message)[:16]
+
+
+def make_cookie(secret, address, port):
+    """The cookie of a sender's address and port, under the receiver's secret."""
+    packed_address = ipaddress.ip_address(address).packed
+    family = bytes([4 if len(packed_address) == 4 else 6])
+    return hmac256(secret, family, packed_address, struct.pack(">H", port))[:16]
+
+
+def cookie_cipher(sender, salt):
+    return ChaCha20Poly1305(hmac256(sha256(b"netveil v1 cookie", sender), salt))
+
+
+def cookie_reply(sender, message, cookie, salt=None):
+    """The answer to a handshake message by the owner of the public key sender."""
+    salt = salt or os.urandom(32)
+    sealed = cookie_cipher(sender, salt).encrypt(bytes(12), cookie, message[-32:-16])
+    return COOKIE_REPLY.pack(COOKIE, int.from_bytes(message[4:8], "big"), salt, sealed)
+
+
+def open_cookie_reply(sender, message, reply):
+    """The cookie in sender's answer to a message of ours."""
+    if len(reply) != COOKIE_REPLY.size or any(reply[1:4]):
+        raise ProtocolError("not a cookie reply")
+    kind, index, salt, sealed = COOKIE_REPLY.unpack(reply)
+    if kind != COOKIE or index != int.from_bytes(message[4:8], "big"):
+        raise ProtocolError("not an answer to this message")
+    try:
+        mac = message[-32:-16]
+        return cookie_cipher(sender, salt).decrypt(bytes(12), sealed, mac)
+    except InvalidTag as error:
+        raise ProtocolError("a cookie reply did not authenticate") from error
 
 
 def data_key(split, aead, response_header, h):
@@ -343,6 +381,7 @@ class Initiator:
     es: bytes = None
     header: bytes = None
     alter: callable = None
+    cookie: bytes = None
 
     def initiation(self):
         if self.header is None:
@@ -364,7 +403,12 @@ class Initiator:
             noise1 = self.alter(noise1)
         key = pair_key(ss, self.me.public, self.remote)
         stamped = self.header + stamp(key, self.header, noise1)
-        return with_macs(self.remote, stamped + noise1)
+        self.message = with_macs(self.remote, stamped + noise1, self.cookie)
+        return self.message
+
+    def take_cookie(self, reply):
+        """Further initiations will carry a mac2 by this reply's cookie."""
+        self.cookie = open_cookie_reply(self.remote, self.message, reply)
 
     def finish(self, response):
         """Read message 2: the session, and what the responder chose."""
@@ -407,7 +451,7 @@ def read_response(initiator, response):
 class Responder:
     """A handshake as its responder, from a received initiation."""
 
-    def __init__(self, me, initiation):
+    def __init__(self, me, initiation, cookie=None):
         if len(initiation) != INITIATION_LEN:
             raise ProtocolError("an initiation of a wrong length")
         self.me = me
@@ -419,8 +463,9 @@ class Responder:
             raise ProtocolError("not an initiation")
         if initiation[-32:-16] != mac1(me.public, initiation[:-32]):
             raise ProtocolError("an initiation with a wrong mac1")
-        if any(initiation[-16:]):
-            raise ProtocolError("mac2 without a cookie is zero")
+        wanted = mac2(cookie, initiation[:-16]) if cookie else bytes(16)
+        if initiation[-16:] != wanted:
+            raise ProtocolError("not the mac2 that belongs to this cookie, or to none")
         self.noise = Noise(b"netveil v1" + self.header, me.public)
         noise1 = initiation[NOISE1:-32]
         self.remote, self.remote_ephemeral, payload = self.noise.read1(me, noise1)
@@ -531,6 +576,25 @@ def test_round_trip():
                     must_fail(theirs.open, *addresses, flipped(sealed, place))
             sealed = theirs.keepalive(*addresses)
             assert ours.open(*addresses, sealed) == (None, b"")
+
+
+def test_cookies():
+    a, b = Identity(), Identity()
+    initiator = Initiator(a, b.public, "10.9.0.1", "10.9.0.2")
+    message = initiator.initiation()
+    cookie = make_cookie(os.urandom(32), "10.9.0.1", PORT)
+    reply = cookie_reply(b.public, message, cookie)
+    assert len(reply) == 72 < len(message)
+    for place in range(len(reply)):
+        must_fail(initiator.take_cookie, flipped(reply, place))
+    must_fail(open_cookie_reply, a.public, message, reply)
+    must_fail(open_cookie_reply, b.public, flipped(message, -32), reply)
+    initiator.take_cookie(reply)
+    initiator.header = None
+    message = initiator.initiation()
+    assert Responder(b, message, cookie).remote == a.public
+    must_fail(Responder, b, message)
+    must_fail(Responder, b, message, os.urandom(16))
 
 
 def test_low_order():

@@ -3,6 +3,7 @@
  * The example of kmod/PROTOCOL.md, made again by the module's code.  The bytes
  * there come from tests/lib/veilproto.py, which was written on its own.
  */
+#include "cookie.h"
 #include "keys.h"
 
 #include <asm/byteorder.h>
@@ -253,12 +254,39 @@ static void test_data_message(void)
 	SAME("data_message", message);
 }
 
+static void test_cookie(void)
+{
+	struct veil_cookie_reply reply = {
+		.type = VEIL_MSG_COOKIE,
+		.receiver = example.msg1.header.sender,
+	};
+	u8 secret[VEIL_KEY_LEN], cookie[VEIL_COOKIE_LEN], mac[VEIL_MAC_LEN];
+	u8 address[VEIL_ADDR_LEN], opened[VEIL_COOKIE_LEN];
+	struct veil_initiation *msg = &example.msg1;
+
+	map_address(address, 1);
+	VALUE("cookie_secret", secret);
+	EXPECT(!veil_cookie(cookie, secret, address, VEIL_PORT));
+	SAME("cookie", cookie);
+	VALUE("salt", reply.salt);
+	EXPECT(!veil_cookie_seal(&reply, example.responder.public,
+				 msg->macs.mac1, cookie));
+	same("cookie_reply", &reply, sizeof(reply));
+	EXPECT(!veil_cookie_open(opened, &reply, example.responder.public,
+				 msg->macs.mac1));
+	EXPECT(!memcmp(opened, cookie, sizeof(cookie)));
+	EXPECT(!veil_mac2(mac, cookie, msg,
+			  offsetof(struct veil_initiation, macs.mac2)));
+	SAME("mac2", mac);
+}
+
 static const struct ktap_case cases[] = {
 	{ "static keys, pair key, psk id", test_static_keys },
 	{ "initiation", test_initiation },
 	{ "response", test_response },
 	{ "data keys", test_data_keys },
 	{ "data message", test_data_message },
+	{ "cookie reply and mac2", test_cookie },
 };
 
 int main(void)
