@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-matrix bench fuzz vm uml uml-debug deb check-tools check-deb check-servers pictures lint clean help
+.PHONY: all module tools load unload demo check check-long check-matrix bench fuzz vm uml uml-debug deb check-tools check-deb check-servers pictures lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -49,6 +49,9 @@ demo: ## Show in a VM what a tap sees before and after
 
 check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=words VM=qemu|uml|uml-debug|virtme GUESTS=2)
 	@KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
+
+check-long: ## The tests that take long, such as the whole matrix (with the same words)
+	@LONG=yes KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
 
 check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
 	@KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh
@@ -91,6 +94,7 @@ clean: ## Remove what was built in this folder (the cache stays)
 	find kmod -name '*.o' -o -name '.*.cmd' -o -name '.*.d' | xargs -r rm -f
 	$(MAKE) -C userspace clean
 	$(MAKE) -C tests/unit clean
+	$(MAKE) -C tests/tools clean
 	$(MAKE) -C tests/fuzz clean
 
 help: ## This list

@@ -9,6 +9,7 @@
 #            "model" are two)
 #   VM       qemu, uml, uml-debug or virtme
 #   GUESTS   how many at once
+#   LONG     yes: the long tests instead (make check-long)
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
@@ -19,6 +20,7 @@ VM=${VM:-qemu}
 KERNELS=${KERNELS:-}
 TESTS=${TESTS:-}
 GUESTS=${GUESTS:-$(nproc)}
+LONG=${LONG:-}
 # CI stops at 90 minutes, and then says nothing of what failed
 TOTAL_SECONDS=4800
 TESTS_PER_BOOT=3
@@ -114,6 +116,7 @@ wanted() {
 # Does the test run on this kernel?
 suits() {
 	local test=$1 kernel=$2 only
+	[ "$(meta "$test" long no)" = "${LONG:-no}" ] || return 1
 	only=$(meta "$test" kernels "")
 	case $kernel in
 	uml | uml-debug)
@@ -181,7 +184,7 @@ add_boots() {
 
 plan() {
 	local kernel boot
-	if wanted unit; then
+	if wanted unit && [ -z "$LONG" ]; then
 		add_job 10000 "unit tests of the module" make -s -C "$NETVEIL_TOP/tests/unit" check
 		! make -n -C "$NETVEIL_TOP/userspace" check >/dev/null 2>&1 ||
 			add_job 10000 "unit tests of veil" make -s -C "$NETVEIL_TOP/userspace" check

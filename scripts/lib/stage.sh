@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What a guest finds at /netveil: netveil.ko for its kernel, veil, tests/ and
-# scripts/. Sourced after common.sh.
+# What a guest finds at /netveil: netveil.ko for its kernel, veil, tests/ (with
+# tests/tools built) and scripts/. Sourced after common.sh.
 
 # The module for KERNEL, where build-module.sh leaves it.
 module_path() {
@@ -12,6 +12,8 @@ build_tools() {
 	need_packages make gcc libc6-dev libmnl-dev libjson-c-dev libsodium-dev
 	with_lock "$NETVEIL_CACHE/lock/tools-$(hash_of "$NETVEIL_TOP")" \
 		make -s -C "$NETVEIL_TOP/userspace" >&2
+	with_lock "$NETVEIL_CACHE/lock/tools-$(hash_of "$NETVEIL_TOP")" \
+		make -s -C "$NETVEIL_TOP/tests/tools" >&2
 }
 
 # stage_built DIR KERNEL build|last: the module and veil, built first or as they

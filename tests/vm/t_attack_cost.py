@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=500 icount=yes uml=no uml-debug=no long=yes
+"""What one spoofed handshake costs its victim, in guest instructions, beside
+WireGuard in the same boot; and what is left of a transfer's goodput while as many
+of them arrive as data packets (DESIGN 9: one CPU, where guest time counts
+instructions).
+
+A flood is sent twice, once to the victim and once to a MAC address that is
+nobody's, which its host drops first of all: the difference is the victim's.
+"""
+
+import base64
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import attack
+import hosts
+import ktap
+import packets
+import wire
+from hosts import alpha, beta
+from ktap import case, check, note, wait_until
+
+COUNT = 4000
+NOBODY = bytes.fromhex("020000000001")
+WG_PORT = 51820
+state = {"cost": {}}
+
+
+def set_up():
+    state["gamma"] = attack.set_up()
+
+
+def busy():
+    """Nanoseconds that tasks ran, and interrupts in their name: instructions."""
+    with open("/proc/schedstat", encoding="ascii") as file:
+        lines = [line.split() for line in file if line.startswith("cpu")]
+    return sum(int(line[7]) for line in lines)
+
+
+def quiet():
+    """Until nothing is handled any more."""
+
+    def still():
+        start = busy()
+        time.sleep(0.2)
+        return busy() - start < 20e6
+
+    wait_until(still, 30, "an idle machine", every=0.1)
+
+
+def spend(frames, vary, count, rate=0):
+    """Instructions until all frames were handled."""
+    attack.write_frames(frames)
+    quiet()
+    start = busy()
+    words = attack.FLOOD, "wa", attack.FRAMES, str(count), str(rate), *vary
+    hosts.wire.run(*words)
+    quiet()
+    return busy() - start
+
+
+def cost(name, frames, vary=(), count=COUNT, rate=0):
+    """Instructions of one such frame at alpha."""
+    elsewhere = [NOBODY + frame[6:] for frame in frames]
+    idle = spend(elsewhere, vary, count, rate)
+    spent = spend(frames, vary, count, rate) - idle
+    state["cost"][name] = spent / count
+    note("%-58s %8d instructions" % (name, spent / count))
+    return spent / count
+
+
+@case("Netveil: each kind of spoofed initiation")
+def netveil():
+    for name, make in attack.KINDS.items():
+        attack.session_under_attack(state)
+        frames, vary, _ = make(state)
+        cost("Netveil: " + name, frames, vary)
+    hosts.flush_all()
+
+
+def wg(host, *words, **more):
+    return host.run("wg", *words, **more).strip()
+
+
+def wireguard():
+    """A WireGuard link between the same hosts; alpha's public key."""
+    keys = {}
+    for host in alpha, beta:
+        private = wg(host, "genkey")
+        keys[host.name] = wg(host, "pubkey", input=private)
+        path = "/tmp/wg-" + host.name
+        with open(path, "w", encoding="ascii") as file:
+            file.write(private)
+        hosts.ip_batch(host, "link add wg0 type wireguard")
+        words = "set", "wg0", "private-key", path, "listen-port", str(WG_PORT)
+        wg(host, *words)
+    for number, host, other in (1, alpha, beta), (2, beta, alpha):
+        wg(host, "set", "wg0", "peer", keys[other.name], "allowed-ips",
+           "10.77.0.0/24", "endpoint", "%s:%d" % (other.v4, WG_PORT))
+        hosts.ip_batch(
+            host, "addr add 10.77.0.%d/24 dev wg0" % number, "link set wg0 up"
+        )
+    return base64.b64decode(keys["alpha"])
+
+
+def wg_frame(source, message):
+    udp = struct.pack(">HHHH", WG_PORT, WG_PORT, 8 + len(message), 0) + message
+    packet = packets.ipv4(source, alpha.v4, packets.UDP, udp)
+    return packets.ethernet(beta.mac(), alpha.mac(), packet)
+
+
+def wg_initiation(key, right):
+    message = b"\1\0\0\0" + os.urandom(112)
+    mac_key = hashlib.blake2s(b"mac1----" + key).digest()
+    mac1 = hashlib.blake2s(message, key=mac_key, digest_size=16).digest()
+    return message + (mac1 if right else bytes(16)) + bytes(16)
+
+
+@case("WireGuard: the same")
+def wireguard_costs():
+    tap = wire.Tap(hosts.wire)
+    key = wireguard()
+    hosts.ping_once(beta, "10.77.0.1")
+    sent = [
+        f for f in tap.frames()
+        if f[42:46] == b"\1\0\0\0" and f[:6] == alpha.mac() and len(f) == 190
+    ]
+    tap.close()
+    wrong, right = wg_initiation(key, False), wg_initiation(key, True)
+    cost("WireGuard: wrong mac1", [wg_frame(attack.UNKNOWN, wrong)], ("28:2",))
+    cost("WireGuard: right mac1, no cookie, under load",
+         [wg_frame(attack.UNKNOWN, right)], ("28:2",))
+    cost("WireGuard: right mac1, 100 a second, not under load",
+         [wg_frame(attack.UNKNOWN, right)], ("28:2",), 200, 100)
+    if sent:
+        cost("WireGuard: a right initiation, repeated, under load", sent[:1])
+        cost("WireGuard: a right initiation, repeated, 100 a second", sent[:1], (), 200, 100)
+    for host in alpha, beta:
+        hosts.ip_batch(host, "link del wg0")
+
+
+def transfer():
+    """Instructions of a plain TCP stream from beta to alpha, and data packets."""
+    quiet()
+    before, start = alpha.peer()["rx_packets"], busy()
+    server = alpha.start("iperf3", "-s", "-1", stdout=subprocess.DEVNULL)
+    wait_until(lambda: "LISTEN" in alpha.run("ss", "-Hltn"), 20, "iperf3")
+    beta.run("iperf3", "-c", alpha.v4, "-n", "8M")
+    server.wait()
+    quiet()
+    return busy() - start, alpha.peer()["rx_packets"] - before
+
+
+@case("goodput with as many spoofed initiations as data packets: 90 % and more")
+def goodput():
+    attack.session_under_attack(state)
+    transfer()
+    spent, data = transfer()
+    note("%d data packets, %d instructions each, both ends" % (data, spent / data))
+    for name in list(attack.KINDS)[:3]:
+        one = state["cost"]["Netveil: " + name]
+        share = spent / (spent + one * data)
+        note("%-58s %5.1f %% of the goodput" % (name, 100 * share))
+        check(share >= 0.9, "goodput beside " + name, share)
+
+
+ktap.run(set_up)
