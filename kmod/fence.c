@@ -4,7 +4,7 @@
  *
  * It knows sealed packets by their look: UDP to the peer's port with a data
  * header that names a live session of that peer; their fragments, and
- * handshakes, by the mark that they were given (xmit.h).
+ * handshakes, by the mark that they were given (mark.h).
  */
 #include <linux/if_arp.h>
 #include <linux/if_vlan.h>
@@ -18,11 +18,11 @@
 #include "addr.h"
 #include "exempt.h"
 #include "fence.h"
+#include "mark.h"
 #include "policy.h"
 #include "rx.h"
 #include "session.h"
 #include "socket.h"
-#include "xmit.h"
 
 /* One device's hook; veil_net.fences, under RTNL. */
 struct veil_fence {
@@ -121,7 +121,7 @@ static bool veil_fence_sealed(struct veil_peer *peer, const struct sk_buff *skb,
 	struct veil_data_header *header, header_buffer;
 	struct udphdr *uh, buffer;
 
-	if (veil_xmit_marked(skb))
+	if (veil_marked(skb, VEIL_MARK_SEALED))
 		return true;
 	if (!peer || !l4)
 		return false;

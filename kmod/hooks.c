@@ -15,6 +15,7 @@
 
 #include "addr.h"
 #include "exempt.h"
+#include "flows.h"
 #include "hooks.h"
 #include "open.h"
 #include "peer.h"
@@ -195,53 +196,31 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 	return veil_hooks_seal(policy.peer, skb, state, veil_hook_out);
 }
 
-/* A flow that is offloaded passes neither of our hooks from then on.  Flow
- * tables leave packets with a security path alone (STACK A4), so those that are
- * ours, or may be after NAT, have one while they pass the forward chains: where
- * a device that they cross has ingress hooks, which flow tables work by.
- */
-#define VEIL_FORWARD_MARK	0x77
-
-static bool veil_hooks_offloads(const struct net_device *dev)
-{
-#ifdef CONFIG_NETFILTER_INGRESS
-	return rcu_access_pointer(dev->nf_hooks_ingress);
-#else
-	return false;
-#endif
-}
-
 static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 				      const struct nf_hook_state *state)
 {
 	struct veil_net *vn = priv;
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
-	struct sec_path *sp;
 
-	if ((!veil_hooks_offloads(state->in) &&
-	     !veil_hooks_offloads(state->out)) || skb_sec_path(skb))
+	if (!veil_flows_possible())
 		return NF_ACCEPT;
+	/* From a peer, or to one; before NAT or behind it. */
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.destination, &policy);
 	if (!veil_opened(skb) && veil_policy_clear(&policy))
 		return NF_ACCEPT;
-	sp = secpath_set(skb);
-	if (!sp) {
+	if (veil_flows_hold(skb)) {
 		veil_drop(vn, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
-	sp->verified_cnt = VEIL_FORWARD_MARK;
 	return NF_ACCEPT;
 }
 
 static unsigned int veil_hook_forwarded(void *priv, struct sk_buff *skb,
 					const struct nf_hook_state *state)
 {
-	const struct sec_path *sp = skb_sec_path(skb);
-
-	if (sp && !sp->len && sp->verified_cnt == VEIL_FORWARD_MARK)
-		secpath_reset(skb);
+	veil_flows_release(skb);
 	return NF_ACCEPT;
 }
 

@@ -7,6 +7,7 @@
 #include <net/ipv6.h>
 #include <net/route.h>
 
+#include "flows.h"
 #include "netlink_peer.h"
 #include "peer_key.h"
 #include "session.h"
@@ -329,6 +330,8 @@ static int veil_nl_make_change(struct veil_net *vn, struct genl_info *info,
 	}
 	if (!err && config->confirm)
 		veil_trial_begin(vn, &trial, config->confirm);
+	if (!err)
+		veil_flows_end(vn);
 	return err;
 }
 

@@ -132,6 +132,7 @@ static void veil_open_cut(struct sk_buff *skb, unsigned int len,
 void veil_open_scrub(struct sk_buff *skb)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
+	bool joined = false;
 	int iif;
 
 	if (skb->protocol == htons(ETH_P_IP)) {
@@ -141,17 +142,23 @@ void veil_open_scrub(struct sk_buff *skb)
 		IPCB(skb)->flags = VEIL_OPENED;
 	} else {
 		iif = IP6CB(skb)->iif;
+		joined = IP6CB(skb)->flags & IP6SKB_FRAGMENTED;
 		memset(IP6CB(skb), 0, sizeof(*IP6CB(skb)));
 		IP6CB(skb)->iif = iif;
 		IP6CB(skb)->flags = VEIL_OPENED;
 		IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
+		/* Its sender allowed fragments, and they were made outside: a
+		 * router may make them again.
+		 */
+		if (joined)
+			IP6CB(skb)->frag_max_size = IPV6_MIN_MTU;
 	}
 	shinfo->gso_size = 0;
 	shinfo->gso_segs = 0;
 	shinfo->gso_type = 0;
 	skb->ip_summed = CHECKSUM_NONE;
 	skb->encapsulation = 0;
-	skb->ignore_df = 0;
+	skb->ignore_df = joined;
 	skb_clear_hash(skb);
 	nf_reset_ct(skb);
 }
@@ -322,6 +329,10 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 		err = veil_open_transport(skb, flags);
 	if (err) {
 		veil_peer_drop(peer, skb, VEIL_DROP_bad_inner);
+		return NF_STOLEN;
+	}
+	if (veil_open_bridged(skb) && veil_mark(skb, VEIL_MARK_OPENED)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
 	return NF_ACCEPT;

@@ -9,6 +9,7 @@
 #include <net/ip.h>
 
 #include "hooks.h"
+#include "mark.h"
 #include "session.h"
 
 /* skb: a whole data packet from an address of peer to one of ours, its UDP
@@ -45,14 +46,23 @@ int veil_open_checksum(struct sk_buff *skb, u8 protocol);
 
 /* Opened packets bear this in the flags of IPCB or IP6CB, whose own end below
  * it, from PRE_ROUTING to LOCAL_IN or FORWARD: what comes there with a peer's
- * source and without it, nobody has judged.
+ * source and without it, nobody has judged.  Those that a bridge's hook opened
+ * bear a mark instead, since IP input, which comes later, clears these flags.
  */
 #define VEIL_OPENED	BIT(15)
 
 static inline bool veil_opened(const struct sk_buff *skb)
 {
 	return (skb->protocol == htons(ETH_P_IP) ? IPCB(skb)->flags :
-		IP6CB(skb)->flags) & VEIL_OPENED;
+		IP6CB(skb)->flags) & VEIL_OPENED ||
+	       veil_marked(skb, VEIL_MARK_OPENED);
+}
+
+/* In br_netfilter's hook, before the bridge hands it to IP. */
+static inline bool veil_open_bridged(const struct sk_buff *skb)
+{
+	return IS_ENABLED(CONFIG_BRIDGE_NETFILTER) &&
+	       skb_ext_exist(skb, SKB_EXT_BRIDGE_NF);
 }
 
 #endif /* _VEIL_OPEN_H */

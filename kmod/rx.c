@@ -161,7 +161,7 @@ static unsigned int veil_rx_batch(struct veil_peer *peer, struct sk_buff *skb,
 	struct sk_buff_head odd;
 
 	__skb_queue_head_init(&odd);
-	if (!veil_open_batch(peer, skb, state, &odd))
+	if (veil_open_bridged(skb) || !veil_open_batch(peer, skb, state, &odd))
 		return veil_rx_split(peer, skb, state);
 	while ((skb = __skb_dequeue(&odd))) {
 		struct nf_hook_state rest = *state;
@@ -336,8 +336,10 @@ unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
 
-	if (veil_opened(skb))
+	if (veil_opened(skb)) {
+		veil_unmark(skb, VEIL_MARK_OPENED);
 		return NF_ACCEPT;
+	}
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.source, &policy);
 	if (policy.kind != NETVEIL_POLICY_REQUIRE)

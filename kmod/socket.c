@@ -9,8 +9,8 @@
 #include <net/udp.h>
 
 #include "compat.h"
+#include "mark.h"
 #include "socket.h"
-#include "xmit.h"
 
 /* Lets GRO join what comes for the port; nothing is received here (socket.h). */
 static int veil_socket_gro(struct socket *sock)
@@ -245,7 +245,7 @@ int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
 		return PTR_ERR(dst);
 	}
 	skb_dst_set(skb, dst);
-	if (veil_xmit_mark(skb)) {
+	if (veil_mark(skb, VEIL_MARK_SEALED)) {
 		veil_drop(vn, skb, VEIL_DROP_no_memory);
 		veil_path_leave();
 		return -ENOMEM;

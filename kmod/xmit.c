@@ -10,34 +10,12 @@
 #include <net/lwtunnel.h>
 #include <net/ndisc.h>
 #include <net/neighbour.h>
-#include <net/xfrm.h>
 
 #include "compat.h"
+#include "mark.h"
 #include "pmtu.h"
 #include "socket.h"
 #include "xmit.h"
-
-/* In a security path without transformations, where others leave 0; a byte on
- * 7.x.
- */
-#define VEIL_XMIT_MARK	0x76
-
-int veil_xmit_mark(struct sk_buff *skb)
-{
-	struct sec_path *sp = secpath_set(skb);
-
-	if (!sp)
-		return -ENOMEM;
-	sp->verified_cnt = VEIL_XMIT_MARK;
-	return 0;
-}
-
-bool veil_xmit_marked(const struct sk_buff *skb)
-{
-	const struct sec_path *sp = skb_sec_path(skb);
-
-	return sp && !sp->len && sp->verified_cnt == VEIL_XMIT_MARK;
-}
 
 static int veil_xmit4(struct net *net, struct sock *sk, struct sk_buff *skb,
 		      unsigned int mtu)
@@ -98,7 +76,7 @@ void veil_xmit(struct veil_peer *peer, struct sk_buff *skb)
 	struct net *net = peer->vn->net;
 	struct sock *sk = veil_socket_sk(peer->vn, ipv6);
 
-	if (!sk || (skb->len > mtu && veil_xmit_mark(skb))) {
+	if (!sk || (skb->len > mtu && veil_mark(skb, VEIL_MARK_SEALED))) {
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return;
 	}

@@ -12,10 +12,4 @@
  */
 void veil_xmit(struct veil_peer *peer, struct sk_buff *skb);
 
-/* Mark what the fence could not know by its look as ours: the mark survives
- * fragmentation and cloning, and ends with the namespace.  -ENOMEM.
- */
-int veil_xmit_mark(struct sk_buff *skb);
-bool veil_xmit_marked(const struct sk_buff *skb);
-
 #endif /* _VEIL_XMIT_H */

@@ -164,6 +164,14 @@ def add_gamma():
     return gamma
 
 
+def forwards(host):
+    """The host is a router from now on."""
+    with host.inside():
+        for key in "ipv4/ip_forward", "ipv6/conf/all/forwarding":
+            with open("/proc/sys/net/" + key, "w", encoding="ascii") as file:
+                file.write("1")
+
+
 def load_module():
     if not os.path.exists("/sys/module/netveil"):
         forget_controls()

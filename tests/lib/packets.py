@@ -214,6 +214,16 @@ def parse_udp(segment):
     return Datagram(sport, dport, length, segment[8:])
 
 
+def without_checksum(packet):
+    """An IP packet with its UDP or TCP checksum zeroed, which may have been left
+    to the device."""
+    v4 = packet[0] >> 4 == 4
+    place = 4 * (packet[0] & 15) if v4 else 40
+    protocol = packet[9] if v4 else packet[6]
+    place += {UDP: 6, TCP: 16}[protocol]
+    return packet[:place] + b"\0\0" + packet[place + 2 :]
+
+
 class Reassembly:
     """Joins fragments: feed packets, get whole ones or None."""
 

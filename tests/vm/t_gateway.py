@@ -39,10 +39,7 @@ def set_up():
     hosts.ip_batch(
         alpha, "addr add 10.7.0.1/24 dev down0", "addr add fd07::1/64 dev down0 nodad"
     )
-    with alpha.inside():
-        for key in "ipv4/ip_forward", "ipv6/conf/all/forwarding":
-            with open("/proc/sys/net/" + key, "w", encoding="ascii") as file:
-                file.write("1")
+    hosts.forwards(alpha)
     for host, to in (gamma, "7"), (beta, "7"), (delta, "9"):
         via = "7" if host is delta else "9"
         hosts.ip_batch(host, "route add 10.%s.0.0/24 via 10.%s.0.1" % (to, via))

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+"""BPF programs of a few instructions, loaded by bpf(2): what a test attaches to a
+device or a control group, without a compiler.
+"""
+
+import ctypes
+import os
+import struct
+
+SYS_BPF = 321
+PROG_LOAD, OBJ_PIN, PROG_ATTACH = 5, 6, 8
+CGROUP_SKB, XDP = 8, 6
+CGROUP_INET_EGRESS = 1
+XDP_DROP, XDP_PASS = 1, 2
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def bpf(command, attributes):
+    buffer = ctypes.create_string_buffer(attributes, 128)
+    result = libc.syscall(SYS_BPF, command, buffer, 128)
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, "bpf command %d: %s" % (command, os.strerror(error)))
+    return result
+
+
+def load(kind, code):
+    """A program; code holds (opcode, registers, offset, immediate)."""
+    text = b"".join(struct.pack("=BBhi", *each) for each in code)
+    instructions = ctypes.create_string_buffer(text, len(text))
+    licence = ctypes.create_string_buffer(b"GPL")
+    log = ctypes.create_string_buffer(1 << 16)
+    head = struct.pack(
+        "=IIQQIIQ",
+        kind,
+        len(code),
+        ctypes.addressof(instructions),
+        ctypes.addressof(licence),
+        1,
+        len(log),
+        ctypes.addressof(log),
+    )
+    try:
+        return bpf(PROG_LOAD, head)
+    except OSError as error:
+        raise OSError(error.errno, "%s: %s" % (error, log.value.decode())) from error
+
+
+def pin(program, path):
+    name = ctypes.create_string_buffer(path.encode())
+    bpf(OBJ_PIN, struct.pack("=QI", ctypes.addressof(name), program))
+
+
+def attach(program, target, kind):
+    bpf(PROG_ATTACH, struct.pack("=III", target, program, kind))
+
+
+def drop_protocol_in_frames(protocol):
+    """XDP: frames that hold an IPv4 packet of this protocol are dropped."""
+    return (
+        (0x61, 0x12, 0, 0),  # r2 = data
+        (0x61, 0x13, 4, 0),  # r3 = data_end
+        (0xBF, 0x24, 0, 0),  # r4 = r2
+        (0x07, 0x04, 0, 54),  # r4 += 54
+        (0x2D, 0x34, 5, 0),  # if r4 > r3 goto pass
+        (0x71, 0x25, 23, 0),  # r5 = IPv4's protocol
+        (0x71, 0x20, 12, 0),  # r0 = first byte of the type
+        (0x55, 0x00, 2, 8),  # if r0 != 8 goto pass
+        (0x55, 0x05, 1, protocol),  # if r5 != protocol goto pass
+        (0x05, 0x00, 2, 0),  # goto drop
+        (0xB7, 0x00, 0, XDP_PASS),
+        (0x95, 0x00, 0, 0),
+        (0xB7, 0x00, 0, XDP_DROP),
+        (0x95, 0x00, 0, 0),
+    )
+
+
+def drop_protocol_of_sockets(protocol):
+    """Control group: IPv4 packets of this protocol are dropped."""
+    return (
+        (0xBF, 0x16, 0, 0),  # r6 = context, for the loads
+        (0x30, 0x00, 0, 9),  # r0 = byte 9 of the packet
+        (0x15, 0x00, 2, protocol),  # if r0 == protocol goto drop
+        (0xB7, 0x00, 0, 1),
+        (0x95, 0x00, 0, 0),
+        (0xB7, 0x00, 0, 0),
+        (0x95, 0x00, 0, 0),
+    )

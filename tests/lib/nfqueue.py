@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A netfilter queue: a program that is asked about packets and lets them go on."""
+
+import socket
+import struct
+
+import nflog
+from ktap import check
+
+NFNL_SUBSYS_QUEUE = 3
+NFQNL_MSG_PACKET, NFQNL_MSG_VERDICT, NFQNL_MSG_CONFIG = 0, 1, 2
+NFQA_PACKET_HDR, NFQA_VERDICT_HDR, NFQA_PAYLOAD = 1, 2, 10
+NFQA_CFG_CMD, NFQA_CFG_PARAMS = 1, 2
+NFQNL_CFG_CMD_BIND, NFQNL_COPY_PACKET = 1, 2
+NF_ACCEPT = 1
+
+
+class Queue:
+    """Queue `number` of a host, each packet waited for and accepted."""
+
+    def __init__(self, host, number):
+        self.number = number
+        kind = socket.AF_NETLINK, socket.SOCK_RAW, nflog.NETLINK_NETFILTER
+        self.sock = host.socket(*kind)
+        self.sock.bind((0, 0))
+        self.sock.settimeout(10)
+        command = struct.pack(">BxH", NFQNL_CFG_CMD_BIND, 0)
+        self.configure(NFQA_CFG_CMD, command)
+        self.configure(NFQA_CFG_PARAMS, struct.pack(">IB", 0xFFFF, NFQNL_COPY_PACKET))
+
+    def message(self, kind, body, flags=1):
+        body = struct.pack(">BBH", 0, 0, self.number) + body
+        head = (16 + len(body), NFNL_SUBSYS_QUEUE << 8 | kind, flags, 1, 0)
+        self.sock.send(struct.pack("=IHHII", *head) + body)
+
+    def configure(self, kind, data):
+        self.message(NFQNL_MSG_CONFIG, nflog.attribute(kind, data), flags=5)
+        error = struct.unpack_from("=i", self.sock.recv(4096), 16)[0]
+        check(error == 0, "configuring a queue", error)
+
+    def accept(self):
+        """The next packet, from its IP header on; it goes on."""
+        found = nflog.attributes(self.sock.recv(1 << 17)[20:])
+        (ident,) = struct.unpack_from(">I", found[NFQA_PACKET_HDR])
+        verdict = struct.pack(">II", NF_ACCEPT, ident)
+        self.message(NFQNL_MSG_VERDICT, nflog.attribute(NFQA_VERDICT_HDR, verdict))
+        return found[NFQA_PAYLOAD]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.sock.close()

@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=120
+"""Devices and routing of every kind below an encrypted link: strict source
+checks, VRF, marks, bonding, VLAN, bridges, programs on the device
+(STACK A5, B1 to B3).
+"""
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import bpf
+import hosts
+import ktap
+import packets
+import traffic
+import wire
+from hosts import alpha, beta, drops_since, ip_batch
+from ktap import case, check, check_equal, skip
+from traffic import MARKER
+from veilproto import Identity
+
+OURS = alpha.addresses + beta.addresses
+ADDRESSES = {"alpha": ("10.9.0.1/24", "fd09::1/64"), "beta": ("10.9.0.2/24", "fd09::2/64")}
+TCP = 6
+
+
+def set_up():
+    hosts.set_up()
+
+
+@contextlib.contextmanager
+def link(**rules):
+    """An encrypted link; in the end it has carried nothing but Netveil, and
+    nothing was dropped."""
+    hosts.make_peers(Identity(), Identity())
+    for address in beta.addresses:
+        hosts.ping_once(alpha, address)
+    tap, before = wire.Tap(hosts.wire), (alpha.drops(), beta.drops())
+    yield tap
+    frames = tap.frames()
+    tap.close()
+    check(frames, "something was on the wire")
+    wire.only_netveil(frames, OURS, (MARKER,))
+    for host, old in zip((alpha, beta), before):
+        check_equal(drops_since(old, host.drops()), {}, "drops on " + host.name)
+
+
+def traffic_passes(one=alpha, other=beta):
+    for way in traffic.each_way(one, other):
+        traffic.both_kinds(*way)
+
+
+def set_key(host, key, value):
+    with host.inside(), open("/proc/sys/net/" + key, "w", encoding="ascii") as file:
+        file.write(str(value))
+
+
+@contextlib.contextmanager
+def moved(host, device, *lines):
+    """The host's addresses are on another device, which `ip` makes by lines; it
+    is gone afterwards."""
+    addresses = ADDRESSES[host.name]
+    ip_batch(host, "addr flush dev eth0 scope global")
+    try:
+        ip_batch(host, *lines)
+    except AssertionError as error:
+        back(host)
+        skip("no such device on this kernel: " + str(error)[-200:])
+    ip_batch(
+        host,
+        "link set %s up" % device,
+        "addr add %s dev %s" % (addresses[0], device),
+        "addr add %s dev %s nodad" % (addresses[1], device),
+    )
+    host.device = device
+    try:
+        yield
+    finally:
+        hosts.flush_all()
+        ip_batch(host, "link set eth0 nomaster")
+        ip_batch(host, "link del " + device)
+        back(host)
+
+
+def back(host):
+    addresses = ADDRESSES[host.name]
+    host.device = "eth0"
+    ip_batch(
+        host,
+        "link set eth0 up",
+        "addr add %s dev eth0" % addresses[0],
+        "addr add %s dev eth0 nodad" % addresses[1],
+    )
+
+
+@case("rp_filter is strict")
+def rp_filter():
+    for host in alpha, beta:
+        for name in "all", "eth0":
+            set_key(host, "ipv4/conf/%s/rp_filter" % name, 1)
+    with link():
+        traffic_passes()
+    for host in alpha, beta:
+        for name in "all", "eth0":
+            set_key(host, "ipv4/conf/%s/rp_filter" % name, 0)
+
+
+@case("routing by firewall marks: the second way is encrypted as the first")
+def marks():
+    ip_batch(hosts.wire, "link add wc type veth peer name eth1 netns alpha")
+    ip_batch(hosts.wire, "link add wd type veth peer name eth1 netns beta")
+    ip_batch(
+        hosts.wire,
+        "link add br1 type bridge forward_delay 0 mcast_snooping 0",
+        *("link set %s master br1 up" % port for port in ("wc", "wd")),
+        "link set br1 up",
+    )
+    for host, other in (alpha, beta), (beta, alpha):
+        ip_batch(host, "link set eth1 up", "rule add fwmark 7 lookup 70")
+        ip_batch(host, "route add %s dev eth1 table 70" % other.v4)
+        host.run(
+            "nft",
+            "table inet m { chain c { type route hook output priority -150;"
+            " meta l4proto tcp meta mark set 7; }; }",
+        )
+    try:
+        hosts.make_peers(Identity(), Identity())
+        hosts.ping_once(alpha, beta.v4)
+        first, second = wire.Tap(hosts.wire), wire.Tap(hosts.wire, "wc")
+        # IPv6's neighbours would not answer for an address of another device.
+        traffic.both_kinds(alpha, beta, beta.v4)
+        traffic.both_kinds(beta, alpha, alpha.v4)
+        frames = second.frames()
+        wire.only_netveil(frames, OURS, (MARKER,))
+        wire.only_netveil(first.frames(), OURS, (MARKER,))
+        check(len(frames) > 100, "the second way carries the streams", len(frames))
+        for tap in first, second:
+            tap.close()
+    finally:
+        hosts.flush_all()
+        for host in alpha, beta:
+            host.run("nft", "delete table inet m")
+            ip_batch(host, "rule del fwmark 7 lookup 70")
+        ip_batch(hosts.wire, "link del wc", "link del wd", "link del br1")
+
+
+@case("a bond of two links, one of which fails")
+def bonding():
+    ip_batch(hosts.wire, "link add wc type veth peer name eth1 netns alpha")
+    ip_batch(hosts.wire, "link set wc master br0 up")
+    lines = (
+        "link add bond0 type bond mode active-backup miimon 50",
+        "link set eth0 down",
+        "link set eth1 down",
+        "link set eth0 master bond0",
+        "link set eth1 master bond0",
+    )
+    try:
+        with moved(alpha, "bond0", *lines), link():
+            traffic_passes()
+            ip_batch(hosts.wire, "link set wa down")
+            hosts.ping_once(alpha, beta.v4)
+            traffic_passes()
+            ip_batch(hosts.wire, "link set wa up")
+    finally:
+        ip_batch(hosts.wire, "link set wa up", "link del wc")
+
+
+@case("a VLAN")
+def vlan():
+    lines = ("link add link eth0 name eth0.5 type vlan id 5",)
+    with moved(alpha, "eth0.5", *lines), moved(beta, "eth0.5", *lines), link():
+        traffic_passes()
+
+
+@case("the host's address on a bridge, with br_netfilter")
+def bridge():
+    lines = (
+        "link add br7 type bridge forward_delay 0 mcast_snooping 0",
+        "link set eth0 master br7",
+    )
+    with moved(alpha, "br7", *lines):
+        try:
+            for name in "iptables", "ip6tables":
+                set_key(alpha, "bridge/bridge-nf-call-" + name, 1)
+        except FileNotFoundError:
+            hosts.command("modprobe", "br_netfilter")
+            for name in "iptables", "ip6tables":
+                set_key(alpha, "bridge/bridge-nf-call-" + name, 1)
+        with link():
+            traffic_passes()
+
+
+@case("the host's address on a macvlan")
+def macvlan():
+    lines = ("link add link eth0 name mv0 type macvlan mode bridge",)
+    with moved(alpha, "mv0", *lines), link():
+        traffic_passes()
+
+
+@case("the host's address on an ipvlan")
+def ipvlan():
+    lines = ("link add link eth0 name iv0 type ipvlan mode l2",)
+    with moved(alpha, "iv0", *lines), link():
+        traffic_passes()
+
+
+def tcp_fails():
+    """A control: a connection is not made."""
+    with beta.socket() as listener, alpha.socket() as client:
+        listener.bind((beta.v4, 0))
+        listener.listen()
+        client.settimeout(1.5)
+        try:
+            client.connect(listener.getsockname())
+            return False
+        except TimeoutError:
+            return True
+
+
+@case("tc on the device sees ciphertext, both ways: it drops TCP, which passes")
+def tc_bpf():
+    # Classic BPF: IPv4, and its protocol is TCP.
+    code = "6,40 0 0 12,21 0 3 2048,48 0 0 23,21 0 1 6,6 0 0 4294967295,6 0 0 0"
+    alpha.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+    try:
+        for way in "ingress", "egress":
+            words = "filter", "add", "dev", "eth0", way, "prio", "1", "protocol", "all"
+            try:
+                alpha.run("tc", *words, "bpf", "bytecode", code, "action", "drop")
+            except AssertionError as error:
+                skip("no BPF classifier on this kernel: " + str(error)[-200:])
+        hosts.flush_all()
+        check(tcp_fails(), "without peers TCP is dropped")
+        with link():
+            traffic_passes()
+    finally:
+        alpha.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+
+
+@case("XDP on the device sees ciphertext: it drops TCP, which passes")
+def xdp():
+    if not os.path.ismount("/sys/fs/bpf"):
+        hosts.command("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+    program = bpf.load(bpf.XDP, bpf.drop_protocol_in_frames(TCP))
+    path = "/sys/fs/bpf/drop_tcp"
+    bpf.pin(program, path)
+    # Another mount of /sys belongs to `ip netns exec`: not to this process.
+    with alpha.inside():
+        hosts.command("ip", "link", "set", "eth0", "xdpgeneric", "pinned", path)
+    try:
+        hosts.flush_all()
+        check(tcp_fails(), "without peers TCP is dropped")
+        with link():
+            traffic_passes()
+    finally:
+        with alpha.inside():
+            hosts.command("ip", "link", "set", "eth0", "xdpgeneric", "off")
+        os.unlink(path)
+        os.close(program)
+
+
+@case("SO_BINDTODEVICE")
+def bind_to_device():
+    class Bound(hosts.Host):
+        """Sockets are bound to the device."""
+
+        def socket(self, *kind):
+            sock = super().socket(*kind)
+            if kind[0] in (socket.AF_INET, socket.AF_INET6):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0\0")
+            return sock
+
+    with link():
+        traffic_passes(Bound("alpha", *alpha.addresses), Bound("beta", *beta.addresses))
+
+
+def group_sockets():
+    """Receivers on beta of a group, a broadcast and an IPv6 group, with where to
+    send to reach them."""
+    group = beta.udp("0.0.0.0", 7001)
+    request = socket.inet_aton("239.1.2.3") + socket.inet_aton(beta.v4)
+    group.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+    group6 = beta.udp("::", 7002)
+    with beta.inside():
+        index = socket.if_nametoindex("eth0")
+    request = packets.address("ff05::77").packed + struct.pack("=I", index)
+    group6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+    return (
+        (group, ("239.1.2.3", 7001)),
+        (group, ("10.9.0.255", 7001)),
+        (group, ("255.255.255.255", 7001)),
+        (group6, ("ff05::77", 7002)),
+    )
+
+
+def groups(receivers):
+    """What arrives of what alpha sends to groups and all."""
+    results = []
+    for receiver, target in receivers:
+        v6 = ":" in target[0]
+        sender = alpha.udp(alpha.addresses[v6])
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        if not v6:
+            own = socket.inet_aton(alpha.v4)
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, own)
+        else:
+            with alpha.inside():
+                index = socket.if_nametoindex("eth0")
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        sender.sendto(MARKER, target)
+        got = traffic.collect(receiver, 1, "datagram to %s" % target[0])
+        results += [(data, seen[0]) for data, seen in got]
+        sender.close()
+    return results
+
+
+@case("multicast and broadcast are untouched, with a peer as without")
+def multicast():
+    hosts.flush_all()
+    for host in alpha, beta:
+        ip_batch(host, "route add 239.0.0.0/8 dev eth0", "route add default dev eth0")
+    receivers = group_sockets()
+    wanted = [(MARKER, own) for own in (alpha.v4,) * 3 + (alpha.v6,)]
+    check_equal(groups(receivers), wanted, "without peers")
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    tap, before = wire.Tap(hosts.wire), (alpha.drops(), beta.drops())
+    check_equal(groups(receivers), wanted, "with a peer")
+    check_equal(len(traffic.in_clear(tap)), 4, "frames in clear")
+    for host, old in zip((alpha, beta), before):
+        check_equal(drops_since(old, host.drops()), {}, "drops on " + host.name)
+    tap.close()
+
+
+ktap.run(set_up)

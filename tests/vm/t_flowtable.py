@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=100
+"""Flow tables hand forwarded connections from device to device, past the hooks:
+those with a peer stay out of them, and leave them when the peer is added
+(STACK A4).
+
+    delta --- down0 alpha eth0 --- the wire --- beta
+
+alpha masquerades: to beta its packets are alpha's own.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import traffic
+import wire
+from hosts import alpha, beta, drops_since
+from ktap import case, check, check_equal, skip, wait_until
+from traffic import MARKER, Stream, in_clear
+from veilproto import Identity
+
+RULES = """
+    table inet flows {
+        flowtable f { hook ingress priority 0; devices = { %s }; }
+        chain forward {
+            type filter hook forward priority 0;
+            meta l4proto { tcp, udp } flow add @f
+        }
+        chain out {
+            type nat hook postrouting priority 100;
+            oifname "%s" masquerade
+        }
+    }"""
+CT_RULES = """
+filter add dev %(device)s ingress chain 0 prio 1 protocol ip flower ct_state -trk \
+action ct zone 3 pipe action goto chain 1
+filter add dev %(device)s ingress chain 1 prio 1 protocol ip flower ct_state +trk+new \
+action ct zone 3 commit pipe action ct clear pipe action pass
+filter add dev %(device)s ingress chain 1 prio 2 protocol ip flower ct_state +trk+est \
+action ct clear pipe action pass
+"""
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    state["delta"] = hosts.add_host("delta", "10.7.0.2", "fd07::2", "down0", alpha)
+    hosts.forwards(alpha)
+    hosts.ip_batch(
+        alpha, "addr add 10.7.0.1/24 dev down0", "addr add fd07::1/64 dev down0 nodad"
+    )
+    routes_of_delta()
+
+
+def routes_of_delta():
+    hosts.ip_batch(state["delta"], "route replace default via 10.7.0.1")
+    state["delta"].run("ip", "-6", "route", "replace", "default", "via", "fd07::1")
+
+
+def protect():
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+
+
+def in_table():
+    with alpha.inside():
+        listed = hosts.command("conntrack", "-L", "-o", "extended")
+    return [line for line in listed.splitlines() if "OFFLOAD" in line]
+
+
+def use_table(devices="eth0, down0", out="eth0"):
+    hosts.flush_all()
+    alpha.run("nft", "flush ruleset")
+    alpha.run("conntrack", "-F")
+    try:
+        alpha.run("nft", RULES % (devices, out))
+    except AssertionError as error:
+        if "No such file" in str(error) or "not supported" in str(error):
+            skip("this kernel has no flow tables")
+        raise
+
+
+def until_offloaded(stream):
+    """The stream is in the flow table, by which it passes."""
+
+    def moved():
+        stream.exchange(2000)
+        return in_table()
+
+    wait_until(moved, 20, "the connection is offloaded")
+
+
+def new_connections(devices="eth0, down0", out="eth0"):
+    """With a peer no connection gets into the table; without one it does."""
+    for address in beta.addresses:
+        use_table(devices, out)
+        with Stream(state["delta"], beta, address) as stream:
+            until_offloaded(stream)
+        protect()
+        tap, before = wire.Tap(hosts.wire), alpha.drops()
+        with Stream(state["delta"], beta, address) as stream:
+            for _ in range(5):
+                stream.exchange(20000)
+            check_equal(in_table_to(stream), [], "connections in the table")
+        check_equal(in_clear(tap), [], "frames in clear")
+        check_equal(drops_since(before, alpha.drops()), {}, "drops")
+        tap.close()
+
+
+def in_table_to(stream):
+    port = "dport=%d " % stream.client.getpeername()[1]
+    return [line for line in in_table() if port in line]
+
+
+@case("a connection with a peer stays out of a flow table")
+def stays_out():
+    new_connections()
+
+
+@case("a connection that was in the table when the peer came leaves it, and goes on")
+def leaves():
+    for address in beta.addresses:
+        use_table()
+        with Stream(state["delta"], beta, address) as stream:
+            until_offloaded(stream)
+            protect()
+            tap, before = wire.Tap(hosts.wire), alpha.drops()
+            check_equal(in_table(), [], "connections in the table")
+            for _ in range(5):
+                stream.exchange(20000)
+            check_equal(in_clear(tap), [], "frames in clear")
+            check_equal(drops_since(before, alpha.drops()), {}, "drops")
+            check_equal(in_table(), [], "connections in the table")
+            tap.close()
+
+
+def forged(receiver, seen, target):
+    """A datagram that claims to be target's answer to what it saw."""
+    source, port = target
+    segment = packets.udp(source, seen[0], port, seen[1], MARKER)
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    injector.packet(packets.ip(source, seen[0], packets.UDP, segment))
+    injector.close()
+
+
+@case("what is forged for a connection that was in the table is not delivered")
+def forged_answers():
+    delta = state["delta"]
+    for own, address in zip(delta.addresses, beta.addresses):
+        use_table()
+        with beta.udp(address) as server, delta.udp(own) as client:
+            target = server.getsockname()[:2]
+
+            def talk():
+                client.sendto(MARKER, target)
+                seen = traffic.collect(server, 1, "request")[0][1]
+                server.sendto(MARKER, seen)
+                traffic.collect(client, 1, "answer")
+                return seen[:2] if in_table() else None
+
+            seen = wait_until(talk, 20, "UDP is offloaded")
+            forged(client, seen, target)
+            traffic.collect(client, 1, "forged answer, the control")
+            hosts.make_peers(Identity(), Identity())
+            before = alpha.drops()
+            forged(client, seen, target)
+            moved = wait_until(
+                lambda: drops_since(before, alpha.drops()), 10, "a drop"
+            )
+            check_equal(moved, {"plaintext_in": 1}, "drops")
+            check_equal(hosts.receive_all(client), [], "delivered")
+            # Now the peer's own word, by the same connection.
+            talk()
+
+
+@case("the same where the table works on the device below a VLAN")
+def vlan():
+    for host, number in (alpha, 1), (beta, 2):
+        hosts.ip_batch(
+            host,
+            "link add link eth0 name eth0.5 type vlan id 5",
+            "link set eth0.5 up",
+            "addr flush dev eth0 scope global",
+            "addr add 10.9.0.%d/24 dev eth0.5" % number,
+            "addr add fd09::%d/64 dev eth0.5 nodad" % number,
+        )
+    try:
+        new_connections("eth0, down0", "eth0.5")
+    finally:
+        for host, number in (alpha, 1), (beta, 2):
+            hosts.ip_batch(
+                host,
+                "link del eth0.5",
+                "addr add 10.9.0.%d/24 dev eth0" % number,
+                "addr add fd09::%d/64 dev eth0 nodad" % number,
+            )
+
+
+@case("connections that tc (act_ct) has offloaded are sealed, and forgeries dropped")
+def act_ct():
+    use_table("down0")
+    alpha.run("nft", "delete chain inet flows forward")
+    lines = "qdisc add dev eth0 clsact\nqdisc add dev down0 clsact\n" + "".join(
+        CT_RULES % {"device": device} for device in ("eth0", "down0")
+    )
+    try:
+        alpha.run("tc", "-batch", "-", input=lines)
+    except AssertionError as error:
+        skip("this kernel's tc has no flower or ct: %s" % str(error)[-200:])
+    address = beta.v4
+    try:
+        with Stream(state["delta"], beta, address) as stream:
+            until_offloaded(stream)
+            protect()
+            tap, before = wire.Tap(hosts.wire), alpha.drops()
+            for _ in range(5):
+                stream.exchange(20000)
+            check_equal(in_clear(tap), [], "frames in clear")
+            check_equal(drops_since(before, alpha.drops()), {}, "drops")
+            forged(None, (alpha.v4, stream.client.getsockname()[1]), (address, 7))
+            wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+            tap.close()
+    finally:
+        alpha.run(
+            "tc", "-batch", "-", input="qdisc del dev eth0 clsact\nqdisc del dev down0 clsact\n"
+        )
+
+
+ktap.run(set_up)

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=120
+"""A second tunnel between the same two hosts goes inside of Netveil: WireGuard,
+IPsec, GRE, IP in IP, VXLAN (STACK A6, A8).
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import traffic
+import wire
+from hosts import Host, alpha, beta, drops_since, ip_batch
+from ktap import case, check_equal, skip, wait_until
+from traffic import MARKER
+from veilproto import Identity
+
+OURS = alpha.addresses + beta.addresses
+KEY = "0x" + "42" * 20
+
+
+def set_up():
+    hosts.set_up()
+    hosts.make_peers(Identity(), Identity())
+    for address in beta.addresses:
+        hosts.ping_once(alpha, address)
+
+
+def sealed(run):
+    """run() with nothing but Netveil on the wire, and nothing dropped; with the
+    devices' offloads off, then on."""
+    for offload in "off", "on":
+        for host in alpha, beta:
+            words = "tx sg tso gso gro".split()
+            features = [each for word in words for each in (word, offload)]
+            host.run("ethtool", "-K", "eth0", *features)
+        tap, before = wire.Tap(hosts.wire), (alpha.drops(), beta.drops())
+        run()
+        if offload == "off":
+            wire.only_netveil(tap.frames(), OURS, (MARKER,))
+        else:
+            check_equal(traffic.in_clear(tap), [], "frames in clear")
+        tap.close()
+        for host, old in zip((alpha, beta), before):
+            moved = drops_since(old, host.drops())
+            # By which senders learn the MTU.
+            moved.pop("too_big", 0)
+            check_equal(moved, {}, "drops on " + host.name)
+    for host in alpha, beta:
+        host.run("ethtool", "-K", "eth0", *"tx off sg off tso off gso off gro off".split())
+
+
+def ends(number):
+    """The hosts as they are called inside a tunnel."""
+    v4, v6 = "10.%d.0.%%d" % number, "fd%02d::%%d" % number
+    return [
+        Host(host.name, v4 % place, v6 % place)
+        for place, host in enumerate((alpha, beta), 1)
+    ]
+
+
+def traffic_passes(one, other):
+    for way in traffic.each_way(one, other):
+        traffic.both_kinds(*way)
+
+
+def tunnel(number, lines):
+    """A tunnel device t0 on both hosts, made by lines(own, other); addresses on
+    it; traffic by it."""
+    try:
+        for host, other in (alpha, beta), (beta, alpha):
+            ip_batch(host, *lines(host, other))
+    except AssertionError as error:
+        for host in alpha, beta:
+            host.start("ip", "link", "del", "t0", stderr=-3).wait()
+        skip("no such tunnel on this kernel: " + str(error)[-200:])
+    inside = ends(number)
+    for host in inside:
+        ip_batch(
+            host,
+            "link set t0 up",
+            "addr add %s/24 dev t0" % host.v4,
+            "addr add %s/64 dev t0 nodad" % host.v6,
+        )
+    try:
+        sealed(lambda: traffic_passes(*inside))
+    finally:
+        for host in alpha, beta:
+            ip_batch(host, "link del t0")
+
+
+@case("WireGuard inside")
+def wireguard():
+    keys = {}
+    for host in alpha, beta:
+        private = host.run("wg", "genkey").strip()
+        public = host.run("wg", "pubkey", input=private).strip()
+        path = "/tmp/wg-" + host.name
+        with open(path, "w", encoding="ascii") as file:
+            file.write(private)
+        keys[host.name] = path, public
+    for number, family in (31, 0), (32, 1):
+
+        def lines(host, other):
+            host.run("ip", "link", "add", "t0", "type", "wireguard")
+            endpoint = other.addresses[family]
+            if family:
+                endpoint = "[%s]" % endpoint
+            words = "wg", "set", "t0", "listen-port", "51820", "private-key"
+            peer = "peer", keys[other.name][1], "endpoint", endpoint + ":51820"
+            ranges = "10.0.0.0/8,fd00::/8"
+            host.run(*words, keys[host.name][0], *peer, "allowed-ips", ranges)
+            return ("link set t0 mtu 1370",)
+
+        tunnel(number, lines)
+
+
+@case("GRE, IP in IP and VXLAN inside")
+def plain_tunnels():
+    for number, kind in (33, "gre"), (34, "sit mode any"), (35, "ip6gre"), (36, "vxlan id 9"):
+        place = int(kind.startswith("ip6"))
+
+        def lines(host, other):
+            ends_of = host.addresses[place], other.addresses[place]
+            words = "local %s remote %s" % ends_of
+            more = " dstport 4789" if kind.startswith("vxlan") else ""
+            return ("link add t0 type %s %s%s" % (kind, words, more),)
+
+        tunnel(number, lines)
+
+
+def xfrm(mode, selectors):
+    """ESP between the hosts, for what the selectors name."""
+    for host, other in (alpha, beta), (beta, alpha):
+        for v6 in False, True:
+            own, far = host.addresses[v6], other.addresses[v6]
+            for source, target, number in (own, far, 1), (far, own, 2):
+                spi = "0x%d%d" % (v6 + 1, number if host is alpha else 3 - number)
+                host.run(
+                    *("ip", "xfrm", "state", "add", "src", source, "dst", target),
+                    *("proto", "esp", "spi", spi, "mode", mode),
+                    *("aead", "rfc4106(gcm(aes))", KEY, "128"),
+                )
+            for way, (source, target) in (
+                ("out", (own, far)),
+                ("in", (far, own)),
+            ):
+                ours = selectors(host, other, v6)
+                ours = ours if way == "out" else ours[::-1]
+                host.run(
+                    *("ip", "xfrm", "policy", "add", "src", ours[0], "dst", ours[1]),
+                    *("dir", way, "tmpl", "src", source, "dst", target),
+                    *("proto", "esp", "mode", mode),
+                )
+
+
+def no_xfrm():
+    for host in alpha, beta:
+        host.run("ip", "xfrm", "policy", "flush")
+        host.run("ip", "xfrm", "state", "flush")
+
+
+@case("IPsec inside, transport mode: the same addresses twice")
+def ipsec_transport():
+    try:
+        xfrm("transport", lambda host, other, v6: (host.addresses[v6], other.addresses[v6]))
+    except AssertionError as error:
+        no_xfrm()
+        skip("no IPsec on this kernel: " + str(error)[-200:])
+    try:
+        sealed(lambda: traffic_passes(alpha, beta))
+        # In clear it would be seen neither: ESP says how it looked inside.
+        before = alpha.run("ip", "-s", "xfrm", "state", "list", "spi", "0x11")
+        traffic.datagrams(alpha, beta, beta.v4)
+        after = alpha.run("ip", "-s", "xfrm", "state", "list", "spi", "0x11")
+        check_equal(before == after, False, "ESP was used")
+    finally:
+        no_xfrm()
+
+
+@case("IPsec inside, tunnel mode")
+def ipsec_tunnel():
+    inside = ends(37)
+    for host in inside:
+        ip_batch(
+            host,
+            "link add d0 type dummy",
+            "link set d0 up",
+            "addr add %s/32 dev d0" % host.v4,
+            "addr add %s/128 dev d0 nodad" % host.v6,
+        )
+    try:
+        for (host, other), far in zip((inside, inside[::-1]), (beta, alpha)):
+            ip_batch(host, "route add %s via %s src %s" % (other.v4, far.v4, host.v4))
+            words = "via", far.v6, "src", host.v6
+            host.run("ip", "-6", "route", "add", other.v6, *words)
+        names = {host.name: host for host in inside}
+        try:
+            xfrm(
+                "tunnel",
+                lambda host, other, v6: (
+                    names[host.name].addresses[v6],
+                    names[other.name].addresses[v6],
+                ),
+            )
+        except AssertionError as error:
+            skip("no IPsec on this kernel: " + str(error)[-200:])
+        sealed(lambda: traffic_passes(*inside))
+    finally:
+        no_xfrm()
+        for host in inside:
+            ip_batch(host, "link del d0")
+
+
+@case("what IPsec would decrypt, but Netveil did not carry, is not delivered")
+def bare_esp():
+    before = alpha.drops()
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    for ends_of in (beta.v4, alpha.v4), (beta.v6, alpha.v6):
+        injector.packet(packets.ip(*ends_of, 50, b"\0\0\0\x11" + bytes(40)))
+    wait_until(
+        lambda: drops_since(before, alpha.drops()) == {"plaintext_in": 2}, 10, "drops"
+    )
+    injector.close()
+
+
+ktap.run(set_up)

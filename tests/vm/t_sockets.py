@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=120
+"""What programs ask of their sockets goes on to work: segmentation and joining of
+datagrams, sending without a copy, from files, TLS in the kernel, several paths;
+and loopback is left alone (STACK A6, B4, B7).
+"""
+
+import ctypes
+import mmap
+import os
+import select
+import socket
+import struct
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import bpf
+import hosts
+import ktap
+import traffic
+import wire
+from hosts import alpha, beta, drops_since
+from ktap import case, check, check_equal, skip, wait_until
+from traffic import MARKER, Stream, each_way, marked
+from veilproto import Identity
+
+OURS = alpha.addresses + beta.addresses
+UDP_SEGMENT, UDP_GRO = 103, 104
+SO_ZEROCOPY, MSG_ZEROCOPY = 60, 0x4000000
+SO_EE_ORIGIN_ZEROCOPY = 5
+TCP_ULP, SOL_TLS, TLS_TX, TLS_RX = 31, 282, 1, 2
+TLS_1_2, TLS_AES_GCM_128 = 0x0303, 51
+IPPROTO_MPTCP = 262
+UDP_PROTOCOL = 17
+state = {}
+
+
+def set_up():
+    hosts.topology_up("--offload")
+    hosts.load_module()
+    hosts.make_peers(Identity(), Identity())
+    for address in beta.addresses:
+        hosts.ping_once(alpha, address)
+
+
+class Watched:
+    """In the end the wire carried nothing but Netveil, and nothing was dropped."""
+
+    def __enter__(self):
+        self.tap = wire.Tap(hosts.wire)
+        self.before = alpha.drops(), beta.drops()
+        self.clear = []
+        return self
+
+    def look(self):
+        self.clear += traffic.in_clear(self.tap)
+
+    def __exit__(self, *exception):
+        self.look()
+        self.tap.close()
+        if exception[0]:
+            return
+        check_equal(self.clear, [], "frames in clear")
+        for host, before in zip((alpha, beta), self.before):
+            check_equal(drops_since(before, host.drops()), {}, "drops")
+
+
+@case("UDP segmentation, and a receiver that wants datagrams joined")
+def udp_gso_gro():
+    with Watched():
+        for source, target, address in each_way(alpha, beta):
+            with target.udp(address) as receiver, source.udp(
+                source.addresses[":" in address]
+            ) as sender:
+                receiver.setsockopt(socket.SOL_UDP, UDP_GRO, 1)
+                sender.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 1000)
+                data = marked(1000 * 40 + 300)
+                sender.sendto(data, receiver.getsockname())
+                got, sizes = [], []
+
+                def complete():
+                    try:
+                        text, extra, _, _ = receiver.recvmsg(65535, 64)
+                    except BlockingIOError:
+                        return sum(map(len, got)) >= len(data)
+                    got.append(text)
+                    joined = [struct.unpack("=i", each[2])[0] for each in extra]
+                    sizes.append(joined[0] if joined else len(text))
+                    return False
+
+                wait_until(complete, 20, "all datagrams", every=0)
+                check(b"".join(got) == data, "the bytes to " + address)
+                check(set(sizes[:-1]) <= {1000}, "the datagrams' size", sizes)
+
+
+def zerocopy_done(sock):
+    """How many sends the kernel reports as finished by now."""
+    done = 0
+    while True:
+        try:
+            _, extra, _, _ = sock.recvmsg(1, 512, socket.MSG_ERRQUEUE)
+        except BlockingIOError:
+            return done
+        for _, _, error in extra:
+            _, origin, _, _, _, low, high = struct.unpack_from("=IBBBBII", error)
+            check_equal(origin, SO_EE_ORIGIN_ZEROCOPY, "the notification's origin")
+            done += high - low + 1
+
+
+def send_zerocopy(sock, memory, size, read):
+    """Sends memory[:size], piece by piece; once the kernel says that it is done with it
+    the memory is overwritten. read() empties the other end meanwhile."""
+    buffer = (ctypes.c_char * size).from_buffer(memory)
+    place = sends = done = 0
+    while place < size or done < sends:
+        read()
+        if place < size:
+            sent = ctypes.CDLL(None, use_errno=True).send(
+                sock.fileno(),
+                ctypes.byref(buffer, place),
+                min(size - place, 60000),
+                MSG_ZEROCOPY | socket.MSG_DONTWAIT,
+            )
+            if sent > 0:
+                place += sent
+                sends += 1
+        done += zerocopy_done(sock)
+        select.select([], [], [], 0.002)
+    del buffer
+    memory[:size] = bytes(size)
+
+
+@case("MSG_ZEROCOPY: the memory may be used again when the kernel says so")
+def zerocopy():
+    size = 600000
+    with Watched():
+        for _, _, address in list(each_way(alpha, beta))[:2]:
+            with Stream(alpha, beta, address) as stream:
+                stream.client.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+                memory = mmap.mmap(-1, size)
+                data = marked(size)
+                memory[:] = data
+                got = bytearray()
+
+                def read():
+                    try:
+                        got.extend(stream.server.recv(1 << 20))
+                    except BlockingIOError:
+                        return False
+                    return True
+
+                send_zerocopy(stream.client, memory, size, read)
+                wait_until(lambda: read() or len(got) >= size, 20, "it", every=0)
+                wait_until(
+                    lambda: len(got) >= size or not read(), 20, "the rest", every=0
+                )
+                check(bytes(got) == data, "the bytes to " + address)
+
+
+@case("sendfile, from a file in memory")
+def sendfile():
+    size = 600000
+    data = marked(size)
+    with Watched():
+        for _, _, address in list(each_way(alpha, beta))[:2]:
+            with tempfile.TemporaryFile(dir="/dev/shm") as file, Stream(
+                alpha, beta, address
+            ) as stream:
+                file.write(data)
+                file.flush()
+                place, got = 0, bytearray()
+                while len(got) < size:
+                    if place < size:
+                        try:
+                            place += os.sendfile(
+                                stream.client.fileno(), file.fileno(), place, size
+                            )
+                        except BlockingIOError:
+                            pass
+                    ready = select.select([stream.server], [], [], 0.5)
+                    if ready[0]:
+                        got += stream.server.recv(1 << 20)
+                check(bytes(got) == data, "the bytes to " + address)
+
+
+def tls_keys(sock):
+    """The kernel does TLS 1.2 with these keys, the same in both directions."""
+    info = struct.pack("=HH", TLS_1_2, TLS_AES_GCM_128)
+    info += bytes(8) + b"k" * 16 + b"salt" + bytes(8)
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
+    for way in TLS_TX, TLS_RX:
+        sock.setsockopt(SOL_TLS, way, info)
+
+
+@case("TLS in the kernel (kTLS)")
+def ktls():
+    with Watched():
+        for _, _, address in list(each_way(alpha, beta))[:2]:
+            with Stream(alpha, beta, address) as stream:
+                try:
+                    for end in stream.ends:
+                        tls_keys(end)
+                except (FileNotFoundError, OSError) as error:
+                    skip("no kTLS: %s" % error)
+                stream.exchange(200000)
+
+
+@case("MPTCP, with a second subflow to another of the host's addresses")
+def mptcp():
+    try:
+        alpha.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP).close()
+    except OSError as error:
+        skip("no MPTCP: %s" % error)
+    second, before = "10.9.0.11", alpha.addresses
+    alpha.run("ip", "addr", "add", second + "/24", "dev", "eth0")
+    for host in alpha, beta:
+        host.run("ip", "mptcp", "limits", "set", "subflow", "2")
+    alpha.run("ip", "mptcp", "endpoint", "add", second, "dev", "eth0", "subflow")
+    alpha.addresses = before + (second,)
+    try:
+        hosts.make_peers(Identity(), Identity())
+        hosts.ping_once(alpha, beta.v4)
+        with Watched(), Stream(alpha, beta, beta.v4, IPPROTO_MPTCP) as stream:
+
+            def joined():
+                stream.exchange(100000)
+                return alpha.run("ss", "-Htn", "state", "established", "src", second)
+
+            wait_until(joined, 20, "a second subflow")
+            stream.exchange(500000)
+    finally:
+        alpha.addresses = before
+        alpha.run("ip", "mptcp", "endpoint", "flush")
+        alpha.run("ip", "addr", "del", second + "/24", "dev", "eth0")
+        hosts.make_peers(Identity(), Identity())
+        hosts.ping_once(alpha, beta.v4)
+
+
+@case("SCTP")
+def sctp():
+    with Watched():
+        for _, _, address in list(each_way(alpha, beta))[:2]:
+            try:
+                with Stream(alpha, beta, address, socket.IPPROTO_SCTP) as stream:
+                    stream.exchange(100000)
+            except OSError as error:
+                skip("no SCTP: %s" % error)
+
+
+@case("loopback is left alone, also to the host's own address")
+def loopback():
+    before = alpha.peer()["tx_packets"], alpha.drops()
+    lo = wire.Tap(alpha, "lo", whole=False)
+    for address in "127.0.0.1", "::1", alpha.v4, alpha.v6:
+        with Stream(alpha, alpha, address) as stream:
+            stream.exchange(300000)
+        frames = lo.take()
+        check(any(MARKER in frame for frame in frames), "in clear on lo: " + address)
+        traffic.datagrams(alpha, alpha, address, bind=address)
+        lo.take()
+    lo.close()
+    check_equal(drops_since(before[1], alpha.drops()), {}, "drops")
+    sealed = alpha.peer()["tx_packets"] - before[0]
+    check(sealed < 10, "nothing of it was sealed", sealed)
+
+
+@case("a control group's program sees what its processes send, not what is sealed")
+def control_group():
+    root = "/tmp/cgroup"
+    os.makedirs(root, exist_ok=True)
+    try:
+        hosts.command("mount", "-t", "cgroup2", "none", root)
+        code = bpf.drop_protocol_of_sockets(UDP_PROTOCOL)
+        program = bpf.load(bpf.CGROUP_SKB, code)
+    except (OSError, AssertionError) as error:
+        skip("no programs on control groups: %s" % error)
+    group = root + "/test"
+    os.makedirs(group, exist_ok=True)
+    folder = os.open(group, os.O_RDONLY)
+    bpf.attach(program, folder, bpf.CGROUP_INET_EGRESS)
+
+    def enter(path):
+        with open(path + "/cgroup.procs", "w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
+
+    enter(group)
+    try:
+        # Its packets are TCP, and leave as UDP.
+        with Stream(alpha, beta, beta.v4) as stream:
+            stream.exchange(50000)
+        with alpha.udp(alpha.v4) as sock, beta.udp(beta.v4) as receiver:
+            before = alpha.drops()
+            hosts.offer(sock, MARKER, receiver.getsockname())
+            moved = wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+            check_equal(moved, {"cgroup": 1}, "drops")
+    finally:
+        enter(root)
+        os.close(folder)
+        os.rmdir(group)
+        hosts.command("umount", root)
+
+
+@case("a socket's send buffer counts what is under way, and is given back")
+def send_buffer():
+    with alpha.udp(alpha.v4) as sock, beta.udp(beta.v4) as receiver:
+        for _ in range(200):
+            sock.sendto(bytes(1400), receiver.getsockname())
+        traffic.collect(receiver, 200, "datagrams")
+        words = "ss", "-Huanm", "src", "%s:%d" % sock.getsockname()
+
+        def memory():
+            return [w for w in alpha.run(*words).split() if w.startswith("skmem")][0]
+
+        wait_until(lambda: ",t0," in memory(), 10, "nothing is accounted any more")
+
+
+ktap.run(set_up)
