@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Page fragments: one large page after the other for each CPU, cut from front to
- * back, so that what is taken in a row lies in a row.
+ * Page fragments: rings of large pages for each CPU, cut from front to back, so
+ * that what is taken in a row lies in a row.  A page that nobody else holds when
+ * its turn comes is used again: the kernel would zero a new one.  What is sealed
+ * is soon let go of, what is opened waits for its reader: two rings.
  */
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -10,43 +12,72 @@
 
 #include "pages.h"
 
-static DEFINE_PER_CPU(struct page_frag, veil_pages);
+/* Of 32 KiB each, where there are such pages: several batches. */
+#define VEIL_PAGES_RING	8
+
+struct veil_pages {
+	struct page_frag ring[VEIL_PAGES_RING];
+	unsigned int turn;
+};
+
+static DEFINE_PER_CPU(struct veil_pages [2], veil_pages);
 
 void veil_pages_exit(void)
 {
+	unsigned int i;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct page_frag *frag = per_cpu_ptr(&veil_pages, cpu);
+		struct veil_pages *pages = *per_cpu_ptr(&veil_pages, cpu);
 
-		if (frag->page)
-			put_page(frag->page);
-		frag->page = NULL;
+		for (i = 0; i < 2 * VEIL_PAGES_RING; i++) {
+			struct page_frag *frag =
+				&pages[i / VEIL_PAGES_RING].ring[i % VEIL_PAGES_RING];
+
+			if (frag->page)
+				put_page(frag->page);
+			frag->page = NULL;
+		}
 	}
+}
+
+/* The AEADs go page by page, and a border costs them a call. */
+static unsigned int veil_pages_align(unsigned int offset, unsigned int size,
+				     bool whole)
+{
+	if (!whole)
+		return offset;
+	offset = ALIGN(offset, SMP_CACHE_BYTES);
+	if (size <= PAGE_SIZE && offset_in_page(offset) + size > PAGE_SIZE)
+		return PAGE_ALIGN(offset);
+	return offset;
 }
 
 bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole)
 {
-	struct page_frag *frag = this_cpu_ptr(&veil_pages);
+	struct veil_pages *pages = &(*this_cpu_ptr(&veil_pages))[whole];
+	struct page_frag *frag = &pages->ring[pages->turn];
 	unsigned int before = frag->offset;
 
-	/* The AEADs go page by page, and a border costs them a call. */
-	if (whole) {
-		frag->offset = ALIGN(frag->offset, SMP_CACHE_BYTES);
-		if (size <= PAGE_SIZE &&
-		    offset_in_page(frag->offset) + size > PAGE_SIZE)
-			frag->offset = PAGE_ALIGN(frag->offset);
+	frag->offset = veil_pages_align(frag->offset, size, whole);
+	if (frag->offset + size > frag->size) {
+		pages->turn = (pages->turn + 1) % VEIL_PAGES_RING;
+		frag = &pages->ring[pages->turn];
+		/* Used again, or made anew. */
+		frag->offset = frag->size;
+		if (!skb_page_frag_refill(size, frag,
+					  GFP_ATOMIC | __GFP_NOWARN) ||
+		    size > frag->size) {
+			frag->offset = frag->size;
+			return false;
+		}
+		before = 0;
 	}
-	if (!skb_page_frag_refill(size, frag, GFP_ATOMIC | __GFP_NOWARN) ||
-	    frag->offset + size > frag->size)
-		return false;
 	room->page = frag->page;
 	room->offset = frag->offset;
 	room->data = page_address(frag->page) + frag->offset;
 	get_page(frag->page);
 	frag->offset += size;
-	room->size = size;
-	if (frag->offset > before)
-		room->size = max(size, frag->offset - before);
+	room->size = frag->offset - before;
 	return true;
 }

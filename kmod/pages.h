@@ -24,8 +24,8 @@ struct veil_room {
 	unsigned int size;
 };
 
-/* size bytes, in one page where they fit if whole is set.  With bottom halves
- * off.  False: no memory.
+/* size bytes; whole, for what is opened: in one page where they fit.  With bottom
+ * halves off.  False: no memory.
  */
 bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole);
 

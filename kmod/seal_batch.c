@@ -351,12 +351,13 @@ static enum veil_drop veil_batch_run(struct veil_seal_batch *batch)
 bool veil_seal_batch(struct veil_session *session, struct sk_buff *skb,
 		     u16 lane)
 {
-	struct veil_seal_batch batch;
+	struct veil_seal_batch batch = {
+		.session = session,
+		.skb = skb,
+		.lane = lane,
+	};
 	enum veil_drop reason = VEIL_DROP_no_memory;
 
-	batch.session = session;
-	batch.skb = skb;
-	batch.lane = lane;
 	if (!veil_batch_kind(session, skb) || !veil_batch_plan(&batch))
 		return false;
 	veil_addr_of(skb, &batch.addrs);

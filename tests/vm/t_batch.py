@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=120
+"""Many segments at once: TCP that is sealed as one UDP GSO packet, cut for the
+wire, joined by the receiver's GRO, opened and handed on as one.  On the way
+segments are altered, lost and marked, and taps hold on to their pages.
+"""
+
+import hashlib
+import os
+import socket
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import wire
+from hosts import alpha, beta, drops_since
+from ktap import case, check, check_equal, note
+from veilproto import Identity
+
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+SIZE = 4 << 20
+# Of a data message behind the UDP header's first bit: the low byte of its
+# counter, and a byte of its text.
+EVERY_16TH = "udp dport 51888 udp length > 1000 @th,184,8 & 0x0f == 7 "
+RULES = """
+table netdev evil {
+    chain from_alpha {
+        type filter hook ingress device "wa" priority 0;
+        %s
+    }
+}"""
+
+
+def set_up():
+    hosts.set_up()
+    for host in alpha, beta:
+        host.run("ethtool", "-K", "eth0", "gro", "on", "sg", "on", "tx", "on")
+    scattered("on")
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+
+
+def scattered(how):
+    """Whether the wire's ports pass pages on, or copy packets into one piece."""
+    for port in "wa", "wb":
+        hosts.wire.run("ethtool", "-K", port, "sg", how, "tx", how)
+
+
+def marked(size):
+    """Random bytes that show the marker in every segment."""
+    data = bytearray(os.urandom(size))
+    for place in range(0, size - len(MARKER) + 1, 300):
+        data[place : place + len(MARKER)] = MARKER
+    return bytes(data)
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def transfer(source, target, address, data, pieces=(1 << 20,)):
+    """Send data in pieces of these sizes in turn; whether it arrives as it is."""
+    got = []
+    listener = target.socket(family(address))
+    listener.bind((address, 0))
+    listener.listen()
+    listener.settimeout(60)
+
+    def serve():
+        connection, _ = listener.accept()
+        connection.settimeout(60)
+        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
+        connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with source.socket(family(address)) as client:
+        client.settimeout(60)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.connect((address, listener.getsockname()[1]))
+        place = turn = 0
+        while place < len(data):
+            size = pieces[turn % len(pieces)]
+            client.sendall(data[place : place + size])
+            place, turn = place + size, turn + 1
+    thread.join(60)
+    listener.close()
+    digests = [hashlib.sha256(each).hexdigest() for each in got]
+    check_equal(digests, [hashlib.sha256(data).hexdigest()], "file to " + address)
+
+
+def counter(host, name):
+    """One of nstat's, of that namespace."""
+    return int(host.run("nstat", "-asz", name).splitlines()[-1].split()[1])
+
+
+def evil(rule):
+    """A rule for what comes from alpha, until it is called."""
+    hosts.wire.run("nft", "-f", "-", input=RULES % rule)
+    return lambda: hosts.wire.run("nft", "delete", "table", "netdev", "evil")
+
+
+def no_drops(before, host):
+    check_equal(drops_since(before, host.drops()), {}, "drops on " + host.name)
+
+
+@case("segments leave together and arrive together, both ways, IPv4 and IPv6")
+def together():
+    for source, target in (alpha, beta), (beta, alpha):
+        for address in target.addresses:
+            before = source.drops(), target.drops()
+            packets = target.peer()["rx_packets"]
+            seen = counter(target, "IpInReceives") + counter(target, "Ip6InReceives")
+            transfer(source, target, address, os.urandom(SIZE))
+            no_drops(before[0], source)
+            no_drops(before[1], target)
+            packets = target.peer()["rx_packets"] - packets
+            seen = counter(target, "IpInReceives") + counter(target, "Ip6InReceives") - seen
+            note("%d packets opened of %d that were joined" % (packets, seen))
+            check(seen * 3 < packets, "joined on arrival", packets, seen)
+
+
+@case("writes of all sizes, which end anywhere in a segment, in pages or not")
+def sizes():
+    before = beta.drops()
+    scattered("off")
+    sizes = (1, 1405, 1406, 1407, 13, 30000, 65535, 100, 2813, 70001)
+    transfer(alpha, beta, beta.v4, os.urandom(SIZE // 2), sizes)
+    scattered("on")
+    transfer(alpha, beta, beta.v6, os.urandom(SIZE // 2), sizes)
+    no_drops(before, beta)
+
+
+@case("without timestamps; with ECN, and congestion marked on the way")
+def options():
+    for host in alpha, beta:
+        host.run("sysctl", "-qw", "net.ipv4.tcp_timestamps=0", "net.ipv4.tcp_ecn=1")
+    transfer(alpha, beta, beta.v4, os.urandom(SIZE // 2))
+    marked_before = counter(beta, "IpExtInCEPkts")
+    undo = evil(EVERY_16TH + "ip ecn set ce")
+    transfer(alpha, beta, beta.v4, os.urandom(SIZE // 2))
+    undo()
+    check(counter(beta, "IpExtInCEPkts") > marked_before, "marks arrived")
+    for host in alpha, beta:
+        host.run("sysctl", "-qw", "net.ipv4.tcp_timestamps=1", "net.ipv4.tcp_ecn=2")
+
+
+@case("altered segments are dropped and counted, and the others are delivered")
+def altered():
+    before = beta.drops()
+    undo = evil(EVERY_16TH + "@th,1600,8 set 0xaa")
+    transfer(alpha, beta, beta.v4, os.urandom(SIZE // 2))
+    undo()
+    moved = drops_since(before, beta.drops())
+    check_equal(list(moved), ["not_authentic"], "reasons")
+    note("%d altered" % moved["not_authentic"])
+
+
+@case("lost segments are sent again")
+def lost():
+    before = beta.drops()
+    undo = evil(EVERY_16TH + "drop")
+    transfer(alpha, beta, beta.v4, os.urandom(SIZE // 2))
+    transfer(alpha, beta, beta.v6, os.urandom(SIZE // 2))
+    undo()
+    no_drops(before, beta)
+
+
+@case("what taps hold is still sealed when it was opened")
+def taps():
+    data = marked(SIZE // 2)
+    hosts.flush_all()
+    control = wire.Tap(hosts.wire, "wb")
+    transfer(alpha, beta, beta.v4, data[: 1 << 16])
+    check(any(MARKER in frame for frame in control.take()), "the control is in clear")
+    control.close()
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    held = [
+        wire.packet_socket(host, device)
+        for host, device in ((hosts.wire, "wb"), (beta, "eth0"), (alpha, "eth0"))
+    ]
+    for sock in held:
+        sock.setblocking(False)
+    for address in beta.addresses:
+        transfer(alpha, beta, address, data)
+    for sock in held:
+        frames = list(iter(lambda sock=sock: hosts.receive(sock), None))
+        sock.close()
+        check(len(frames) > 100, "frames", len(frames))
+        check(not any(MARKER in frame for frame in frames), "none in clear")
+
+
+ktap.run(set_up)
