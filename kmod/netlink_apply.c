@@ -3,22 +3,23 @@
  * Many changes as one step, for configuration files: all or nothing, and nothing
  * unprotected in between.
  *
- * Under vn->lock, first everything is read and checked.  Then new peers are added,
- * which take over addresses and keys of those that leave; that can be undone, and
- * is if memory runs out.  Then comes what cannot fail any more.  Peers that leave
- * do so last.
+ * Under vn->lock, first everything is read and checked.  Then what is new is added,
+ * what protects first; peers take over addresses and keys of those that leave.
+ * That can be undone, and is if memory runs out.  Then comes what cannot fail any
+ * more, and last what is removed.
  */
 #include <linux/sched.h>
 #include <net/genetlink.h>
 
 #include "netlink_peer.h"
+#include "session.h"
 #include "trial.h"
 #include "weaken.h"
-#include "session.h"
 
 struct veil_nl_change {
 	struct nlattr *attr;		/* NETVEIL_A_CHANGE, in the request */
 	struct veil_peer *peer;		/* added, set or leaving */
+	bool done;			/* a policy was added */
 	u8 command;
 };
 
@@ -32,6 +33,9 @@ struct veil_nl_step {
 
 static const struct nla_policy veil_nl_change_policy[] = {
 	[NETVEIL_A_PEER]	= NLA_POLICY_NESTED(veil_peer_set_policy),
+	[NETVEIL_A_PREFIX]	= NLA_POLICY_RANGE(NLA_BINARY, 5, 17),
+	[NETVEIL_A_POLICY]	= NLA_POLICY_RANGE(NLA_U8, NETVEIL_POLICY_REQUIRE,
+						   NETVEIL_POLICY_BYPASS),
 	[NETVEIL_A_COMMAND]	= { .type = NLA_U8 },
 };
 
@@ -99,10 +103,12 @@ static int veil_nl_check_known(struct veil_nl_step *step,
 			       struct veil_nl_change *change,
 			       struct veil_nl_part *part)
 {
-	struct nlattr *address = nla_find_nested(part->attrs[NETVEIL_A_PEER],
-						 NETVEIL_PEER_A_ADDRESS);
+	struct nlattr *peer = part->attrs[NETVEIL_A_PEER];
+	struct nlattr *address = NULL;
 	int err;
 
+	if (peer)
+		address = nla_find_nested(peer, NETVEIL_PEER_A_ADDRESS);
 	if (address) {
 		NL_SET_ERR_MSG_ATTR(part->info.extack, address,
 				    "addresses are not set in such a step: remove the peer and add it");
@@ -122,15 +128,11 @@ static int veil_nl_check_part(struct veil_nl_step *step,
 			      struct veil_nl_change *change,
 			      struct veil_nl_part *part, bool leaving)
 {
+	bool leaves = change->command == NETVEIL_CMD_PEER_DEL;
 	struct veil_peer *none = NULL;
 
-	if (leaving != (change->command == NETVEIL_CMD_PEER_DEL))
+	if (leaving != leaves)
 		return 0;
-	if (!part->attrs[NETVEIL_A_PEER]) {
-		NL_SET_ERR_MSG_ATTR(part->info.extack, change->attr,
-				    "no peer is given");
-		return -EINVAL;
-	}
 	switch (change->command) {
 	case NETVEIL_CMD_PEER_DEL:
 		return veil_nl_check_leaving(step, change, part);
@@ -138,6 +140,11 @@ static int veil_nl_check_part(struct veil_nl_step *step,
 		return veil_nl_check_known(step, change, part);
 	case NETVEIL_CMD_PEER_ADD:
 		return veil_nl_change_peer(step->vn, &part->info, &none,
+					   VEIL_NL_CHECK);
+	case NETVEIL_CMD_POLICY_ADD:
+	case NETVEIL_CMD_POLICY_SET:
+	case NETVEIL_CMD_POLICY_DEL:
+		return veil_nl_policy_step(step->vn, &part->info,
 					   VEIL_NL_CHECK);
 	default:
 		NL_SET_ERR_MSG_ATTR(part->info.extack, change->attr,
@@ -162,6 +169,31 @@ static int veil_nl_check_step(struct veil_nl_step *step, bool leaving)
 	return err;
 }
 
+/* Policies that are new: those that protect, or the others. */
+static int veil_nl_add_policies(struct veil_nl_step *step, bool require)
+{
+	struct veil_nl_part part;
+	size_t i;
+	u8 kind;
+	int err = 0;
+
+	for (i = 0; i < step->count && !err; i++) {
+		struct veil_nl_change *change = &step->changes[i];
+
+		if (change->command != NETVEIL_CMD_POLICY_ADD)
+			continue;
+		err = veil_nl_get_part(step, change, &part);
+		if (err)
+			break;
+		kind = nla_get_u8(part.attrs[NETVEIL_A_POLICY]);
+		if (require != (kind == NETVEIL_POLICY_REQUIRE))
+			continue;
+		err = veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
+		change->done = !err;
+	}
+	return err;
+}
+
 static int veil_nl_make(struct veil_nl_step *step, u8 command)
 {
 	struct veil_nl_part part;
@@ -174,9 +206,14 @@ static int veil_nl_make(struct veil_nl_step *step, u8 command)
 		if (change->command != command)
 			continue;
 		err = veil_nl_get_part(step, change, &part);
-		if (!err)
+		if (err)
+			break;
+		if (part.attrs[NETVEIL_A_PEER])
 			err = veil_nl_change_peer(step->vn, &part.info,
 						  &change->peer, VEIL_NL_MAKE);
+		else
+			err = veil_nl_policy_step(step->vn, &part.info,
+						  VEIL_NL_MAKE);
 	}
 	return err;
 }
@@ -184,12 +221,15 @@ static int veil_nl_make(struct veil_nl_step *step, u8 command)
 static void veil_nl_undo(struct veil_nl_step *step)
 {
 	struct veil_nl_change *change;
+	struct veil_nl_part part;
 	size_t i;
 
 	for (i = step->count; i--;) {
 		change = &step->changes[i];
 		if (change->command == NETVEIL_CMD_PEER_ADD && change->peer)
 			veil_peer_forget(change->peer);
+		if (change->done && !veil_nl_get_part(step, change, &part))
+			veil_nl_policy_step(step->vn, &part.info, VEIL_NL_UNDO);
 	}
 	for (i = 0; i < step->count; i++) {
 		change = &step->changes[i];
@@ -241,7 +281,11 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 	if (!err)
 		err = veil_nl_check_step(step, false);
 	if (!err)
+		err = veil_nl_add_policies(step, true);
+	if (!err)
 		err = veil_nl_make(step, NETVEIL_CMD_PEER_ADD);
+	if (!err)
+		err = veil_nl_add_policies(step, false);
 	if (!err && sets)
 		err = veil_nl_set(step->vn, step->info);
 	if (err) {
@@ -250,6 +294,8 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 	}
 	/* Without memory a session fails to come up, and protection stays. */
 	err = veil_nl_make(step, NETVEIL_CMD_PEER_SET);
+	veil_nl_make(step, NETVEIL_CMD_POLICY_SET);
+	veil_nl_make(step, NETVEIL_CMD_POLICY_DEL);
 	veil_nl_finish(step);
 	return err;
 }

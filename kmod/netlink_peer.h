@@ -40,6 +40,13 @@ struct sk_buff *veil_nl_new_reply(struct genl_info *info, size_t size,
 int veil_nl_send_reply(struct genl_info *info, struct sk_buff *skb,
 		       void *header, int err);
 
+/* How far a change is carried, once it is read. */
+enum veil_nl_stage {
+	VEIL_NL_CHECK = 1,
+	VEIL_NL_MAKE = 2,
+	VEIL_NL_UNDO = 4,
+};
+
 /* netlink_config.c: what requests hold */
 extern const struct nla_policy veil_nl_key_request[NETVEIL_A_PEER + 1];
 extern const struct nla_policy veil_nl_add_request[NETVEIL_A_CONFIRM + 1];
@@ -63,6 +70,9 @@ int veil_nl_get_prefix(struct veil_prefix *prefix, const struct nlattr *attr,
 /* netlink_policy.c */
 extern const struct nla_policy veil_nl_policy_request[NETVEIL_A_CONFIRM + 1];
 int veil_nl_policy_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+/* A change of a policy as part of a step; UNDO is of an addition. */
+int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
+			unsigned int stages);
 int veil_nl_policy_change_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_confirm_doit(struct sk_buff *request, struct genl_info *info);
 
@@ -77,11 +87,6 @@ extern const struct nla_policy veil_nl_apply_request[NETVEIL_A_MAX + 1];
 int veil_nl_apply_doit(struct sk_buff *request, struct genl_info *info);
 
 /* netlink_peer.c */
-enum veil_nl_stage {
-	VEIL_NL_CHECK = 1,
-	VEIL_NL_MAKE = 2,
-};
-
 /* Read what is given of a new or a known peer, check it, make it so.  An added
  * peer is for the caller to keep or to forget.  vn->lock written.
  */

@@ -117,6 +117,27 @@ static int veil_nl_change_policy(struct veil_net *vn, struct genl_info *info,
 	return veil_policy_del(vn, prefix, info->extack);
 }
 
+int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
+			unsigned int stages)
+{
+	bool new = info->genlhdr->cmd == NETVEIL_CMD_POLICY_ADD;
+	struct veil_prefix prefix;
+	int err;
+
+	err = veil_nl_parse_policy(info, &prefix);
+	if (err)
+		return err;
+	if (stages & VEIL_NL_CHECK)
+		err = veil_policy_check(vn, &prefix, new, info->extack);
+	if (!err && stages & VEIL_NL_MAKE)
+		err = veil_nl_change_policy(vn, info, &prefix);
+	if (!err && stages & VEIL_NL_UNDO)
+		err = veil_policy_del(vn, &prefix, info->extack);
+	if (err && info->extack && !info->extack->bad_attr)
+		NL_SET_BAD_ATTR(info->extack, info->attrs[NETVEIL_A_PREFIX]);
+	return err;
+}
+
 int veil_nl_policy_change_doit(struct sk_buff *request, struct genl_info *info)
 {
 	struct nlattr *confirm = info->attrs[NETVEIL_A_CONFIRM];

@@ -134,6 +134,18 @@ static int veil_policy_check_new(struct veil_net *vn,
 	return 0;
 }
 
+int veil_policy_check(struct veil_net *vn, const struct veil_prefix *prefix,
+		      bool new, struct netlink_ext_ack *extack)
+{
+	if (new)
+		return veil_policy_check_new(vn, prefix, extack);
+	if (veil_policy_find(vn, prefix))
+		return 0;
+	NL_SET_ERR_MSG_MOD(extack,
+			   "this prefix has no policy: veil policy show lists those that have");
+	return -ENOENT;
+}
+
 int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
 		    enum netveil_policy kind, struct netlink_ext_ack *extack)
 {

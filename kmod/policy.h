@@ -74,6 +74,9 @@ void veil_policy_no_peer(struct veil_net *vn, const struct veil_policy *policy,
  * For netlink: process context, vn->lock written; refused with extack text, and
  * then nothing has changed.
  */
+/* Whether a new one can be added, or there is one. */
+int veil_policy_check(struct veil_net *vn, const struct veil_prefix *prefix,
+		      bool new, struct netlink_ext_ack *extack);
 int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
 		    enum netveil_policy kind, struct netlink_ext_ack *extack);
 int veil_policy_set(struct veil_net *vn, const struct veil_prefix *prefix,

@@ -19,6 +19,7 @@ int cmd_genpsk(struct env *env, struct words *words);
 int cmd_pubkey(struct env *env, struct words *words);
 int cmd_set(struct env *env, struct words *words);
 int cmd_peer(struct env *env, struct words *words);
+int cmd_policy_add(struct env *env, struct words *words);
 int cmd_peer_add(struct env *env, struct words *words);
 int cmd_peer_show(struct env *env, struct words *words);
 int cmd_policy(struct env *env, struct words *words);

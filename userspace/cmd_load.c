@@ -26,10 +26,21 @@ static int conf_peer(struct env *env, struct words *words)
 	return command_run(commands, ARRAY_LEN(commands), "peer: ", env, words);
 }
 
+static int conf_policy(struct env *env, struct words *words)
+{
+	static const struct command commands[] = {
+		{ "add", cmd_policy_add, "", "" },
+	};
+
+	return command_run(commands, ARRAY_LEN(commands), "policy: ", env,
+			   words);
+}
+
 /* A file says what shall be, so that is all that it can ask for. */
 static const struct command statements[] = {
 	{ "set", cmd_set, "", "" },
 	{ "peer", conf_peer, "", "" },
+	{ "policy", conf_policy, "", "" },
 };
 
 static int run_statement(struct env *env, const struct statement *statement)

@@ -250,7 +250,7 @@ static int policy_change(struct env *env, struct words *words, uint8_t command)
 	return code ? code : request_change(env, &change);
 }
 
-static int policy_add(struct env *env, struct words *words)
+int cmd_policy_add(struct env *env, struct words *words)
 {
 	return policy_change(env, words, NETVEIL_CMD_POLICY_ADD);
 }
@@ -269,7 +269,7 @@ int cmd_policy(struct env *env, struct words *words)
 {
 	static const struct command commands[] = {
 		{ "show", policy_show, "", "" },
-		{ "add", policy_add, "", "" },
+		{ "add", cmd_policy_add, "", "" },
 		{ "set", policy_set, "", "" },
 		{ "del", policy_del, "", "" },
 		{ "delete", policy_del, "", "" },

@@ -89,6 +89,15 @@ static void put_peer(FILE *to, const struct record *peer,
 		}
 }
 
+static void put_policy(FILE *to, const struct policy *policy)
+{
+	char prefix[TEXT_LEN];
+
+	fprintf(to, "\npolicy add %s %s\n",
+		format_prefix(prefix, &policy->prefix),
+		name_of(policy_names, POLICY_NAMES, policy->kind));
+}
+
 static int put_all(FILE *to, const char *path, const struct present *present,
 		   const struct conf *known)
 {
@@ -96,6 +105,8 @@ static int put_all(FILE *to, const char *path, const struct present *present,
 
 	fprintf(to, "# Written by veil save; netveil.conf(5).\n");
 	put_settings(to, &present->state, known);
+	for (i = 0; i < present->policies.count; i++)
+		put_policy(to, &present->policies.list[i]);
 	for (i = 0; i < present->count; i++)
 		put_peer(to, &present->peers[i], known);
 	if (fflush(to) || ferror(to))

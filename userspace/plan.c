@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd.h"
 #include "err.h"
 #include "plan.h"
 
@@ -61,12 +62,15 @@ int present_get(struct present *present, struct nl *nl, const char *what)
 	if (!code)
 		code = nl_dump(nl, NETVEIL_CMD_PEER_GET, add_present,
 			       forget_peers, present, what);
+	if (!code)
+		code = take_policies(nl, &present->policies);
 	return code;
 }
 
 void present_free(struct present *present)
 {
 	forget_peers(present);
+	model_free_policies(&present->policies);
 }
 
 /* Peers */
@@ -363,6 +367,82 @@ static void plan_defaults(struct plan *plan, const struct state *state,
 	}
 }
 
+/* Policies */
+
+/* Whether change adds one, and which. */
+static bool policy_read(struct policy *policy, const struct change *change)
+{
+	const struct nlattr *attr;
+
+	memset(policy, 0, sizeof(*policy));
+	if (change->command != NETVEIL_CMD_POLICY_ADD)
+		return false;
+	mnl_attr_for_each_payload(change->attrs, change->len) {
+		const uint8_t *data = mnl_attr_get_payload(attr);
+		uint8_t len = (uint8_t)(mnl_attr_get_payload_len(attr) - 1);
+
+		if (mnl_attr_get_type(attr) == NETVEIL_A_POLICY)
+			policy->kind = *data;
+		if (mnl_attr_get_type(attr) != NETVEIL_A_PREFIX)
+			continue;
+		policy->prefix.address.len = len;
+		memcpy(policy->prefix.address.bytes, data, len);
+		policy->prefix.length = data[len];
+	}
+	return true;
+}
+
+static bool same_prefix(const struct policy *a, const struct policy *b)
+{
+	return a->prefix.length == b->prefix.length &&
+	       address_equal(&a->prefix.address, &b->prefix.address);
+}
+
+/* The kernel is asked to add it, or to change the one that it has. */
+static void plan_policy(struct plan *plan, const struct change *change,
+			const struct policy *wanted,
+			const struct policies *present)
+{
+	struct step *step;
+	size_t i;
+
+	for (i = 0; i < present->count; i++)
+		if (same_prefix(wanted, &present->list[i]))
+			break;
+	if (i < present->count && wanted->kind == present->list[i].kind)
+		return;
+	step = add_step(plan);
+	step->other = change;
+	if (i < present->count)
+		step->policy = &present->list[i];
+}
+
+static bool is_wanted(const struct policy *policy, const struct batch *batch)
+{
+	struct policy wanted;
+	size_t i;
+
+	for (i = 0; i < batch->count; i++)
+		if (policy_read(&wanted, &batch->list[i]) &&
+		    same_prefix(&wanted, policy))
+			return true;
+	return false;
+}
+
+static void plan_policies(struct plan *plan, const struct batch *batch,
+			  const struct policies *present, bool whole)
+{
+	struct policy wanted;
+	size_t i;
+
+	for (i = 0; i < batch->count; i++)
+		if (policy_read(&wanted, &batch->list[i]))
+			plan_policy(plan, &batch->list[i], &wanted, present);
+	for (i = 0; i < present->count && whole; i++)
+		if (!is_wanted(&present->list[i], batch))
+			add_step(plan)->policy = &present->list[i];
+}
+
 int plan_make(struct plan *plan, const struct batch *batch,
 	      const struct present *present, bool whole)
 {
@@ -379,9 +459,9 @@ int plan_make(struct plan *plan, const struct batch *batch,
 		if (change->command == NETVEIL_CMD_SET)
 			code = plan_settings(plan, change, &present->state,
 					     promoted, &given);
-		else if (change->command != NETVEIL_CMD_PEER_ADD)
-			add_step(plan)->other = change;
 	}
+	if (!code)
+		plan_policies(plan, batch, &present->policies, whole);
 	if (!code && whole)
 		plan_defaults(plan, &present->state, given);
 	err_place(NULL);

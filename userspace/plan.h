@@ -16,6 +16,7 @@ struct present {
 	struct state state;
 	struct record *peers;
 	size_t count;
+	struct policies policies;
 };
 
 struct step {
@@ -25,7 +26,8 @@ struct step {
 	bool anew;			/* differs so much that it goes and
 					 * comes in one step
 					 */
-	const struct change *other;	/* or this, whatever it is */
+	const struct change *other;	/* or this policy comes */
+	const struct policy *policy;	/* in place of this one, which goes */
 };
 
 struct setting {

@@ -76,6 +76,16 @@ static struct nlattr *begin_peer(struct nlmsghdr *request,
 	return peer;
 }
 
+static void put_prefix(struct nlmsghdr *request, const struct prefix *prefix)
+{
+	uint8_t bytes[sizeof(prefix->address.bytes) + 1];
+	size_t len = prefix->address.len;
+
+	memcpy(bytes, prefix->address.bytes, len);
+	bytes[len] = prefix->length;
+	mnl_attr_put(request, NETVEIL_A_PREFIX, len + 1, bytes);
+}
+
 static void put_removal(struct nlmsghdr *request, const struct record *record)
 {
 	struct nlattr *change = begin(request, NETVEIL_CMD_PEER_DEL);
@@ -117,16 +127,28 @@ static void put_settlement(struct nlmsghdr *request, const struct step *step)
 	mnl_attr_nest_end(request, change);
 }
 
+static void put_policy(struct nlmsghdr *request, const struct step *step)
+{
+	struct nlattr *change;
+	uint8_t command = !step->other ? NETVEIL_CMD_POLICY_DEL :
+			  step->policy ? NETVEIL_CMD_POLICY_SET :
+					 step->other->command;
+
+	change = begin(request, command);
+	if (step->other)
+		put_attrs(request, step->other->attrs, step->other->len);
+	else
+		put_prefix(request, &step->policy->prefix);
+	mnl_attr_nest_end(request, change);
+}
+
 static void put_step(struct message *message, const struct step *step)
 {
 	struct nlmsghdr *request = message->request;
-	struct nlattr *change;
 
-	if (step->other) {
-		change = begin(request, step->other->command);
-		put_attrs(request, step->other->attrs, step->other->len);
-		mnl_attr_nest_end(request, change);
-		mark(message, step->other->statement);
+	if (step->other || step->policy) {
+		put_policy(request, step);
+		mark(message, step->other ? step->other->statement : NULL);
 		return;
 	}
 	if (step->present && (!step->wanted || step->anew))

@@ -91,7 +91,7 @@ static bool step_differs(const struct step *step)
 {
 	size_t i;
 
-	if (step->other || !step->wanted || !step->present)
+	if (step->other || step->policy || !step->wanted || !step->present)
 		return true;
 	for (i = 0; i < prop_count; i++)
 		if (prop_differs(step, &props[i]))
@@ -114,6 +114,35 @@ static void show_changed(struct out *out, const struct step *step)
 		show_values(out, GOES, step->present, &props[i]);
 		show_values(out, COMES, step->wanted, &props[i]);
 	}
+	out_close(out);
+}
+
+static void show_policy(struct out *out, const struct step *step)
+{
+	const struct statement *statement =
+		step->other ? step->other->statement : NULL;
+	char prefix[TEXT_LEN], text[2 * TEXT_LEN];
+	int i;
+
+	if (!step->other && !step->policy)
+		return;
+	out_object(out, NULL);
+	out_json_string(out, "change", !step->other ? "remove" :
+			step->policy ? "set" : "add");
+	if (step->policy) {
+		format_prefix(prefix, &step->policy->prefix);
+		snprintf(text, sizeof(text), "policy add %s %s\n", prefix,
+			 name_of(policy_names, POLICY_NAMES,
+				 step->policy->kind));
+		line_begin(out, GOES, text);
+	}
+	out_json_string(out, "prefix", step->policy ? prefix :
+			statement->words[2]);
+	for (i = 0; statement && i < statement->count; i++)
+		out_text(out, i ? COLOR_NONE : COLOR_GOOD, "%s%s",
+			 i ? " " : "+ ", statement->words[i]);
+	if (statement)
+		out_text(out, COLOR_NONE, "\n");
 	out_close(out);
 }
 
@@ -202,6 +231,10 @@ int show_plan(struct env *env, const struct plan *plan,
 	out_array(&out, "peers");
 	for (i = 0; i < plan->count; i++)
 		show_step(&out, &plan->steps[i]);
+	out_close(&out);
+	out_array(&out, "policies");
+	for (i = 0; i < plan->count; i++)
+		show_policy(&out, &plan->steps[i]);
 	out_close(&out);
 	out_close(&out);
 	return out_end(&out);

@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "err.h"
+#include "names.h"
 #include "props.h"
 #include "words.h"
 
 #define PORT_DEFAULT	51888
 
-enum { ADDRESS, ENDPOINT, PORT, PSK, PSK_NEXT, NEXT_KEY };
+enum { ADDRESS, ENDPOINT, PORT, PSK, PSK_NEXT, NEXT_KEY, POLICY };
 
 const struct prop props[] = {
 	[ADDRESS] = { NETVEIL_PEER_A_ADDRESS, NETVEIL_PEER_A_ADDRESS, 0,
@@ -27,6 +28,8 @@ const struct prop props[] = {
 		       NETVEIL_PEER_A_NO_PSK_NEXT, "psk-next", PROP_SECRET },
 	[NEXT_KEY] = { NETVEIL_PEER_A_NEXT_KEY, NETVEIL_PEER_A_NEXT_KEY,
 		       NETVEIL_PEER_A_NO_NEXT_KEY, "next-key", PROP_KEY },
+	[POLICY] = { NETVEIL_PEER_A_POLICY, NETVEIL_PEER_A_POLICY, 0, "policy",
+		     PROP_POLICY },
 };
 
 const size_t prop_count = ARRAY_LEN(props);
@@ -55,12 +58,15 @@ static void add(struct record *record, const struct prop *prop,
 static void add_defaults(struct record *record)
 {
 	static const uint16_t port = PORT_DEFAULT;
+	static const uint8_t policy = NETVEIL_POLICY_REQUIRE;
 	const struct value *first = record_value(record, &props[ADDRESS], 0);
 
 	if (first && !record_value(record, &props[ENDPOINT], 0))
 		add(record, &props[ENDPOINT], first->data, first->len);
 	if (!record_value(record, &props[PORT], 0))
 		add(record, &props[PORT], &port, sizeof(port));
+	if (!record_value(record, &props[POLICY], 0))
+		add(record, &props[POLICY], &policy, sizeof(policy));
 }
 
 void record_read(struct record *record, const struct nlattr *nest)
@@ -146,6 +152,19 @@ static const char *endpoint_word(char text[2 * TEXT_LEN],
 	return text;
 }
 
+/* What is required anyway needs no saying. */
+static const char *policy_word(char text[2 * TEXT_LEN],
+			       const struct value *value)
+{
+	uint8_t kind = *(const uint8_t *)value->data;
+
+	if (kind == NETVEIL_POLICY_REQUIRE)
+		return NULL;
+	snprintf(text, 2 * TEXT_LEN, "policy %s",
+		 name_of(policy_names, POLICY_NAMES, kind));
+	return text;
+}
+
 const char *record_word(char text[2 * TEXT_LEN], const struct record *record,
 			const struct prop *prop, unsigned int n)
 {
@@ -161,6 +180,8 @@ const char *record_word(char text[2 * TEXT_LEN], const struct record *record,
 		return text;
 	case PROP_ENDPOINT:
 		return endpoint_word(text, record);
+	case PROP_POLICY:
+		return policy_word(text, value);
 	case PROP_KEY:
 		snprintf(text, 2 * TEXT_LEN, "%s %s", prop->word,
 			 format_key(name, value->data));

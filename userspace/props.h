@@ -18,6 +18,7 @@ enum prop_kind {
 	PROP_ENDPOINT,
 	PROP_PORT,		/* written with the endpoint */
 	PROP_KEY,
+	PROP_POLICY,
 	PROP_SECRET,		/* the kernel tells only that there is one */
 };
 

@@ -109,7 +109,7 @@ enum netveil_cmd {
  * @NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL: s32, "
  * @NETVEIL_A_CHANGE: nest, repeated: _COMMAND and what that command takes
  * @NETVEIL_A_COMMAND: u8, enum netveil_cmd: PEER_ADD, PEER_SET without
- *	addresses, or PEER_DEL
+ *	addresses, PEER_DEL, POLICY_ADD, _SET or _DEL
  * @NETVEIL_A_PREFIX: binary, 5 or 17 bytes: an address in network order and a
  *	length in bits
  * @NETVEIL_A_POLICY: u8, enum netveil_policy

@@ -6,6 +6,7 @@ of peers that stay as they are live on.
 """
 
 import base64
+import json
 import os
 import subprocess
 import sys
@@ -152,7 +153,7 @@ def refusals():
     key = text_of(stranger())
     up()
     for place, reason, text in (
-        ("3:1", "is no command; there are: set, peer", good + "setting x\n"),
+        ("3:1", "is no command; there are: set, peer, policy", good + "setting x\n"),
         ("3:6", "'del' is no command; there are: add", good + "peer del %s\n" % key),
         ("3:5", "'listen' is not understood", good + "set listen 5\n"),
         ("4:2", "'psk' wants a file", good + "peer add %s\n\tpsk # none\n" % key),
@@ -407,6 +408,43 @@ def save():
     code, out, err = veil("save", path_of("new.conf"))
     check(code == 0 and "private-key" in err and "psk" in err, "warnings", err)
     check_equal(veil("load", path_of("new.conf"))[0], 1, "to be completed first")
+
+
+def policies():
+    shown = json.loads(veil("-j", "policy", "show")[1])
+    return {policy["prefix"]: policy["policy"] for policy in shown}
+
+
+@case("policies are loaded, changed and removed with the rest")
+def policies_too():
+    up()
+    before = session()
+    two = "policy add 10.66.0.0/16 require\npolicy add 10.66.1.0/24 bypass\n"
+    take("sync", alpha, extra=two)
+    check_equal(policies(), {"10.66.0.0/16": "require", "10.66.1.0/24": "bypass"}, "both")
+    path = path_of("alpha.conf")
+    check_equal(veil("save", path), (0, "", ""), "save")
+    check_equal(veil("diff", path), (0, "", ""), "diff")
+    write("alpha.conf", conf_of(alpha, "policy add 10.66.1.0/24 prefer\n"))
+    code, out, _ = veil("diff", path)
+    check_equal(code, 1, "differences")
+    for line in (
+        "- policy add 10.66.0.0/16 require",
+        "- policy add 10.66.1.0/24 bypass",
+        "+ policy add 10.66.1.0/24 prefer",
+    ):
+        check(line in out.splitlines(), line, out)
+    check_equal(veil("sync", path), (0, "", ""), "sync")
+    check_equal(policies(), {"10.66.1.0/24": "prefer"}, "the other one")
+    # A policy that was added goes again with the step that fails.
+    bad = "policy add 10.67.0.0/16 require\npeer add %s address 10.9.0.88\n"
+    bad += "peer add %s address 10.9.0.88\n"
+    refused("3:10", "given to two peers", bad % (text_of(stranger()), text_of(stranger())))
+    refused("2:12", "policy already", "policy add 10.68.0.0/16 require\n" * 2)
+    check_equal(policies(), {"10.66.1.0/24": "prefer"}, "as before")
+    take("sync", alpha)
+    check_equal(policies(), {}, "none is left")
+    same_session(before)
 
 
 @case("%d peers are loaded, synced and removed as one step each" % MANY)
