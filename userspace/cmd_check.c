@@ -182,16 +182,36 @@ static void check_traffic(struct doctor *doctor, const struct peer *peer,
 		check_mtu(doctor, echo);
 }
 
+static void check_policy(struct doctor *doctor, const struct peer *peer,
+			 const char *address)
+{
+	char key[TEXT_LEN];
+
+	format_key(key, peer->public_key);
+	if (peer->policy == NETVEIL_POLICY_BYPASS)
+		tell(doctor, DOUBTFUL, "policy",
+		     "%s is in clear, by the policy bypass: veil peer set %s policy require",
+		     address, key);
+	else if (peer->policy == NETVEIL_POLICY_PREFER && !peer->confirmed)
+		tell(doctor, DOUBTFUL, "policy",
+		     "%s may be in clear until the first session, by the policy prefer: veil peer set %s policy require",
+		     address, key);
+	else
+		tell(doctor, GOOD, "policy",
+		     "%s is encrypted or dropped: peer %s", address, key);
+}
+
 static void check_peer(struct doctor *doctor, const struct peer *peer,
 		       const struct address *address)
 {
 	struct echo echo = { .raw = -1, .udp = -1 };
-	char text[TEXT_LEN], key[TEXT_LEN];
+	char text[TEXT_LEN];
 	int err;
 
 	format_address(text, address);
-	tell(doctor, GOOD, "policy", "%s is encrypted or dropped: peer %s",
-	     text, format_key(key, peer->public_key));
+	check_policy(doctor, peer, text);
+	if (peer->policy == NETVEIL_POLICY_BYPASS)
+		return;
 	err = echo_open(&echo, address);
 	if (check_route(doctor, err, text) && doctor->state.has_key)
 		check_traffic(doctor, peer, &echo);
