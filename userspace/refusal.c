@@ -98,22 +98,27 @@ static void tell_peer(char text[TEXT_LEN], const struct nlattr *nest,
 			tell_peer_attr(text, attr);
 }
 
+/* An attribute of a request, or of a change in one. */
+static void tell_one(char text[TEXT_LEN], const struct nlattr *attr,
+		     const char *fault)
+{
+	if (mnl_attr_get_type(attr) == NETVEIL_A_PREFIX &&
+	    (const char *)attr == fault)
+		tell_prefix(text, attr);
+	if (mnl_attr_get_type(attr) == NETVEIL_A_PEER)
+		tell_peer(text, attr, fault);
+}
+
 static void tell_attr(char text[TEXT_LEN], const struct nlmsghdr *request,
 		      const char *fault)
 {
 	const struct nlattr *attr, *inner;
 
 	mnl_attr_for_each(attr, request, sizeof(struct genlmsghdr)) {
-		if (mnl_attr_get_type(attr) == NETVEIL_A_PREFIX &&
-		    (const char *)attr == fault)
-			tell_prefix(text, attr);
-		if (mnl_attr_get_type(attr) == NETVEIL_A_PEER)
-			tell_peer(text, attr, fault);
-		if (mnl_attr_get_type(attr) != NETVEIL_A_CHANGE)
-			continue;
-		mnl_attr_for_each_nested(inner, attr)
-			if (mnl_attr_get_type(inner) == NETVEIL_A_PEER)
-				tell_peer(text, inner, fault);
+		tell_one(text, attr, fault);
+		if (mnl_attr_get_type(attr) == NETVEIL_A_CHANGE)
+			mnl_attr_for_each_nested(inner, attr)
+				tell_one(text, inner, fault);
 	}
 }
 
