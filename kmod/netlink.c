@@ -171,13 +171,14 @@ static unsigned int veil_nl_count(struct genl_info *info, const u8 *types,
 	return given;
 }
 
-static int veil_nl_check_private(struct genl_info *info, u8 type)
+/* attr: what it came by. */
+static int veil_nl_check_private(struct genl_info *info,
+				 const struct nlattr *attr,
+				 const u8 private[VEIL_KEY_LEN])
 {
-	struct nlattr *key = info->attrs[type];
-
-	if (!key || memchr_inv(nla_data(key), 0, nla_len(key)))
+	if (memchr_inv(private, 0, VEIL_KEY_LEN))
 		return 0;
-	NL_SET_ERR_MSG_ATTR(info->extack, key,
+	NL_SET_ERR_MSG_ATTR(info->extack, attr,
 			    "a private key of zeros protects nothing");
 	return -EINVAL;
 }
@@ -195,7 +196,6 @@ int veil_nl_check_set(struct genl_info *info)
 	};
 	static const u8 rest[] = { NETVEIL_A_LISTEN_PORT, NETVEIL_A_CIPHER };
 	unsigned int keys, nexts;
-	int err;
 
 	keys = veil_nl_count(info, current_key, ARRAY_SIZE(current_key));
 	nexts = veil_nl_count(info, next_key, ARRAY_SIZE(next_key));
@@ -204,8 +204,10 @@ int veil_nl_check_set(struct genl_info *info)
 		return -EINVAL;
 	}
 	if (keys > 1) {
-		GENL_SET_ERR_MSG(info,
-				 "a private key is either given or made, not both");
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[NETVEIL_A_GENERATE] ?:
+				    info->attrs[NETVEIL_A_PRIVATE_KEY],
+				    "a private key is either given or made, not both");
 		return -EINVAL;
 	}
 	if (nexts > 1 || (nexts && keys)) {
@@ -213,8 +215,7 @@ int veil_nl_check_set(struct genl_info *info)
 				 "one change of the current or the next key at a time");
 		return -EINVAL;
 	}
-	err = veil_nl_check_private(info, NETVEIL_A_PRIVATE_KEY);
-	return err ?: veil_nl_check_private(info, NETVEIL_A_NEXT_PRIVATE_KEY);
+	return 0;
 }
 
 /* The attributes that an identity can come by, and the one that did. */
@@ -246,6 +247,8 @@ static int veil_nl_get_identity(struct veil_net *vn, struct genl_info *info,
 	else if (serial)
 		err = veil_keyring_read(private, nla_get_s32(serial),
 					info->extack);
+	if (!err && (given || serial))
+		err = veil_nl_check_private(info, given ?: serial, private);
 	if (!err)
 		err = veil_rotate_make(vn, given || serial ? private : NULL,
 				       new->next, &new->identity, info->extack);

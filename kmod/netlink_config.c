@@ -260,8 +260,8 @@ static int veil_nl_get_key(const struct veil_nl_key *how, struct nlattr **tb,
 	*forgotten = nla_get_flag(tb[how->forget]);
 	*given = attr || serial;
 	if (!!attr + !!serial + *forgotten > 1) {
-		NL_SET_ERR_MSG_ATTR(extack, attr ?: serial,
-				    "a key is given once, or forgotten");
+		NL_SET_ERR_MSG_ATTR(extack, tb[how->forget] ?: serial,
+				    "a key is either given or forgotten, not both, and in one way");
 		return -EINVAL;
 	}
 	if (serial)

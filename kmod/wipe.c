@@ -57,7 +57,7 @@ int veil_wipe_init(void)
 	int err;
 
 	if (!IS_ENABLED(CONFIG_VMGENID))
-		pr_info("this kernel is not told when a VM is restored from a snapshot (CONFIG_VMGENID): run veil flush in snapshot hooks\n");
+		pr_info("this kernel is not told when a VM is restored from a snapshot (CONFIG_VMGENID): run veil session reset in snapshot hooks\n");
 	err = register_random_vmfork_notifier(&veil_wipe_vmfork_notifier);
 	if (err)
 		return err;

@@ -5,8 +5,8 @@
 # line: "N passed, N failed[, N skipped]" over all cases. Steered by the
 # environment:
 #   KERNELS  kernel series to test on ("6.1 6.12")
-#   TESTS    words; only tests whose name contains one of them ("unit" and
-#            "model" are two)
+#   TESTS    words; only tests whose name contains one of them ("unit",
+#            "model" and "scan" are three)
 #   VM       qemu, uml, uml-debug or virtme
 #   GUESTS   how many at once
 #   LONG     yes: the long tests instead (make check-long)
@@ -70,7 +70,7 @@ prepare_qemu() {
 
 prepare() {
 	[ "$VM" != virtme ] || prepare_virtme
-	need_packages make gcc libc6-dev libssl-dev libjansson-dev python3 clang libclang-rt-dev
+	need_packages make gcc libc6-dev libssl-dev libjansson-dev python3 clang libclang-rt-dev python3-cryptography
 	case $VM in
 	qemu) prepare_qemu ;;
 	uml) "$scripts/build-uml.sh" >/dev/null ;;
@@ -192,6 +192,10 @@ plan() {
 	fi
 	! wanted model || add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
 	for kernel in $kernels; do
+		if [ "$VM" = qemu ] && [ -z "$LONG" ] && wanted scan; then
+			add_job 300 "$kernel: scan of memory" \
+				python3 "$NETVEIL_TOP/tests/host/scan.py" "$kernel" "$results/stage/$kernel"
+		fi
 		for boot in shared own shared-icount own-icount; do
 			add_boots "$kernel" "$boot"
 		done

@@ -24,6 +24,7 @@ usage() {
 	  --no-module   boot without building netveil.ko and veil
 	  --no-build    use netveil.ko and veil as they were built last
 	  --stage DIR   the guest's /netveil is a copy of that folder
+	  --qemu WORDS  further words for QEMU
 	  --plugin FILE a plugin for QEMU, told console=FILE and out=FILE: the kernel's
 	                console, and what comes to --out as plugin.out
 	END
@@ -31,7 +32,7 @@ usage() {
 }
 
 parse_args() {
-	kernel=6.12 icount='' smp=2 mem=1024 timeout=300 shell='' out='' module=build stage='' plugin=''
+	kernel=6.12 icount='' smp=2 mem=1024 timeout=300 shell='' out='' module=build stage='' plugin='' more=()
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--kernel) kernel=${2:?} && shift ;;
@@ -40,6 +41,7 @@ parse_args() {
 		--timeout) timeout=${2:?} && shift ;;
 		--out) out=${2:?} && shift ;;
 		--stage) stage=${2:?} && shift ;;
+		--qemu) read -ra more <<<"${2:?}" && shift ;;
 		--plugin) plugin=${2:?} && shift ;;
 		--icount) icount=y ;;
 		--shell) shell=y timeout=0 ;;
@@ -163,7 +165,7 @@ qemu_command() {
 	vm=(qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-reboot
 		-kernel "$build/vmlinuz" -initrd "$run/initrd.cpio" "${accel[@]}" -m "$mem" "${drives[@]}" -append "$words"
 		-chardev "stdio,id=out,signal=$([ -z "$shell" ] && echo on || echo off)"
-		-serial chardev:out -serial "file:$run/console.log")
+		-serial chardev:out -serial "file:$run/console.log" "${more[@]}")
 	mkdir -p "$run/out"
 	[ -z "$plugin" ] || vm+=(-plugin "$plugin,console=$run/console.log,out=$run/out/plugin.out")
 }

@@ -28,6 +28,7 @@ int cmd_load(struct env *env, struct words *words);
 int cmd_sync(struct env *env, struct words *words);
 int cmd_diff(struct env *env, struct words *words);
 int cmd_save(struct env *env, struct words *words);
+int cmd_session(struct env *env, struct words *words);
 int cmd_flush(struct env *env, struct words *words);
 int cmd_check(struct env *env, struct words *words);
 int cmd_stats(struct env *env, struct words *words);

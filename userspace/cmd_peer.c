@@ -9,25 +9,23 @@
 #include "cmd.h"
 #include "err.h"
 #include "format.h"
-#include "keyfile.h"
 #include "model.h"
 #include "nl.h"
 #include "parse.h"
+#include "secret.h"
 
 struct config {
 	uint8_t public_key[NETVEIL_KEY_LEN];
 	struct address addresses[NETVEIL_ADDRESSES_MAX];
 	unsigned int address_count;
 	struct endpoint endpoint;	/* address.len 0: not given */
-	bool has_psk;
+	struct secret psk;
 	bool no_psk;
 	bool force;
 	uint32_t confirm;	/* 0: for good */
 	uint8_t policy;		/* 0: not given */
-	uint8_t psk[NETVEIL_KEY_LEN];
-	bool has_psk_next;
+	struct secret psk_next;
 	bool no_psk_next;
-	uint8_t psk_next[NETVEIL_KEY_LEN];
 	bool has_next_key;
 	bool no_next_key;
 	uint8_t next_key[NETVEIL_KEY_LEN];
@@ -73,8 +71,7 @@ static int take_psk(void *target, const char *value)
 {
 	struct config *config = target;
 
-	config->has_psk = true;
-	return keyfile_read(config->psk, value, "psk");
+	return secret_take(&config->psk, value, "psk");
 }
 
 static int take_no_psk(void *target, const char *value)
@@ -108,8 +105,7 @@ static int take_psk_next(void *target, const char *value)
 {
 	struct config *config = target;
 
-	config->has_psk_next = true;
-	return keyfile_read(config->psk_next, value, "psk-next");
+	return secret_take(&config->psk_next, value, "psk-next");
 }
 
 static int take_no_psk_next(void *target, const char *value)
@@ -188,9 +184,9 @@ static int check_config(const struct config *config, const char *what)
 {
 	char text[TEXT_LEN];
 
-	if (config->has_psk && config->no_psk)
+	if (config->psk.given && config->no_psk)
 		return err_usage("%s: psk and no-psk exclude each other", what);
-	if (config->has_psk_next && config->no_psk_next)
+	if (config->psk_next.given && config->no_psk_next)
 		return err_usage("%s: psk-next and no-psk-next exclude each other",
 				 what);
 	if (config->has_next_key && config->no_next_key)
@@ -213,9 +209,8 @@ static void put_address(struct nlmsghdr *request, uint16_t type,
 
 static void put_next(struct nlmsghdr *request, const struct config *config)
 {
-	if (config->has_psk_next)
-		mnl_attr_put(request, NETVEIL_PEER_A_PSK_NEXT, NETVEIL_KEY_LEN,
-			     config->psk_next);
+	secret_put(request, NETVEIL_PEER_A_PSK_NEXT,
+		   NETVEIL_PEER_A_PSK_NEXT_SERIAL, &config->psk_next);
 	if (config->no_psk_next)
 		mnl_attr_put(request, NETVEIL_PEER_A_NO_PSK_NEXT, 0, NULL);
 	if (config->has_next_key)
@@ -240,9 +235,8 @@ static void put_config(struct nlmsghdr *request, const struct config *config)
 	if (config->endpoint.port)
 		mnl_attr_put_u16(request, NETVEIL_PEER_A_ENDPOINT_PORT,
 				 config->endpoint.port);
-	if (config->has_psk)
-		mnl_attr_put(request, NETVEIL_PEER_A_PSK, NETVEIL_KEY_LEN,
-			     config->psk);
+	secret_put(request, NETVEIL_PEER_A_PSK, NETVEIL_PEER_A_PSK_SERIAL,
+		   &config->psk);
 	if (config->no_psk)
 		mnl_attr_put(request, NETVEIL_PEER_A_NO_PSK, 0, NULL);
 	put_next(request, config);

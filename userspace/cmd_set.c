@@ -6,17 +6,15 @@
 
 #include "cmd.h"
 #include "err.h"
-#include "keyfile.h"
 #include "nl.h"
 #include "parse.h"
+#include "secret.h"
 
 struct settings {
-	bool has_key;
-	bool has_next_key;
+	struct secret key;
+	struct secret next_key;
 	bool no_next_key;
 	bool has_cipher;
-	uint8_t key[NETVEIL_KEY_LEN];
-	uint8_t next_key[NETVEIL_KEY_LEN];
 	uint8_t cipher;
 	uint16_t port;		/* 0: not given */
 };
@@ -25,16 +23,14 @@ static int take_key(void *target, const char *value)
 {
 	struct settings *settings = target;
 
-	settings->has_key = true;
-	return keyfile_read(settings->key, value, "private-key");
+	return secret_take(&settings->key, value, "private-key");
 }
 
 static int take_next_key(void *target, const char *value)
 {
 	struct settings *settings = target;
 
-	settings->has_next_key = true;
-	return keyfile_read(settings->next_key, value, "next-private-key");
+	return secret_take(&settings->next_key, value, "next-private-key");
 }
 
 static int take_no_next_key(void *target, const char *value)
@@ -81,12 +77,11 @@ static int apply(struct env *env, const struct settings *settings)
 
 	if (!code) {
 		request = nl_request(&nl, buffer, NETVEIL_CMD_SET, 0);
-		if (settings->has_key)
-			mnl_attr_put(request, NETVEIL_A_PRIVATE_KEY,
-				     NETVEIL_KEY_LEN, settings->key);
-		if (settings->has_next_key)
-			mnl_attr_put(request, NETVEIL_A_NEXT_PRIVATE_KEY,
-				     NETVEIL_KEY_LEN, settings->next_key);
+		secret_put(request, NETVEIL_A_PRIVATE_KEY,
+			   NETVEIL_A_PRIVATE_KEY_SERIAL, &settings->key);
+		secret_put(request, NETVEIL_A_NEXT_PRIVATE_KEY,
+			   NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL,
+			   &settings->next_key);
 		if (settings->no_next_key)
 			mnl_attr_put(request, NETVEIL_A_NO_NEXT, 0, NULL);
 		if (settings->port)

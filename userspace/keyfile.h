@@ -5,6 +5,7 @@
 #ifndef VEIL_KEYFILE_H
 #define VEIL_KEYFILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../kmod/uapi/netveil.h"

@@ -49,6 +49,8 @@ static const struct command commands[] = {
 	  "what may pass to and from hosts that are no peers" },
 	{ "confirm", cmd_confirm, "",
 	  "keep a change made with 'confirm SECONDS', which is undone else" },
+	{ "session", cmd_session, "reset [PUBKEY]",
+	  "forget session keys; new ones are made when packets want to pass" },
 	{ "flush", cmd_flush, "",
 	  "remove all peers, policies, sessions and the key" },
 	{ "monitor", cmd_monitor, "", "events as they happen" },
@@ -79,6 +81,8 @@ static void print_usage(FILE *to)
 	fputs("Usage: veil [-j] [-p] [-n NETNS] COMMAND\n\n", to);
 	for (i = 0; i < ARRAY_LEN(commands); i++)
 		print_command(to, &commands[i]);
+	fputs("\nFILE may be keyring:SERIAL or keyring:DESCRIPTION, a logon, encrypted or\n"
+	      "trusted key in the kernel's keyrings.\n", to);
 	fputs("\n  -j        JSON\n"
 	      "  -p        JSON for people: indented\n"
 	      "  -n NETNS  in this network namespace, as 'ip netns' names it\n"

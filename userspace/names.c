@@ -23,6 +23,7 @@ const char *const origin_names[ORIGIN_NAMES] = {
 	[NETVEIL_KEY_NONE]	= "none",
 	[NETVEIL_KEY_KERNEL]	= "kernel",
 	[NETVEIL_KEY_USER]	= "user",
+	[NETVEIL_KEY_KEYRING]	= "keyring",
 };
 
 const char *const event_names[EVENT_NAMES] = {

@@ -9,7 +9,7 @@
 
 #define CIPHER_NAMES	3
 #define STATE_NAMES	3
-#define ORIGIN_NAMES	3
+#define ORIGIN_NAMES	4
 #define EVENT_NAMES	13
 #define POLICY_NAMES	4
 

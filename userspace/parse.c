@@ -3,8 +3,10 @@
  * What people write, read: keys, addresses, endpoints, ports, ciphers.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "names.h"
@@ -60,6 +62,21 @@ const char *parse_port(uint16_t *port, const char *text)
 {
 	*port = (uint16_t)parse_number(text, LISTEN_PORT_MAX);
 	return *port ? NULL : "a port is a number from 1 to 65472";
+}
+
+int32_t parse_serial(const char *text)
+{
+	bool hex = !strncmp(text, "0x", 2);
+	char *end;
+	long value;
+
+	if (!text[strspn(text, "0123456789")] || hex) {
+		errno = 0;
+		value = strtol(text, &end, hex ? 16 : 10);
+		if (!errno && !*end && value > 0 && value <= INT32_MAX)
+			return (int32_t)value;
+	}
+	return 0;
 }
 
 const char *parse_seconds(uint32_t *seconds, const char *text)

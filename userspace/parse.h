@@ -38,6 +38,8 @@ struct endpoint {
 
 const char *parse_key(uint8_t key[NETVEIL_KEY_LEN], const char *text);
 const char *parse_port(uint16_t *port, const char *text);
+/* Of a key in the keyrings: a number, also 0x...; 0 if it is none. */
+int32_t parse_serial(const char *text);
 /* From 1 to a year. */
 const char *parse_seconds(uint32_t *seconds, const char *text);
 const char *parse_cipher(uint8_t *cipher, const char *text);

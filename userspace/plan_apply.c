@@ -102,6 +102,15 @@ static void put_addition(struct nlmsghdr *request, const struct record *record)
 	mnl_attr_nest_end(request, change);
 }
 
+/* A secret from a keyring is there as its serial. */
+static uint16_t value_attr(const struct value *value)
+{
+	const struct prop *prop = value->prop;
+
+	return prop->serial && value->len == sizeof(int32_t) ? prop->serial :
+							       prop->attr;
+}
+
 static void put_property(struct nlmsghdr *request, const struct record *record,
 			 const struct prop *prop)
 {
@@ -109,7 +118,8 @@ static void put_property(struct nlmsghdr *request, const struct record *record,
 	unsigned int n;
 
 	for (n = 0; (value = record_value(record, prop, n)); n++)
-		mnl_attr_put(request, prop->attr, value->len, value->data);
+		mnl_attr_put(request, value_attr(value), value->len,
+			     value->data);
 	if (!n)
 		mnl_attr_put(request, prop->unset, 0, NULL);
 }

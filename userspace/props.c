@@ -23,9 +23,11 @@ const struct prop props[] = {
 	[PORT] = { NETVEIL_PEER_A_ENDPOINT_PORT, NETVEIL_PEER_A_ENDPOINT_PORT,
 		   0, "endpoint", PROP_PORT },
 	[PSK] = { NETVEIL_PEER_A_PSK, NETVEIL_PEER_A_HAS_PSK,
-		  NETVEIL_PEER_A_NO_PSK, "psk", PROP_SECRET },
+		  NETVEIL_PEER_A_NO_PSK, "psk", PROP_SECRET,
+		  NETVEIL_PEER_A_PSK_SERIAL },
 	[PSK_NEXT] = { NETVEIL_PEER_A_PSK_NEXT, NETVEIL_PEER_A_HAS_PSK_NEXT,
-		       NETVEIL_PEER_A_NO_PSK_NEXT, "psk-next", PROP_SECRET },
+		       NETVEIL_PEER_A_NO_PSK_NEXT, "psk-next", PROP_SECRET,
+		       NETVEIL_PEER_A_PSK_NEXT_SERIAL },
 	[NEXT_KEY] = { NETVEIL_PEER_A_NEXT_KEY, NETVEIL_PEER_A_NEXT_KEY,
 		       NETVEIL_PEER_A_NO_NEXT_KEY, "next-key", PROP_KEY },
 	[POLICY] = { NETVEIL_PEER_A_POLICY, NETVEIL_PEER_A_POLICY, 0, "policy",
@@ -40,7 +42,8 @@ static const struct prop *prop_find(uint16_t attr)
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(props); i++)
-		if (props[i].attr == attr || props[i].told == attr)
+		if (props[i].attr == attr || props[i].told == attr ||
+		    (props[i].serial && props[i].serial == attr))
 			return &props[i];
 	return NULL;
 }

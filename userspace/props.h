@@ -28,6 +28,7 @@ struct prop {
 	uint16_t unset;		/* flag that takes it back; 0: none does */
 	const char *word;
 	enum prop_kind kind;
+	uint16_t serial;	/* as attr, by serial in the keyrings; 0: no */
 };
 
 struct value {

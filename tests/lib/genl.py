@@ -21,7 +21,7 @@ CTRL_A_FAMILY_ID, CTRL_A_FAMILY_NAME = 1, 2
 NLMSGERR_A_MSG = 1
 
 (GET, SET, PEER_GET, PEER_ADD, PEER_SET, PEER_DEL, FLUSH) = range(1, 8)
-APPLY = 10
+SESSION_RESET, APPLY = 9, 10
 (
     A_PUBLIC_KEY,
     A_PRIVATE_KEY,
@@ -41,7 +41,9 @@ APPLY = 10
     A_NO_NEXT,
     A_RETIRE,
     A_FORCE,
-) = range(2, 20)
+    A_PRIVATE_KEY_SERIAL,
+    A_NEXT_PRIVATE_KEY_SERIAL,
+) = range(2, 22)
 A_CHANGE, A_COMMAND = 22, 23
 (
     P_PUBLIC_KEY,
@@ -345,6 +347,11 @@ class Control:
 
     def delete_peer(self, public_key):
         self.add_peer(public_key, command=PEER_DEL)
+
+    def session_reset(self, public_key=None):
+        nest = attr(P_PUBLIC_KEY, public_key) if public_key else b""
+        body = attr(A_PEER | NLA_NESTED, nest) if nest else b""
+        self.request(SESSION_RESET, body)
 
     def flush(self):
         self.request(FLUSH)

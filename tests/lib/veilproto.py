@@ -304,6 +304,7 @@ class Session:
 
     def __init__(self, aead, send_key, receive_key, local, remote, lanes):
         self.aead, self.lanes = aead, lanes
+        self.keys = send_key, receive_key
         self.sealer = AEADS[aead](send_key)
         self.opener = AEADS[aead](receive_key)
         self.local, self.remote = local, remote

@@ -151,7 +151,7 @@ set_all() {
 
 # Short words, and a key from a pipe.
 set_short() {
-	alpha se li 51888 ci auto && printf '%s\n' "$ALICE" | alpha set priv - &&
+	alpha set li 51888 ci auto && printf '%s\n' "$ALICE" | alpha set priv - &&
 		shows ".public_key == \"$ALICE_PUB\" and .listen_port == 51888 and .cipher == \"auto\"" show
 }
 

@@ -50,8 +50,15 @@ generate_next() {
 }
 
 start_monitor() {
-	b stdbuf -oL veil monitor >"$dir/monitor" 2>&1 &
-	sleep 1
+	ip netns exec beta veil monitor >"$dir/monitor" 2>&1 &
+	# It has joined when it gets an event.
+	wait_for 10 monitor_answers
+}
+
+monitor_answers() {
+	beta peer add "$(veil genkey | veil pubkey)" address 10.9.0.99
+	beta peer del "$(field beta '.[] | select(.addresses == ["10.9.0.99"]).public_key' peer show)"
+	[ -s "$dir/monitor" ]
 }
 
 tell_peer() {

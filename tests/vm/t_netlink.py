@@ -325,6 +325,7 @@ def strict():
             genl.A_CIPHER,
             *KEY_ATTRS,
         ),
+        genl.SESSION_RESET: (genl.A_PEER,),
         genl.PEER_GET: (genl.A_PEER,),
         genl.PEER_ADD: (genl.A_PEER, genl.A_CONFIRM),
         genl.PEER_SET: (genl.A_PEER, genl.A_CONFIRM),

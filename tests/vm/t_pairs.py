@@ -240,7 +240,7 @@ def unique():
     refused("zeros", change_third, (genl.P_NEXT_KEY, bytes(32)))
     refused("zeros", change_third, (genl.P_PSK_NEXT, bytes(32)))
     both = (genl.P_NEXT_KEY, fourth.public), (genl.P_NO_NEXT_KEY, b"")
-    refused("given once, or forgotten", change_third, *both)
+    refused("not both", change_third, *both)
     for private in third.private, theirs.private:
         refused("a peer has this key", alpha.control.set_private_key, private)
         refused("a peer has this key", alpha.control.set_next_private_key, private)

@@ -57,6 +57,24 @@ static void test_keys(void)
 		       "with a newline" : bad[i]);
 }
 
+static void test_numbers(void)
+{
+	static const char *const bad[] = {
+		"", "0", "-1", "1x", "0x", "2147483648", "0x80000000", "netveil:1",
+	};
+	uint32_t seconds = 0;
+	size_t i;
+
+	result(parse_serial("123456789") == 123456789, "serial", "decimal");
+	result(parse_serial("0x7fffffff") == INT32_MAX, "serial", "hexadecimal");
+	for (i = 0; i < ARRAY_LEN(bad); i++)
+		result(!parse_serial(bad[i]), "no serial", bad[i]);
+	result(!parse_seconds(&seconds, "86400") && seconds == 86400, "seconds",
+	       "a day");
+	result(parse_seconds(&seconds, "99999999"), "seconds", "too many");
+	result(parse_seconds(&seconds, "1h"), "seconds", "with a unit");
+}
+
 static void test_ports(void)
 {
 	static const char *const bad[] = {
@@ -340,6 +358,7 @@ int main(void)
 	test_conf();
 	test_keys();
 	test_ports();
+	test_numbers();
 	test_addresses();
 	test_equal_addresses();
 	test_endpoints();
