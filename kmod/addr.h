@@ -13,6 +13,7 @@
 #include <net/addrconf.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
+#include <net/l3mdev.h>
 #include <net/route.h>
 
 struct veil_addr_pair {
@@ -67,6 +68,21 @@ static inline bool veil_addr_is_local(struct net *net,
 		       RTN_LOCAL;
 	return ipv6_chk_addr_and_flags(net, addr, dev, true, 0,
 				       IFA_F_TENTATIVE);
+}
+
+/* The routing domain (VRF device) of an address of ours; 0 for none.  Under
+ * rcu_read_lock().
+ */
+static inline int veil_addr_domain(struct net *net,
+				   const struct in6_addr *addr)
+{
+	struct net_device *dev;
+
+	if (veil_addr_is_v4(addr))
+		dev = __ip_dev_find(net, veil_addr_v4(addr), false);
+	else
+		dev = ipv6_dev_find(net, addr, NULL);
+	return dev ? l3mdev_master_ifindex_rcu(dev) : 0;
 }
 
 /* Whether skb, on its way out, came in from somewhere: IPv6 forwarding leaves

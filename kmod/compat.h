@@ -51,6 +51,27 @@ static inline bool veil_frags_readable(const struct sk_buff *skb)
 #endif
 }
 
+/* Before 7.x a TCP segment of more than 64 KiB (BIG TCP) has hop-by-hop options
+ * while it is in the host: without them it is like any other.
+ */
+static inline int veil_ip6_unjumbo(struct sk_buff *skb)
+{
+#ifdef VEIL_HAVE_HOPOPT_JUMBO
+	int nexthdr = ipv6_has_hopopt_jumbo(skb);
+
+	if (!nexthdr)
+		return 0;
+	if (skb_cow_head(skb, 0))
+		return -ENOMEM;
+	memmove(skb->data + sizeof(struct hop_jumbo_hdr), skb->data,
+		sizeof(struct ipv6hdr));
+	__skb_pull(skb, sizeof(struct hop_jumbo_hdr));
+	skb_reset_network_header(skb);
+	ipv6_hdr(skb)->nexthdr = nexthdr;
+#endif
+	return 0;
+}
+
 #ifdef VEIL_HAVE_SOCKADDR_UNSIZED
 #define veil_kernel_bind(sock, addr, len) \
 	kernel_bind(sock, (struct sockaddr_unsized *)(addr), len)

@@ -14,6 +14,7 @@
 #include <net/xfrm.h>
 
 #include "addr.h"
+#include "compat.h"
 #include "exempt.h"
 #include "flows.h"
 #include "hooks.h"
@@ -139,6 +140,10 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 		veil_peer_drop(peer, skb, READ_ONCE(vn->dying) ?
 			       VEIL_DROP_namespace_exit :
 			       VEIL_DROP_unprotectable);
+		return NF_STOLEN;
+	}
+	if (veil_ip6_unjumbo(skb)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
 	if (veil_pmtu_check(peer, skb)) {

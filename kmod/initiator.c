@@ -159,15 +159,32 @@ static int veil_initiator_write(struct veil_peer *peer, int place,
 	return veil_initiator_macs(peer, theirs, msg);
 }
 
+/* An address of ours that tells in which routing domain the peer is. */
+static void veil_initiator_near(struct veil_peer *peer, struct in6_addr *near)
+{
+	struct veil_session *session;
+
+	memset(near, 0, sizeof(*near));
+	rcu_read_lock();
+	session = rcu_dereference(peer->current_session);
+	if (session)
+		*near = session->local;
+	else
+		veil_tx_waiting_source(peer, near);
+	rcu_read_unlock();
+}
+
 void veil_initiator_send(struct veil_peer *peer)
 {
 	struct veil_outstanding *own = &peer->initiation;
 	struct veil_initiator_way way;
 	struct veil_addr_pair addrs;
 	struct veil_initiation msg;
+	struct in6_addr near;
 
 	veil_initiator_clear(peer);
-	if (veil_socket_route(peer->vn, &peer->endpoint, &addrs))
+	veil_initiator_near(peer, &near);
+	if (veil_socket_route(peer->vn, &peer->endpoint, &near, &addrs))
 		return;
 	own->epoch = atomic_read(&veil_epoch);
 	own->index.kind = VEIL_INDEX_HANDSHAKE;

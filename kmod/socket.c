@@ -123,14 +123,17 @@ void veil_socket_udp_header(struct sk_buff *skb,
 	skb->csum_offset = offsetof(struct udphdr, check);
 }
 
-/* A route for UDP from us; source may be empty and is then filled in. */
+/* A route for UDP from us, in a routing domain; source may be empty and is then
+ * filled in.
+ */
 static struct dst_entry *veil_socket_dst4(struct veil_net *vn,
 					  struct veil_addr_pair *addrs,
-					  u16 source_port, u16 port)
+					  int domain, u16 source_port, u16 port)
 {
 	struct flowi4 fl4 = {
 		.daddr = veil_addr_v4(&addrs->destination),
 		.saddr = veil_addr_v4(&addrs->source),
+		.flowi4_oif = domain,
 		.flowi4_proto = IPPROTO_UDP,
 		.fl4_sport = htons(source_port),
 		.fl4_dport = htons(port),
@@ -146,11 +149,12 @@ static struct dst_entry *veil_socket_dst4(struct veil_net *vn,
 
 static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
 					  struct veil_addr_pair *addrs,
-					  u16 source_port, u16 port)
+					  int domain, u16 source_port, u16 port)
 {
 	struct flowi6 fl6 = {
 		.daddr = addrs->destination,
 		.saddr = addrs->source,
+		.flowi6_oif = domain,
 		.flowi6_proto = IPPROTO_UDP,
 		.fl6_sport = htons(source_port),
 		.fl6_dport = htons(port),
@@ -166,24 +170,25 @@ static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
 
 static struct dst_entry *veil_socket_dst(struct veil_net *vn,
 					 struct veil_addr_pair *addrs,
-					 u16 source_port, u16 port)
+					 int domain, u16 source_port, u16 port)
 {
 	if (veil_addr_is_v4(&addrs->destination))
-		return veil_socket_dst4(vn, addrs, source_port, port);
+		return veil_socket_dst4(vn, addrs, domain, source_port, port);
 	if (!rcu_access_pointer(vn->sk[1]))
 		return ERR_PTR(-EAFNOSUPPORT);
-	return veil_socket_dst6(vn, addrs, source_port, port);
+	return veil_socket_dst6(vn, addrs, domain, source_port, port);
 }
 
 int veil_socket_route(struct veil_net *vn, const struct in6_addr *destination,
-		      struct veil_addr_pair *addrs)
+		      const struct in6_addr *near, struct veil_addr_pair *addrs)
 {
 	struct dst_entry *dst;
 
 	memset(&addrs->source, 0, sizeof(addrs->source));
 	addrs->destination = *destination;
 	rcu_read_lock();
-	dst = veil_socket_dst(vn, addrs, vn->port, vn->port);
+	dst = veil_socket_dst(vn, addrs, veil_addr_domain(vn->net, near),
+			      vn->port, vn->port);
 	rcu_read_unlock();
 	if (IS_ERR(dst)) {
 		veil_drop_count(vn, VEIL_DROP_no_route);
@@ -237,8 +242,9 @@ int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
 
 	veil_path_enter();
 	sk = veil_socket_sk(vn, ipv6);
-	dst = sk ? veil_socket_dst(vn, &route, source_port, port) :
-		   ERR_PTR(-EAFNOSUPPORT);
+	dst = sk ? veil_socket_dst(vn, &route,
+				   veil_addr_domain(vn->net, &addrs->source),
+				   source_port, port) : ERR_PTR(-EAFNOSUPPORT);
 	if (IS_ERR(dst)) {
 		veil_drop(vn, skb, VEIL_DROP_no_route);
 		veil_path_leave();

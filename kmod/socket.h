@@ -30,8 +30,11 @@ static inline bool veil_socket_owns(const struct veil_net *vn,
 		      sk == rcu_access_pointer(vn->sk[1]));
 }
 
-/* The addresses that a packet to destination would have.  Any context. */
+/* The addresses that a packet to destination would have, sent in the routing
+ * domain of near, which is an address of ours or the empty one.  Any context.
+ */
 int veil_socket_route(struct veil_net *vn, const struct in6_addr *destination,
+		      const struct in6_addr *near,
 		      struct veil_addr_pair *addrs);
 /* Send a handshake message to port.  Any context. */
 void veil_socket_send(struct veil_net *vn, const struct veil_addr_pair *addrs,

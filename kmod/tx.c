@@ -216,6 +216,20 @@ void veil_tx_flush(struct veil_peer *peer)
 	veil_path_leave();
 }
 
+void veil_tx_waiting_source(struct veil_peer *peer, struct in6_addr *source)
+{
+	struct veil_addr_pair addrs;
+	struct sk_buff *skb;
+
+	spin_lock_bh(&peer->queue.lock);
+	skb = skb_peek(&peer->queue);
+	if (skb) {
+		veil_addr_of(skb, &addrs);
+		*source = addrs.source;
+	}
+	spin_unlock_bh(&peer->queue.lock);
+}
+
 void veil_tx_expire(struct veil_peer *peer)
 {
 	struct sk_buff *skb;

@@ -32,6 +32,8 @@ void veil_tx_keepalive(struct veil_peer *peer);
 void veil_tx_close(struct veil_peer *peer);
 /* The queue goes out, if there is a session. */
 void veil_tx_flush(struct veil_peer *peer);
+/* Source address of the packet that has waited longest, if one waits. */
+void veil_tx_waiting_source(struct veil_peer *peer, struct in6_addr *source);
 /* Drop what has waited too long. */
 void veil_tx_expire(struct veil_peer *peer);
 void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason);

@@ -79,6 +79,7 @@ def moved(host, device, *lines):
         "addr add %s dev %s nodad" % (addresses[1], device),
     )
     host.device = device
+    forget_neighbours()
     try:
         yield
     finally:
@@ -86,6 +87,12 @@ def moved(host, device, *lines):
         ip_batch(host, "link set eth0 nomaster")
         ip_batch(host, "link del " + device)
         back(host)
+
+
+def forget_neighbours():
+    """They know the address by another device's MAC."""
+    for host in alpha, beta:
+        host.run("ip", "neigh", "flush", "all")
 
 
 def back(host):
@@ -97,6 +104,7 @@ def back(host):
         "addr add %s dev eth0" % addresses[0],
         "addr add %s dev eth0 nodad" % addresses[1],
     )
+    forget_neighbours()
 
 
 @case("rp_filter is strict")
@@ -109,6 +117,50 @@ def rp_filter():
     for host in alpha, beta:
         for name in "all", "eth0":
             set_key(host, "ipv4/conf/%s/rp_filter" % name, 0)
+
+
+@case("the device is in a VRF, the programs as well")
+def vrf():
+    try:
+        ip_batch(alpha, "link add red type vrf table 10", "link set red up")
+    except AssertionError as error:
+        skip("no VRF on this kernel: " + str(error)[-200:])
+    ip_batch(
+        alpha,
+        "link set eth0 master red",
+        "addr replace %s dev eth0 nodad" % ADDRESSES["alpha"][1],
+    )
+
+    class InVrf(hosts.Host):
+        """alpha's sockets belong to the VRF."""
+
+        def socket(self, *kind):
+            sock = super().socket(*kind)
+            if kind[0] in (socket.AF_INET, socket.AF_INET6):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"red\0")
+            return sock
+
+    inside = InVrf("alpha", *alpha.addresses)
+    a_identity, b_identity = Identity(), Identity()
+    try:
+        hosts.flush_all()
+        hosts.make_peer(alpha, a_identity, b_identity.public, beta)
+        hosts.make_peer(beta, b_identity, a_identity.public, alpha)
+        # alpha's first packet waits for a session, which alpha begins.
+        with inside.udp(alpha.v4) as sock:
+            sock.sendto(MARKER, (beta.v4, 9))
+        for address in alpha.addresses:
+            hosts.ping_once(beta, address)
+        tap, before = wire.Tap(hosts.wire), (alpha.drops(), beta.drops())
+        traffic_passes(inside, beta)
+        wire.only_netveil(tap.frames(), OURS, (MARKER,))
+        for host, old in zip((alpha, beta), before):
+            check_equal(drops_since(old, host.drops()), {}, "drops on " + host.name)
+        tap.close()
+    finally:
+        hosts.flush_all()
+        ip_batch(alpha, "link del red")
+        ip_batch(alpha, "addr replace %s dev eth0 nodad" % ADDRESSES["alpha"][1])
 
 
 @case("routing by firewall marks: the second way is encrypted as the first")
@@ -139,7 +191,7 @@ def marks():
         frames = second.frames()
         wire.only_netveil(frames, OURS, (MARKER,))
         wire.only_netveil(first.frames(), OURS, (MARKER,))
-        check(len(frames) > 100, "the second way carries the streams", len(frames))
+        check(len(frames) > 20, "the second way carries the streams", len(frames))
         for tap in first, second:
             tap.close()
     finally:

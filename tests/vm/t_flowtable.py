@@ -179,27 +179,39 @@ def forged_answers():
             talk()
 
 
-@case("the same where the table works on the device below a VLAN")
+@case("the same where the table works on the devices below VLANs")
 def vlan():
-    for host, number in (alpha, 1), (beta, 2):
+    delta = state["delta"]
+    places = (
+        (alpha, "eth0", "10.9.0.1", "fd09::1"),
+        (beta, "eth0", "10.9.0.2", "fd09::2"),
+        (alpha, "down0", "10.7.0.1", "fd07::1"),
+        (delta, "eth0", "10.7.0.2", "fd07::2"),
+    )
+
+    def move(host, old, new, v4, v6):
         hosts.ip_batch(
             host,
-            "link add link eth0 name eth0.5 type vlan id 5",
-            "link set eth0.5 up",
-            "addr flush dev eth0 scope global",
-            "addr add 10.9.0.%d/24 dev eth0.5" % number,
-            "addr add fd09::%d/64 dev eth0.5 nodad" % number,
+            "addr del %s/24 dev %s" % (v4, old),
+            "addr del %s/64 dev %s" % (v6, old),
+            "addr add %s/24 dev %s" % (v4, new),
+            "addr add %s/64 dev %s nodad" % (v6, new),
         )
+
+    for host, device, *addresses in places:
+        tagged = device + ".5"
+        words = "link add link %s name %s type vlan id 5" % (device, tagged)
+        hosts.ip_batch(host, words, "link set %s up" % tagged)
+        move(host, device, tagged, *addresses)
+    routes_of_delta()
     try:
         new_connections("eth0, down0", "eth0.5")
     finally:
-        for host, number in (alpha, 1), (beta, 2):
-            hosts.ip_batch(
-                host,
-                "link del eth0.5",
-                "addr add 10.9.0.%d/24 dev eth0" % number,
-                "addr add fd09::%d/64 dev eth0 nodad" % number,
-            )
+        hosts.flush_all()
+        for host, device, *addresses in places:
+            move(host, device + ".5", device, *addresses)
+            hosts.ip_batch(host, "link del %s.5" % device)
+        routes_of_delta()
 
 
 @case("connections that tc (act_ct) has offloaded are sealed, and forgeries dropped")

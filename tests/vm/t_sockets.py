@@ -24,6 +24,7 @@ import traffic
 import wire
 from hosts import alpha, beta, drops_since
 from ktap import case, check, check_equal, skip, wait_until
+from nflog import Log
 from traffic import MARKER, Stream, each_way, marked
 from veilproto import Identity
 
@@ -94,6 +95,27 @@ def udp_gso_gro():
                 wait_until(complete, 20, "all datagrams", every=0)
                 check(b"".join(got) == data, "the bytes to " + address)
                 check(set(sizes[:-1]) <= {1000}, "the datagrams' size", sizes)
+
+
+@case("BIG TCP: segments of up to 185000 bytes, IPv6 and IPv4")
+def big_tcp():
+    for host in alpha, beta:
+        for word in "gso_max_size", "gro_max_size", "gso_ipv4_max_size":
+            try:
+                host.run("ip", "link", "set", "eth0", word, "185000")
+            except AssertionError as error:
+                skip("no BIG TCP: " + str(error)[-200:])
+    with Watched() as watched:
+        for _, _, address in list(each_way(alpha, beta))[:2]:
+            with Log(alpha, "postrouting", "meta length > 65536") as large:
+                with Stream(alpha, beta, address) as stream:
+                    for _ in range(4):
+                        stream.exchange(1 << 20, 1000)
+                        watched.look()
+                check(large.packets(), "segments that are really big, to " + address)
+    for host in alpha, beta:
+        for word in "gso_max_size", "gro_max_size", "gso_ipv4_max_size":
+            host.run("ip", "link", "set", "eth0", word, "65536")
 
 
 def zerocopy_done(sock):
