@@ -6,6 +6,7 @@
  * header that names a live session of that peer; their fragments, and
  * handshakes, by the mark that they were given (mark.h).
  */
+#include <linux/etherdevice.h>
 #include <linux/if_arp.h>
 #include <linux/if_vlan.h>
 #include <linux/mpls.h>
@@ -19,6 +20,7 @@
 #include "exempt.h"
 #include "fence.h"
 #include "mark.h"
+#include "network.h"
 #include "policy.h"
 #include "rx.h"
 #include "session.h"
@@ -136,6 +138,37 @@ static bool veil_fence_sealed(struct veil_peer *peer, const struct sk_buff *skb,
 	       veil_fence_session(rcu_dereference(peer->previous_session), header);
 }
 
+/* Whether this host sent the frame, and no bridge passed it on. */
+static bool veil_fence_routed(const struct sk_buff *skb)
+{
+	const struct net_device *upper;
+	struct ethhdr *eth, buffer;
+
+	if (skb->dev->type != ARPHRD_ETHER)
+		return true;
+	eth = skb_header_pointer(skb, 0, sizeof(buffer), &buffer);
+	if (!eth || ether_addr_equal(eth->h_source, skb->dev->dev_addr))
+		return true;
+	upper = netdev_master_upper_dev_get_rcu((struct net_device *)skb->dev);
+	return upper && ether_addr_equal(eth->h_source, upper->dev_addr);
+}
+
+/* As veil_hooks_ours(), for what did not come by there. */
+static bool veil_fence_ours(struct veil_net *vn, const struct sk_buff *skb,
+			    const struct veil_addr_pair *addrs,
+			    const struct veil_policy *policy)
+{
+	if (policy->behind &&
+	    !veil_rx_unicast(vn, skb, &addrs->destination))
+		return false;
+	if (veil_addr_is_local(vn->net, skb->dev, &addrs->source))
+		return true;
+	if (!policy->behind && !veil_network_local(vn, &addrs->source) &&
+	    !veil_network_behind(vn, &addrs->destination))
+		return false;
+	return veil_fence_routed(skb);
+}
+
 static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 				    const struct nf_hook_state *state)
 {
@@ -157,7 +190,7 @@ static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 	if (veil_fence_sealed(policy.peer, skb, l4) ||
 	    veil_socket_owns(vn, skb->sk) ||
 	    veil_exempt_neighbour(skb, offset) ||
-	    !veil_addr_is_local(vn->net, state->out, &addrs.source))
+	    !veil_fence_ours(vn, skb, &addrs, &policy))
 		return NF_ACCEPT;
 	if (policy.peer)
 		veil_rx_plaintext(policy.peer, skb, VEIL_DROP_plaintext_out);

@@ -18,12 +18,14 @@
 #include "exempt.h"
 #include "flows.h"
 #include "hooks.h"
+#include "network.h"
 #include "open.h"
 #include "peer.h"
 #include "pmtu.h"
 #include "policy.h"
 #include "rx.h"
 #include "socket.h"
+#include "tunnel.h"
 #include "tx.h"
 
 /* Where we are among the hooks of this hook point; their number if nowhere. */
@@ -107,12 +109,31 @@ static bool veil_hooks_neighbour(const struct sk_buff *skb)
 	       ipv6_addr_equal(rt6_nexthop(rt, destination), destination);
 }
 
-/* Whether the peer is responsible for a packet from our side to it. */
-static bool veil_hooks_ours(struct veil_net *vn, const struct sk_buff *skb,
-			    const struct veil_addr_pair *addrs)
+/* Whether skb is for all on its link: a route knows (RTCF_*), an address alone
+ * does not.
+ */
+static bool veil_hooks_to_many(const struct sk_buff *skb)
 {
-	return !veil_addr_forwarded(skb) ||
-	       veil_addr_is_local(vn->net, skb_dst(skb)->dev, &addrs->source);
+	if (skb->protocol == htons(ETH_P_IP))
+		return skb_rtable(skb)->rt_flags & (RTCF_BROADCAST |
+						    RTCF_MULTICAST);
+	return ipv6_addr_is_multicast(&ipv6_hdr(skb)->daddr);
+}
+
+/* Whether skb is ours to judge.  What we forward into a network behind a peer
+ * is, from whomever; to an address of the peer itself only what comes from our
+ * side, or was opened: other hosts' traffic with it is theirs (STACK B3).
+ */
+static bool veil_hooks_ours(struct veil_net *vn, const struct sk_buff *skb,
+			    const struct veil_addr_pair *addrs,
+			    const struct veil_policy *policy)
+{
+	if (policy->behind)
+		return !veil_hooks_to_many(skb);
+	return !veil_addr_forwarded(skb) || veil_opened(skb) ||
+	       veil_addr_is_local(vn->net, skb_dst(skb)->dev, &addrs->source) ||
+	       veil_network_local(vn, &addrs->source) ||
+	       veil_network_behind(vn, &addrs->destination);
 }
 
 static bool veil_hooks_skips_out(const struct sk_buff *skb,
@@ -131,7 +152,7 @@ static bool veil_hooks_skips_out(const struct sk_buff *skb,
 /* What is sealed for peer, or dropped. */
 static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 				    const struct nf_hook_state *state,
-				    nf_hookfn *own)
+				    nf_hookfn *own, bool between)
 {
 	struct nf_hook_state rest = *state;
 	struct veil_net *vn = peer->vn;
@@ -146,7 +167,7 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
-	if (veil_pmtu_check(peer, skb)) {
+	if (veil_pmtu_check(peer, skb, between)) {
 		veil_drop_count(vn, VEIL_DROP_too_big);
 		atomic64_inc(&peer->drops);
 		return NF_DROP_ERR(-EMSGSIZE);
@@ -156,7 +177,7 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 	 * then seal (STACK A7).
 	 */
 	if (veil_hooks_last(state, own)) {
-		veil_tx(peer, skb);
+		veil_tx(peer, skb, between);
 		return NF_STOLEN;
 	}
 	rest.okfn = veil_tx_output;
@@ -181,7 +202,7 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 		veil_drop(vn, skb, VEIL_DROP_unprotectable);
 		return NF_STOLEN;
 	}
-	if (!veil_hooks_ours(vn, skb, &addrs))
+	if (!veil_hooks_ours(vn, skb, &addrs, &policy))
 		return NF_ACCEPT;
 	if (veil_socket_owns(vn, state->sk) || veil_socket_owns(vn, skb->sk) ||
 	    veil_hooks_neighbour(skb))
@@ -198,7 +219,8 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 		veil_policy_no_peer(vn, &policy, &addrs.destination, skb);
 		return NF_STOLEN;
 	}
-	return veil_hooks_seal(policy.peer, skb, state, veil_hook_out);
+	return veil_hooks_seal(policy.peer, skb, state, veil_hook_out,
+			       veil_tunnel_between(vn, skb, &policy, &addrs));
 }
 
 static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
@@ -243,7 +265,15 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 {
 	struct veil_net *vn = priv;
 
-	if (state->in->flags & IFF_LOOPBACK || netif_is_l3_master(state->in))
+	/* It was judged at the device behind. */
+	if (netif_is_l3_master(state->in))
+		return NF_ACCEPT;
+	if (veil_tunnel_returned(skb)) {
+		veil_open_flag(vn, skb);
+		return NF_ACCEPT;
+	}
+	veil_open_mark(vn, skb, false);
+	if (state->in->flags & IFF_LOOPBACK)
 		return NF_ACCEPT;
 	return veil_rx(vn, skb, state);
 }
@@ -251,6 +281,16 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 void veil_hooks_continue(struct sk_buff *skb, struct nf_hook_state *state)
 {
 	veil_hooks_rest(skb, state, veil_hook_in);
+}
+
+bool veil_hooks_defrag(struct net *net, __be16 protocol)
+{
+	u8 pf = protocol == htons(ETH_P_IP) ? NFPROTO_IPV4 : NFPROTO_IPV6;
+	const struct nf_hook_entries *entries =
+		veil_hooks_entries(net, pf, NF_INET_PRE_ROUTING);
+
+	/* The only one that the kernel puts before ours. */
+	return entries && veil_hooks_place(entries, veil_hook_in);
 }
 
 static const struct nf_hook_ops veil_hook_ops[] = {

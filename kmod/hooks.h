@@ -18,4 +18,9 @@ void veil_hooks_unregister(struct veil_net *vn);
  */
 void veil_hooks_continue(struct sk_buff *skb, struct nf_hook_state *state);
 
+/* Whether packets of this protocol are put together before they reach our hook
+ * at PRE_ROUTING, as connection tracking wants it.  Under rcu_read_lock().
+ */
+bool veil_hooks_defrag(struct net *net, __be16 protocol);
+
 #endif /* _VEIL_HOOKS_H */

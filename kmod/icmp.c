@@ -4,15 +4,20 @@
  * B10).  Anyone can send them: one is believed when it quotes a live index and
  * a counter that was sent lately, and then lowers the peer's path MTU.  One
  * that quotes a packet in clear to a peer quotes what never was on a wire.
+ *
+ * One about a packet of traceroute's is put into words that its socket, and
+ * connection tracking, understand: with the inner packet as the quoted one.
  */
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 #include <net/ip.h>
+#include <net/ip6_checksum.h>
 
 #include "icmp.h"
 #include "mtu.h"
 #include "policy.h"
 #include "session.h"
+#include "traceroute.h"
 
 /* Packets that may be under way on a lane when an error about one arrives. */
 #define VEIL_ICMP_LATELY	65536
@@ -23,6 +28,8 @@
 /* What an ICMP error says. */
 struct veil_icmp_error {
 	unsigned int mtu;		/* of "too big", else 0 */
+	bool tell;			/* what is to be told to a socket, too */
+	unsigned int icmp;		/* offset of the ICMP header */
 	struct veil_addr_pair addrs;	/* of the quoted packet */
 	u8 protocol;
 	bool later;			/* of a later fragment: no L4 header */
@@ -48,6 +55,11 @@ static bool veil_icmp_parse4(const struct sk_buff *skb,
 	if (!iph || iph->version != 4 || iph->ihl < 5)
 		return false;
 
+	error->icmp = offset;
+	error->tell = icmp->type == ICMP_TIME_EXCEEDED ||
+		      (icmp->type == ICMP_DEST_UNREACH &&
+		       icmp->code != ICMP_PROT_UNREACH &&
+		       icmp->code != ICMP_PORT_UNREACH);
 	error->mtu = 0;
 	if (icmp->type == ICMP_DEST_UNREACH && icmp->code == ICMP_FRAG_NEEDED)
 		error->mtu = ntohs(icmp->un.frag.mtu) ?: VEIL_MTU_MIN_V4;
@@ -84,6 +96,11 @@ static bool veil_icmp_parse6(const struct sk_buff *skb,
 	if (!ip6h || ip6h->version != 6)
 		return false;
 
+	error->icmp = offset;
+	error->tell = icmp->icmp6_type == ICMPV6_TIME_EXCEED ||
+		      icmp->icmp6_type == ICMPV6_PKT_TOOBIG ||
+		      (icmp->icmp6_type == ICMPV6_DEST_UNREACH &&
+		       icmp->icmp6_code != ICMPV6_PORT_UNREACH);
 	error->mtu = icmp->icmp6_type == ICMPV6_PKT_TOOBIG ?
 		     ntohl(icmp->icmp6_mtu) : 0;
 	error->addrs.source = ip6h->saddr;
@@ -132,9 +149,98 @@ static void veil_icmp_too_big(struct veil_peer *peer, unsigned int mtu,
 	WRITE_ONCE(path->until, jiffies + VEIL_ICMP_TRUST * HZ);
 }
 
+/* The MTU that a "too big" about an outer packet means for the inner one. */
+static unsigned int veil_icmp_inner_mtu(const struct veil_traceroute *trace,
+					unsigned int mtu, bool ipv6)
+{
+	if (!mtu)
+		return 0;
+	mtu = veil_mtu_lower(IP_MAX_MTU, mtu, ipv6);
+	if (trace->mode == VEIL_TRANSPORT)
+		return veil_mtu_transport(mtu);
+	return veil_mtu_tunnel(mtu, ipv6);
+}
+
+static void veil_icmp_finish4(struct sk_buff *skb,
+			      const struct veil_icmp_error *error,
+			      unsigned int mtu)
+{
+	struct icmphdr *icmp = (void *)skb->data + error->icmp;
+
+	/* The length of RFC 4884 is not that of this quote. */
+	icmp->un.gateway = 0;
+	icmp->un.frag.mtu = htons(mtu);
+	icmp->checksum = 0;
+	icmp->checksum = ip_compute_csum(icmp, skb->len - error->icmp);
+	ip_hdr(skb)->tot_len = htons(skb->len);
+	ip_send_check(ip_hdr(skb));
+}
+
+static void veil_icmp_finish6(struct sk_buff *skb,
+			      const struct veil_icmp_error *error,
+			      unsigned int mtu)
+{
+	struct icmp6hdr *icmp = (void *)skb->data + error->icmp;
+	unsigned int len = skb->len - error->icmp;
+
+	icmp->icmp6_mtu = htonl(mtu);
+	icmp->icmp6_cksum = 0;
+	icmp->icmp6_cksum = csum_ipv6_magic(&ipv6_hdr(skb)->saddr,
+					    &ipv6_hdr(skb)->daddr, len,
+					    IPPROTO_ICMPV6,
+					    csum_partial(icmp, len, 0));
+	ipv6_hdr(skb)->payload_len = htons(skb->len - sizeof(struct ipv6hdr));
+}
+
+/* Put the inner packet in the place of the quoted outer one. */
+static int veil_icmp_translate(struct sk_buff *skb,
+			       const struct veil_icmp_error *error,
+			       const struct veil_traceroute *trace)
+{
+	bool ipv6 = skb->protocol == htons(ETH_P_IPV6);
+	unsigned int mtu = veil_icmp_inner_mtu(trace, error->mtu, ipv6);
+	int err;
+
+	/* A header of eight bytes, in both families. */
+	err = pskb_trim(skb, error->icmp + sizeof(struct icmphdr));
+	if (!err)
+		err = skb_linearize_cow(skb);
+	if (!err && skb_tailroom(skb) < trace->len)
+		err = pskb_expand_head(skb, 0, trace->len, GFP_ATOMIC);
+	if (err)
+		return err;
+	skb_put_data(skb, trace->quote, trace->len);
+	if (ipv6)
+		veil_icmp_finish6(skb, error, mtu);
+	else
+		veil_icmp_finish4(skb, error, mtu);
+	skb->ip_summed = CHECKSUM_NONE;
+	return 0;
+}
+
+/* An error that is believed, about the packet that went under header. */
+static unsigned int veil_icmp_deliver(struct veil_peer *peer,
+				      struct sk_buff *skb,
+				      const struct veil_icmp_error *error,
+				      const struct veil_data_header *header)
+{
+	struct veil_traceroute trace;
+
+	if (!error->tell || !veil_traceroute_find(peer, header, &trace)) {
+		consume_skb(skb);	/* no socket has that packet's ports */
+		return NF_STOLEN;
+	}
+	if (veil_icmp_translate(skb, error, &trace)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
+		return NF_STOLEN;
+	}
+	return NF_ACCEPT;
+}
+
 static enum veil_drop veil_icmp_judge(struct veil_peer *peer,
 				      const struct sk_buff *skb,
-				      const struct veil_icmp_error *error)
+				      const struct veil_icmp_error *error,
+				      struct veil_data_header *proof)
 {
 	struct veil_data_header *header, header_buffer;
 	struct udphdr *uh, buffer;
@@ -149,6 +255,7 @@ static enum veil_drop veil_icmp_judge(struct veil_peer *peer,
 				    sizeof(header_buffer), &header_buffer);
 	if (!header || !veil_icmp_authentic(peer, header))
 		return VEIL_DROP_icmp_unproven;
+	*proof = *header;
 	if (error->mtu)
 		veil_icmp_too_big(peer, error->mtu,
 				  skb->protocol == htons(ETH_P_IPV6));
@@ -159,6 +266,7 @@ unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 		       const struct veil_addr_pair *addrs)
 {
 	bool ipv4 = skb->protocol == htons(ETH_P_IP);
+	struct veil_data_header header;
 	struct veil_icmp_error error;
 	struct veil_policy policy;
 	enum veil_drop reason;
@@ -171,15 +279,16 @@ unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
 		return NF_ACCEPT;
 
-	reason = policy.peer ? veil_icmp_judge(policy.peer, skb, &error) :
-			       VEIL_DROP_icmp_forged;
+	reason = policy.peer ?
+		 veil_icmp_judge(policy.peer, skb, &error, &header) :
+		 VEIL_DROP_icmp_forged;
 	/* Under "prefer" there are packets in clear to complain about. */
 	if (reason == VEIL_DROP_icmp_forged &&
 	    policy.kind == NETVEIL_POLICY_PREFER)
 		return NF_ACCEPT;
 	if (reason == VEIL_DROPS)
-		consume_skb(skb);	/* no socket has that packet's ports */
-	else if (policy.peer)
+		return veil_icmp_deliver(policy.peer, skb, &error, &header);
+	if (policy.peer)
 		veil_peer_drop(policy.peer, skb, reason);
 	else
 		veil_drop(vn, skb, reason);

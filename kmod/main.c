@@ -14,6 +14,7 @@
 #include "request.h"
 #include "rx.h"
 #include "seal.h"
+#include "tunnel.h"
 #include "wipe.h"
 
 struct workqueue_struct *veil_wq;
@@ -31,11 +32,14 @@ static int __init veil_init(void)
 	err = veil_rx_init();
 	if (err)
 		goto err_crypto;
+	err = veil_tunnel_init();
+	if (err)
+		goto err_rx;
 	veil_seal_init();
 	veil_wq = alloc_workqueue("netveil", WQ_UNBOUND, 0);
 	if (!veil_wq) {
 		err = -ENOMEM;
-		goto err_rx;
+		goto err_tunnel;
 	}
 	err = veil_nets_init();
 	if (err)
@@ -59,6 +63,8 @@ err_nets:
 	veil_nets_exit();
 err_wq:
 	destroy_workqueue(veil_wq);
+err_tunnel:
+	veil_tunnel_exit();
 err_rx:
 	veil_rx_exit();
 err_crypto:
@@ -83,6 +89,7 @@ static void __exit veil_exit(void)
 	rcu_barrier();
 	veil_request_exit();
 	veil_pages_exit();
+	veil_tunnel_exit();
 	veil_rx_exit();
 	veil_crypto_exit();
 }

@@ -15,6 +15,7 @@
 #include "fence.h"
 #include "handshake.h"
 #include "hooks.h"
+#include "network.h"
 #include "peer.h"
 #include "policy.h"
 #include "rotate.h"
@@ -218,14 +219,19 @@ static int __net_init veil_net_init(struct net *net)
 	err = veil_trial_init(vn);
 	if (err)
 		goto err_weaken;
-	err = veil_indexes_init(vn);
+	err = veil_networks_init(vn);
 	if (err)
 		goto err_trial;
+	err = veil_indexes_init(vn);
+	if (err)
+		goto err_networks;
 	mutex_lock(&veil_nets_lock);
 	list_add_tail(&vn->all, &veil_nets);
 	mutex_unlock(&veil_nets_lock);
 	return 0;
 
+err_networks:
+	veil_networks_exit(vn);
 err_trial:
 	veil_trial_exit(vn);
 err_weaken:
@@ -282,6 +288,7 @@ static void __net_exit veil_net_exit(struct net *net)
 	wait_var_event(&vn->peers_alive, !atomic_read(&vn->peers_alive));
 	cancel_delayed_work_sync(&vn->rotate_work);
 	rhashtable_destroy(&vn->indexes);
+	veil_networks_exit(vn);
 	veil_weaken_exit(vn);
 	veil_policies_exit(vn);
 	veil_prefix_destroy(&vn->addresses, veil_net_release_address);

@@ -53,6 +53,8 @@ struct veil_trial;
  * @port: our UDP port; read without the lock on the packet path
  * @active: hooks, fence and sockets are there: from the first peer or policy on
  * @dying: the namespace goes; the hooks drop everything they judge
+ * @rx_mark: bits of skb->mark that opened packets get; read by the packet path
+ * @rx_mask: where they are, cleared on all others; 0 none
  * @addresses: of peers, and prefixes behind them: struct veil_address; RCU
  * @policies: of prefixes: struct veil_policy_node; RCU
  * @policy_list: the same, as they were given
@@ -66,6 +68,9 @@ struct veil_trial;
  * @on_trial: whether something is
  * @trial_end: jiffies
  * @trial_work: restores it
+ * @locals: networks of ours: struct veil_local; RCU
+ * @local_list: the same, as they were given
+ * @local_count: how many; read without the lock by the packet path
  * @indexes: struct veil_index by id; RCU
  * @socket: hold the port; IPv4, IPv6 (NULL without IPv6)
  * @sk: the same for the packet path, to own what we send; RCU
@@ -96,6 +101,8 @@ struct veil_net {
 	u16 port;
 	bool active;
 	bool dying;
+	u32 rx_mark;
+	u32 rx_mask;
 	struct veil_prefix_table addresses;
 	struct veil_prefix_table policies;
 	struct list_head policy_list;
@@ -109,6 +116,9 @@ struct veil_net {
 	bool on_trial;
 	unsigned long trial_end;
 	struct delayed_work trial_work;
+	struct veil_prefix_table locals;
+	struct list_head local_list;
+	u32 local_count;
 	struct rhashtable indexes;
 	struct socket *socket[2];
 	struct sock __rcu *sk[2];

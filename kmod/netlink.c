@@ -11,6 +11,7 @@
 #include "keyring.h"
 #include "netlink.h"
 #include "netlink_peer.h"
+#include "network.h"
 #include "rotate.h"
 #include "session.h"
 #include "trial.h"
@@ -34,7 +35,13 @@ struct netlink_range_validation veil_nl_confirm_range = {
 	.max = 86400,
 };
 
-static const struct nla_policy veil_set_policy[] = { VEIL_NL_SET_POLICY };
+static const struct nla_policy veil_set_policy[] = {
+	VEIL_NL_SET_POLICY,
+	[NETVEIL_A_LOCAL]	= NLA_POLICY_RANGE(NLA_BINARY, 5, 17),
+	[NETVEIL_A_NO_LOCAL]	= { .type = NLA_FLAG },
+	[NETVEIL_A_RX_MARK]	= { .type = NLA_U32 },
+	[NETVEIL_A_RX_MASK]	= { .type = NLA_U32 },
+};
 
 /* Answers */
 
@@ -104,7 +111,9 @@ static size_t veil_nl_state_size(void)
 	       nla_total_size(sizeof(u16)) +		/* port */
 	       nla_total_size(sizeof(u8)) +		/* cipher */
 	       nla_total_size(VEIL_AEAD_MAX) +
-	       2 * nla_total_size(sizeof(u32)) +	/* peers, confirm */
+	       4 * nla_total_size(sizeof(u32)) +	/* peers, confirm, mark */
+	       NETVEIL_LOCALS_MAX *
+	       nla_total_size(sizeof(struct in6_addr) + 1) +
 	       VEIL_DROPS * drop;
 }
 
@@ -126,6 +135,7 @@ static int veil_nl_put_state(struct sk_buff *skb, const struct veil_net *vn)
 {
 	u8 aeads[VEIL_AEAD_MAX];
 	unsigned int count = veil_net_aeads(vn, aeads);
+	const struct veil_local *local;
 
 	if (vn->origin != NETVEIL_KEY_NONE &&
 	    nla_put(skb, NETVEIL_A_PUBLIC_KEY, NETVEIL_KEY_LEN,
@@ -136,11 +146,17 @@ static int veil_nl_put_state(struct sk_buff *skb, const struct veil_net *vn)
 	    nla_put_u8(skb, NETVEIL_A_CIPHER, vn->cipher) ||
 	    nla_put(skb, NETVEIL_A_AEADS, count, aeads) ||
 	    nla_put_u32(skb, NETVEIL_A_PEERS, vn->peer_count) ||
+	    nla_put_u32(skb, NETVEIL_A_RX_MARK, vn->rx_mark) ||
+	    nla_put_u32(skb, NETVEIL_A_RX_MASK, vn->rx_mask) ||
 	    veil_nl_put_next(skb, vn))
 		return -EMSGSIZE;
 	if (vn->on_trial &&
 	    nla_put_u32(skb, NETVEIL_A_CONFIRM, veil_trial_left(vn)))
 		return -EMSGSIZE;
+	list_for_each_entry(local, &vn->local_list, list)
+		if (veil_nl_put_prefix(skb, NETVEIL_A_LOCAL,
+				       &local->node.prefix))
+			return -EMSGSIZE;
 	return veil_nl_put_drops(skb, vn);
 }
 
@@ -158,6 +174,31 @@ static int veil_nl_get_doit(struct sk_buff *request, struct genl_info *info)
 	err = veil_nl_put_state(skb, vn);
 	up_read(&vn->lock);
 	return veil_nl_send_reply(info, skb, header, err);
+}
+
+static int veil_nl_check_mark(struct genl_info *info)
+{
+	struct nlattr *mark = info->attrs[NETVEIL_A_RX_MARK];
+	struct nlattr *mask = info->attrs[NETVEIL_A_RX_MASK];
+
+	if (!mark && !mask)
+		return 0;
+	if (!mark || !mask) {
+		GENL_SET_ERR_MSG(info,
+				 "a mark for opened packets has a value and a mask");
+		return -EINVAL;
+	}
+	if (nla_get_u32(mark) & ~nla_get_u32(mask)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, mark,
+				    "the mark has bits that are not in its mask");
+		return -EINVAL;
+	}
+	if (nla_get_u32(mask) && !nla_get_u32(mark)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, mark,
+				    "a mark of 0 says nothing: all other packets have it too");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* How many of these are given. */
@@ -194,7 +235,10 @@ int veil_nl_check_set(struct genl_info *info)
 		NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL,
 		NETVEIL_A_GENERATE_NEXT, NETVEIL_A_NO_NEXT, NETVEIL_A_RETIRE,
 	};
-	static const u8 rest[] = { NETVEIL_A_LISTEN_PORT, NETVEIL_A_CIPHER };
+	static const u8 rest[] = {
+		NETVEIL_A_LISTEN_PORT, NETVEIL_A_CIPHER, NETVEIL_A_LOCAL,
+		NETVEIL_A_NO_LOCAL, NETVEIL_A_RX_MARK, NETVEIL_A_RX_MASK,
+	};
 	unsigned int keys, nexts;
 
 	keys = veil_nl_count(info, current_key, ARRAY_SIZE(current_key));
@@ -215,7 +259,7 @@ int veil_nl_check_set(struct genl_info *info)
 				 "one change of the current or the next key at a time");
 		return -EINVAL;
 	}
-	return 0;
+	return veil_nl_check_mark(info);
 }
 
 /* The attributes that an identity can come by, and the one that did. */
@@ -272,6 +316,63 @@ static int veil_nl_set_next(struct veil_net *vn, struct genl_info *info,
 	return veil_rotate_set_next(vn, &next->identity, next->origin);
 }
 
+/* The request's local prefixes. */
+static int veil_nl_get_locals(struct veil_net *vn, struct genl_info *info,
+			      struct veil_prefix *prefixes, unsigned int *count)
+{
+	const struct nlattr *attr;
+	int left, err;
+
+	if (info->attrs[NETVEIL_A_NO_LOCAL] && info->attrs[NETVEIL_A_LOCAL]) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[NETVEIL_A_NO_LOCAL],
+				    "local prefixes are either given or forgotten, not both");
+		return -EINVAL;
+	}
+	nla_for_each_attr(attr, genlmsg_data(info->genlhdr),
+			  genlmsg_len(info->genlhdr), left) {
+		if (nla_type(attr) != NETVEIL_A_LOCAL)
+			continue;
+		err = veil_nl_get_prefixes(prefixes, count, NETVEIL_LOCALS_MAX,
+					   attr, info->extack);
+		if (!err)
+			err = veil_network_check_local(vn,
+						       &prefixes[*count - 1],
+						       info->extack);
+		if (err) {
+			NL_SET_BAD_ATTR(info->extack, attr);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int veil_nl_set_locals(struct veil_net *vn, struct genl_info *info)
+{
+	struct veil_prefix *prefixes;
+	unsigned int count = 0;
+	int err;
+
+	if (!info->attrs[NETVEIL_A_LOCAL] && !info->attrs[NETVEIL_A_NO_LOCAL])
+		return 0;
+	prefixes = kcalloc(NETVEIL_LOCALS_MAX, sizeof(*prefixes), GFP_KERNEL);
+	if (!prefixes)
+		return -ENOMEM;
+	err = veil_nl_get_locals(vn, info, prefixes, &count);
+	if (!err)
+		err = veil_network_set_locals(vn, prefixes, count);
+	kfree(prefixes);
+	return err;
+}
+
+static void veil_nl_set_mark(struct veil_net *vn, struct genl_info *info)
+{
+	if (!info->attrs[NETVEIL_A_RX_MASK])
+		return;
+	WRITE_ONCE(vn->rx_mark, nla_get_u32(info->attrs[NETVEIL_A_RX_MARK]));
+	WRITE_ONCE(vn->rx_mask, nla_get_u32(info->attrs[NETVEIL_A_RX_MASK]));
+}
+
 /* What can be refused goes before what cannot: an error changes nothing. */
 int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 {
@@ -296,9 +397,13 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 	if (!err && port)
 		err = veil_net_set_port(vn, nla_get_u16(port), info->extack);
 	if (!err)
+		err = veil_nl_set_locals(vn, info);
+	if (!err)
 		err = veil_nl_set_next(vn, info, &next);
 	if (!err && cipher)
 		veil_net_set_cipher(vn, nla_get_u8(cipher));
+	if (!err)
+		veil_nl_set_mark(vn, info);
 	if (!err && new.origin != NETVEIL_KEY_NONE)
 		err = veil_rotate_set(vn, &new.identity, new.origin);
 	memzero_explicit(&new, sizeof(new));
@@ -445,6 +550,7 @@ static const struct genl_ops veil_genl_ops[] = {
 		.cmd = NETVEIL_CMD_PEER_GET,
 		.flags = GENL_UNS_ADMIN_PERM,
 		.doit = veil_nl_peer_get_doit,
+		.start = veil_nl_peer_get_start,
 		.dumpit = veil_nl_peer_get_dumpit,
 		.policy = veil_nl_key_request,
 		.maxattr = ARRAY_SIZE(veil_nl_key_request) - 1,

@@ -30,7 +30,8 @@ static const struct nla_policy veil_peer_key_policy[] = {
 		NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),			\
 	[NETVEIL_PEER_A_POLICY] =					\
 		NLA_POLICY_RANGE(NLA_U8, NETVEIL_POLICY_REQUIRE,	\
-				 NETVEIL_POLICY_BYPASS)
+				 NETVEIL_POLICY_BYPASS),					\
+	[NETVEIL_PEER_A_PREFIX] = NLA_POLICY_RANGE(NLA_BINARY, 5, 17)
 
 static const struct nla_policy veil_peer_add_policy[] = {
 	VEIL_PEER_ADD_POLICY,
@@ -41,6 +42,7 @@ const struct nla_policy veil_peer_set_policy[NETVEIL_PEER_A_MAX + 1] = {
 	[NETVEIL_PEER_A_NO_PSK] = { .type = NLA_FLAG },
 	[NETVEIL_PEER_A_NO_PSK_NEXT] = { .type = NLA_FLAG },
 	[NETVEIL_PEER_A_NO_NEXT_KEY] = { .type = NLA_FLAG },
+	[NETVEIL_PEER_A_NO_PREFIX] = { .type = NLA_FLAG },
 };
 
 const struct nla_policy veil_nl_key_request[NETVEIL_A_PEER + 1] = {
@@ -242,6 +244,66 @@ int veil_nl_get_prefix(struct veil_prefix *prefix, const struct nlattr *attr,
 	return -EINVAL;
 }
 
+static bool veil_nl_prefix_twice(const struct veil_prefix *prefixes,
+				 unsigned int count,
+				 const struct veil_prefix *prefix)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		if (!memcmp(&prefixes[i], prefix, sizeof(*prefix)))
+			return true;
+	return false;
+}
+
+int veil_nl_get_prefixes(struct veil_prefix *prefixes, unsigned int *count,
+			 unsigned int max, const struct nlattr *attr,
+			 struct netlink_ext_ack *extack)
+{
+	struct veil_prefix *prefix = &prefixes[*count];
+	int err;
+
+	if (*count == max) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "too many prefixes: 1024 behind a peer, 256 local ones");
+		return -E2BIG;
+	}
+	err = veil_nl_get_prefix(prefix, attr, extack);
+	if (err)
+		return err;
+	if (veil_nl_prefix_twice(prefixes, *count, prefix)) {
+		NL_SET_ERR_MSG_ATTR(extack, attr, "prefix is given twice");
+		return -EINVAL;
+	}
+	(*count)++;
+	return 0;
+}
+
+static int veil_nl_get_behind(struct veil_peer_config *config,
+			      const struct nlattr *nest, struct nlattr **tb,
+			      struct netlink_ext_ack *extack)
+{
+	const struct nlattr *attr;
+	int left, err;
+
+	config->no_prefix = nla_get_flag(tb[NETVEIL_PEER_A_NO_PREFIX]);
+	if (config->no_prefix && tb[NETVEIL_PEER_A_PREFIX]) {
+		NL_SET_ERR_MSG_ATTR(extack, tb[NETVEIL_PEER_A_NO_PREFIX],
+				    "prefixes are either given or forgotten, not both");
+		return -EINVAL;
+	}
+	nla_for_each_nested(attr, nest, left) {
+		if (nla_type(attr) != NETVEIL_PEER_A_PREFIX)
+			continue;
+		err = veil_nl_get_prefixes(config->prefixes,
+					   &config->prefix_count,
+					   NETVEIL_PREFIXES_MAX, attr, extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 /* The attributes that a key can come by, or be forgotten. */
 struct veil_nl_key {
 	u8 given;
@@ -329,6 +391,9 @@ static int veil_nl_get_config(struct veil_peer_config *config,
 	       VEIL_KEY_LEN);
 	err = veil_nl_get_addresses(config, info->attrs[NETVEIL_A_PEER],
 				    info->extack);
+	if (!err)
+		err = veil_nl_get_behind(config, info->attrs[NETVEIL_A_PEER],
+					 tb, info->extack);
 	if (err)
 		return err;
 	err = veil_nl_get_endpoint(config, tb, info->extack);

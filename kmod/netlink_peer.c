@@ -9,6 +9,7 @@
 
 #include "flows.h"
 #include "netlink_peer.h"
+#include "network.h"
 #include "peer_key.h"
 #include "session.h"
 #include "trial.h"
@@ -37,9 +38,12 @@ int veil_nl_put_prefix(struct sk_buff *skb, int type,
 	return nla_put(skb, type, len + 1, bytes);
 }
 
-static size_t veil_nl_peer_size(void)
+/* Of any peer: what a dump's messages have to have room for. */
+#define VEIL_PREFIX_SIZE	nla_total_size(sizeof(struct in6_addr) + 1)
+
+static size_t veil_nl_peer_size(unsigned int prefixes)
 {
-	return nla_total_size(0) +
+	return nla_total_size(0) + prefixes * VEIL_PREFIX_SIZE +
 	       nla_total_size(NETVEIL_KEY_LEN) +
 	       /* Addresses, and the endpoint that is one of them. */
 	       (NETVEIL_ADDRESSES_MAX + 1) *
@@ -86,6 +90,10 @@ static int veil_nl_put_peer_config(struct sk_buff *skb,
 	list_for_each_entry(address, &peer->addresses, list)
 		if (veil_nl_put_address(skb, NETVEIL_PEER_A_ADDRESS,
 					&address->node.prefix.addr))
+			return -EMSGSIZE;
+	list_for_each_entry(address, &peer->prefixes, list)
+		if (veil_nl_put_prefix(skb, NETVEIL_PEER_A_PREFIX,
+				       &address->node.prefix))
 			return -EMSGSIZE;
 	if (veil_nl_put_address(skb, NETVEIL_PEER_A_ENDPOINT,
 				&peer->endpoint) ||
@@ -187,18 +195,33 @@ int veil_nl_peer_get_doit(struct sk_buff *request, struct genl_info *info)
 	err = veil_nl_parse_key(info, &key);
 	if (err)
 		return err;
-	skb = veil_nl_new_reply(info, veil_nl_peer_size(), &header);
-	if (!skb)
-		return -ENOMEM;
 	down_read(&vn->lock);
 	peer = veil_nl_find_peer(vn, key, info->extack);
-	err = peer ? veil_nl_put_peer(skb, peer) : 0;
-	up_read(&vn->lock);
 	if (!peer) {
-		nlmsg_free(skb);
+		up_read(&vn->lock);
 		return -ENOENT;
 	}
-	return veil_nl_send_reply(info, skb, header, err);
+	skb = veil_nl_new_reply(info, veil_nl_peer_size(peer->prefix_count),
+				&header);
+	err = skb ? veil_nl_put_peer(skb, peer) : -ENOMEM;
+	up_read(&vn->lock);
+	return skb ? veil_nl_send_reply(info, skb, header, err) : err;
+}
+
+/* Room for the peer with the most prefixes. */
+int veil_nl_peer_get_start(struct netlink_callback *cb)
+{
+	struct veil_net *vn = veil_net(sock_net(cb->skb->sk));
+	unsigned int most = 0;
+	struct veil_peer *peer;
+
+	down_read(&vn->lock);
+	list_for_each_entry(peer, &vn->peers, list)
+		most = max(most, peer->prefix_count);
+	up_read(&vn->lock);
+	cb->min_dump_alloc = NLMSG_ALIGN(NLMSG_HDRLEN + GENL_HDRLEN +
+					 veil_nl_peer_size(most));
+	return 0;
 }
 
 /* One message; leaves skb as it was if it does not fit. */
@@ -298,6 +321,27 @@ static int veil_nl_check_owners(struct veil_net *vn, const struct nlattr *nest,
 	return 0;
 }
 
+static int veil_nl_check_prefixes(struct veil_net *vn, const struct nlattr *nest,
+				  const struct veil_peer_config *config,
+				  struct netlink_ext_ack *extack)
+{
+	const struct veil_prefix *prefix = config->prefixes;
+	const struct nlattr *attr;
+	int left, err;
+
+	nla_for_each_nested(attr, nest, left) {
+		if (nla_type(attr) != NETVEIL_PEER_A_PREFIX)
+			continue;
+		err = veil_network_check(vn, config->public_key, prefix++,
+					 extack);
+		if (err) {
+			NL_SET_BAD_ATTR(extack, attr);
+			return err;
+		}
+	}
+	return 0;
+}
+
 static int veil_nl_check_change(struct veil_net *vn, struct genl_info *info,
 				const struct veil_peer_config *config,
 				struct veil_peer *peer)
@@ -305,6 +349,9 @@ static int veil_nl_check_change(struct veil_net *vn, struct genl_info *info,
 	int err = veil_nl_check_owners(vn, info->attrs[NETVEIL_A_PEER], config,
 				       info->extack);
 
+	if (!err)
+		err = veil_nl_check_prefixes(vn, info->attrs[NETVEIL_A_PEER],
+					     config, info->extack);
 	if (err)
 		return err;
 	return peer ? veil_peer_check_set(peer, config, info->extack) :

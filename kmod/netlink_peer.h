@@ -60,6 +60,12 @@ int veil_nl_parse_key(struct genl_info *info, struct nlattr **key);
  */
 int veil_nl_parse_config(struct genl_info *info,
 			 struct veil_peer_config *config, struct nlattr **key);
+/* One prefix, and one more of several. */
+int veil_nl_get_prefix(struct veil_prefix *prefix, const struct nlattr *attr,
+		       struct netlink_ext_ack *extack);
+int veil_nl_get_prefixes(struct veil_prefix *prefixes, unsigned int *count,
+			 unsigned int max, const struct nlattr *attr,
+			 struct netlink_ext_ack *extack);
 /* Wipe every secret that lies in a request. */
 void veil_nl_wipe_secrets(struct genl_info *info);
 
@@ -100,6 +106,7 @@ int veil_nl_put_address(struct sk_buff *skb, int type,
 int veil_nl_put_prefix(struct sk_buff *skb, int type,
 		       const struct veil_prefix *prefix);
 int veil_nl_peer_get_doit(struct sk_buff *request, struct genl_info *info);
+int veil_nl_peer_get_start(struct netlink_callback *cb);
 int veil_nl_peer_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int veil_nl_peer_add_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_peer_set_doit(struct sk_buff *request, struct genl_info *info);

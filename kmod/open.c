@@ -5,7 +5,6 @@
  *
  * Before a packet is authentic it changes nothing but counters.
  */
-#include <net/inet_ecn.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/udp.h>
@@ -18,10 +17,8 @@
 #include "seal.h"
 #include "timers.h"
 #include "trace.h"
+#include "tunnel.h"
 #include "tx.h"
-
-/* Bytes between IP header and text. */
-#define VEIL_OPEN_HEAD	(VEIL_UDP_LEN + sizeof(struct veil_data_header))
 
 struct veil_session *veil_open_session(struct veil_peer *peer,
 				       const struct veil_data_header *header,
@@ -112,11 +109,7 @@ bool veil_open_account(struct veil_session *session,
 	return fresh;
 }
 
-/* Pull len bytes from behind the MAC header, which moves on with keep bytes
- * behind it.
- */
-static void veil_open_cut(struct sk_buff *skb, unsigned int len,
-			  unsigned int keep)
+void veil_open_cut(struct sk_buff *skb, unsigned int len, unsigned int keep)
 {
 	unsigned int mac = 0;
 
@@ -129,7 +122,7 @@ static void veil_open_cut(struct sk_buff *skb, unsigned int len,
 	skb_reset_network_header(skb);
 }
 
-void veil_open_scrub(struct sk_buff *skb)
+void veil_open_scrub(const struct veil_net *vn, struct sk_buff *skb)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	bool joined = false;
@@ -139,13 +132,11 @@ void veil_open_scrub(struct sk_buff *skb)
 		iif = IPCB(skb)->iif;
 		memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
 		IPCB(skb)->iif = iif;
-		IPCB(skb)->flags = VEIL_OPENED;
 	} else {
 		iif = IP6CB(skb)->iif;
 		joined = IP6CB(skb)->flags & IP6SKB_FRAGMENTED;
 		memset(IP6CB(skb), 0, sizeof(*IP6CB(skb)));
 		IP6CB(skb)->iif = iif;
-		IP6CB(skb)->flags = VEIL_OPENED;
 		IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
 		/* Its sender allowed fragments, and they were made outside: a
 		 * router may make them again.
@@ -153,6 +144,7 @@ void veil_open_scrub(struct sk_buff *skb)
 		if (joined)
 			IP6CB(skb)->frag_max_size = IPV6_MIN_MTU;
 	}
+	veil_open_flag(vn, skb);
 	shinfo->gso_size = 0;
 	shinfo->gso_segs = 0;
 	shinfo->gso_type = 0;
@@ -186,7 +178,8 @@ int veil_open_checksum(struct sk_buff *skb, u8 protocol)
 }
 
 /* From here on skb is trimmed to the text, still behind its outer headers. */
-static int veil_open_transport(struct sk_buff *skb, u8 flags)
+static int veil_open_transport(const struct veil_net *vn, struct sk_buff *skb,
+			       u8 flags)
 {
 	unsigned int hlen = skb_transport_offset(skb);
 	unsigned int text = skb->len - hlen - VEIL_OPEN_HEAD;
@@ -203,7 +196,7 @@ static int veil_open_transport(struct sk_buff *skb, u8 flags)
 
 	veil_open_cut(skb, VEIL_OPEN_HEAD, hlen);
 	skb_set_transport_header(skb, hlen);
-	veil_open_scrub(skb);
+	veil_open_scrub(vn, skb);
 	if (skb->protocol == htons(ETH_P_IP)) {
 		ip_hdr(skb)->protocol = trailer.next_header;
 		ip_hdr(skb)->tot_len = htons(skb->len);
@@ -217,65 +210,13 @@ static int veil_open_transport(struct sk_buff *skb, u8 flags)
 	return 0;
 }
 
-/* The checks of ip_rcv_core() and ip6_rcv_core() for the packet at skb->data;
- * its length, or 0.
- */
-static unsigned int veil_open_inner_len(struct sk_buff *skb)
-{
-	unsigned int hlen, len;
-
-	if (skb->protocol == htons(ETH_P_IP)) {
-		if (!pskb_may_pull(skb, sizeof(struct iphdr)))
-			return 0;
-		hlen = ((struct iphdr *)skb->data)->ihl * 4;
-		if (((struct iphdr *)skb->data)->version != 4 ||
-		    hlen < sizeof(struct iphdr) || !pskb_may_pull(skb, hlen) ||
-		    ip_fast_csum(skb->data, hlen / 4))
-			return 0;
-		len = ntohs(((struct iphdr *)skb->data)->tot_len);
-		return len >= hlen && len <= skb->len ? len : 0;
-	}
-	if (!pskb_may_pull(skb, sizeof(struct ipv6hdr)) ||
-	    ((struct ipv6hdr *)skb->data)->version != 6 ||
-	    ((struct ipv6hdr *)skb->data)->nexthdr == NEXTHDR_HOP)
-		return 0;
-	len = ntohs(((struct ipv6hdr *)skb->data)->payload_len) +
-	      sizeof(struct ipv6hdr);
-	return len <= skb->len ? len : 0;
-}
-
-/* Between the same two hosts as the outer packet, whatever else it says. */
-static bool veil_open_inner_addrs_ok(struct veil_peer *peer,
-				     const struct sk_buff *skb)
-{
-	struct veil_addr_pair addrs;
-
-	veil_addr_of(skb, &addrs);
-	return veil_peer_lookup(peer->vn, &addrs.source) == peer &&
-	       veil_addr_is_local(peer->vn->net, skb->dev,
-				  &addrs.destination);
-}
-
 static int veil_open_tunnel(struct veil_peer *peer, struct sk_buff *skb)
 {
-	unsigned int hlen = skb_transport_offset(skb);
-	bool ipv4 = skb->protocol == htons(ETH_P_IP);
-	u8 outer, inner;
-	unsigned int len;
+	int err = veil_tunnel_inner(peer, skb);
 
-	outer = ipv4 ? ip_hdr(skb)->tos : ipv6_get_dsfield(ipv6_hdr(skb));
-	veil_open_cut(skb, hlen + VEIL_OPEN_HEAD, 0);
-	len = veil_open_inner_len(skb);
-	skb_reset_network_header(skb);
-	if (!len || !veil_open_inner_addrs_ok(peer, skb))
-		return -EINVAL;
-	if (pskb_trim(skb, len))
-		return -ENOMEM;
-	skb_set_transport_header(skb, ipv4 ? ip_hdrlen(skb) :
-				 sizeof(struct ipv6hdr));
-	veil_open_scrub(skb);
-	inner = ipv4 ? ip_hdr(skb)->tos : ipv6_get_dsfield(ipv6_hdr(skb));
-	return INET_ECN_decapsulate(skb, outer, inner) > 1 ? -EINVAL : 0;
+	if (!err)
+		veil_open_scrub(peer->vn, skb);
+	return err;
 }
 
 /* The other end has forgotten this session: so do we, before we send on into
@@ -303,6 +244,7 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 	struct sk_buff *skb = request->skb;
 	struct veil_peer *peer = session->peer;
 	u8 flags = request->header.flags;
+	__be16 protocol = skb->protocol;
 	unsigned int len = text;
 	int err;
 
@@ -326,7 +268,7 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 	if (!err && flags & VEIL_DATA_TUNNEL)
 		err = veil_open_tunnel(peer, skb);
 	else if (!err)
-		err = veil_open_transport(skb, flags);
+		err = veil_open_transport(peer->vn, skb, flags);
 	if (err) {
 		veil_peer_drop(peer, skb, VEIL_DROP_bad_inner);
 		return NF_STOLEN;
@@ -335,6 +277,8 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
+	if (flags & VEIL_DATA_TUNNEL)
+		return veil_tunnel_deliver(peer->vn, skb, protocol);
 	return NF_ACCEPT;
 }
 

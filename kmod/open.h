@@ -12,6 +12,14 @@
 #include "mark.h"
 #include "session.h"
 
+/* Bytes between IP header and text. */
+#define VEIL_OPEN_HEAD	(VEIL_UDP_LEN + sizeof(struct veil_data_header))
+
+/* Pull len bytes from behind the MAC header, which moves on with keep bytes
+ * behind it.
+ */
+void veil_open_cut(struct sk_buff *skb, unsigned int len, unsigned int keep);
+
 /* skb: a whole data packet from an address of peer to one of ours, its UDP
  * header checked, transport header set.  Returns a netfilter verdict: accepted,
  * it is the inner packet; otherwise skb was consumed.
@@ -40,7 +48,7 @@ bool veil_open_account(struct veil_session *session,
 /* Something opened under session: the other end has its keys. */
 void veil_open_confirm(struct veil_session *session);
 /* Take away what the outer packet left on the skb. */
-void veil_open_scrub(struct sk_buff *skb);
+void veil_open_scrub(const struct veil_net *vn, struct sk_buff *skb);
 /* The sender left the L4 checksum to whoever puts the packet on a wire again. */
 int veil_open_checksum(struct sk_buff *skb, u8 protocol);
 
@@ -50,6 +58,27 @@ int veil_open_checksum(struct sk_buff *skb, u8 protocol);
  * bear a mark instead, since IP input, which comes later, clears these flags.
  */
 #define VEIL_OPENED	BIT(15)
+
+/* A firewall sees by the mark what arrived sealed (veil set rx-mark). */
+static inline void veil_open_mark(const struct veil_net *vn,
+				  struct sk_buff *skb, bool opened)
+{
+	u32 mask = READ_ONCE(vn->rx_mask);
+
+	if (mask)
+		skb->mark = (skb->mark & ~mask) |
+			    (opened ? READ_ONCE(vn->rx_mark) & mask : 0);
+}
+
+static inline void veil_open_flag(const struct veil_net *vn,
+				  struct sk_buff *skb)
+{
+	veil_open_mark(vn, skb, true);
+	if (skb->protocol == htons(ETH_P_IP))
+		IPCB(skb)->flags |= VEIL_OPENED;
+	else
+		IP6CB(skb)->flags |= VEIL_OPENED;
+}
 
 static inline bool veil_opened(const struct sk_buff *skb)
 {

@@ -324,7 +324,7 @@ static enum veil_drop veil_batch_begin(struct veil_open_batch *batch,
 	if (!run)
 		return VEIL_DROP_no_memory;
 	skb_put_data(run, text->room.data, linear);
-	veil_open_scrub(run);
+	veil_open_scrub(batch->peer->vn, run);
 	if (run->protocol == htons(ETH_P_IP))
 		ip_hdr(run)->protocol = text->protocol;
 	else

@@ -14,6 +14,7 @@
 #include "addr.h"
 #include "handshake.h"
 #include "netlink.h"
+#include "network.h"
 #include "peer_key.h"
 #include "session.h"
 #include "timers.h"
@@ -38,6 +39,7 @@ static void veil_peer_free(struct rcu_head *rcu)
 	struct veil_peer *peer = container_of(rcu, struct veil_peer, rcu);
 
 	kfree(peer->key);
+	kfree_sensitive(peer->traceroutes);
 	kfree_sensitive(peer);
 }
 
@@ -407,6 +409,7 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 	kref_init(&peer->refs);
 	peer->vn = vn;
 	INIT_LIST_HEAD(&peer->addresses);
+	INIT_LIST_HEAD(&peer->prefixes);
 	peer->port = VEIL_PORT;
 	peer->policy = NETVEIL_POLICY_REQUIRE;
 	mutex_init(&peer->handshake_lock);
@@ -425,6 +428,7 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 static void veil_peer_unlink(struct veil_peer *peer)
 {
 	veil_peer_del_addresses(&peer->addresses);
+	veil_network_clear(peer);
 	spin_lock_bh(&peer->lock);
 	WRITE_ONCE(peer->dead, true);
 	spin_unlock_bh(&peer->lock);
@@ -448,6 +452,8 @@ static int veil_peer_fill(struct veil_peer *peer,
 	err = veil_peer_set_key(peer, config->public_key);
 	if (!err)
 		err = veil_peer_set_addresses(peer, config);
+	if (!err)
+		err = veil_network_set(peer, config);
 	if (!err)
 		err = veil_peer_set_keys(peer, config);
 	if (!err)
@@ -602,7 +608,8 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 	int err;
 
 	if (!config->address_count && !config->has_endpoint && !config->port &&
-	    !config->policy && veil_peer_same_keys(peer, config))
+	    !config->policy && !config->prefix_count && !config->no_prefix &&
+	    veil_peer_same_keys(peer, config))
 		return 0;
 	err = veil_peer_set_keys(peer, config);
 	if (err)
@@ -611,6 +618,8 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 	/* From here on an error is want of memory. */
 	if (config->address_count)
 		err = veil_peer_set_addresses(peer, config);
+	if (!err)
+		err = veil_network_set(peer, config);
 	if (!err)
 		veil_peer_set_endpoint(peer, config);
 	if (veil_peer_set_policy(peer, config->policy) || ends)

@@ -17,6 +17,7 @@
 #include "policy.h"
 
 struct veil_session;
+struct veil_traceroutes;
 
 /* A public key of a peer, in veil_net.by_key; freed by RCU. */
 struct veil_key {
@@ -93,6 +94,8 @@ struct veil_outstanding {
  *	was confirmed under it; vn->lock; NULL if there is none, as the three below
  * @addresses: struct veil_address, the first is the default endpoint; vn->lock
  * @address_count: how many
+ * @prefixes: struct veil_address of the networks behind it; vn->lock
+ * @prefix_count: how many
  * @endpoint: the address that handshakes go to; vn->lock
  * @port: its listen port; read without a lock by the packet path
  * @policy: enum netveil_policy, of what is its own; read without a lock
@@ -140,6 +143,7 @@ struct veil_outstanding {
  * @last_rx: jiffies of the last packet opened
  * @last_tx_data: jiffies of the last data packet sealed
  * @paths: MTU of outer packets, IPv4 and IPv6
+ * @traceroutes: what traceroute sent to it (traceroute.c), or NULL
  * @drops: packets from or to it that were dropped
  * @rx_bytes: of ended sessions, as the three below; lock
  * @tx_bytes: "
@@ -158,6 +162,8 @@ struct veil_peer {
 	struct veil_key *next_key;
 	struct list_head addresses;
 	u32 address_count;
+	struct list_head prefixes;
+	u32 prefix_count;
 	struct in6_addr endpoint;
 	u16 port;
 	u8 policy;
@@ -206,6 +212,7 @@ struct veil_peer {
 	unsigned long last_rx;
 	unsigned long last_tx_data;
 	struct veil_path paths[2];
+	struct veil_traceroutes *traceroutes;
 
 	atomic64_t drops;
 	u64 rx_bytes;
@@ -221,6 +228,9 @@ struct veil_peer {
  * @public_key: names it
  * @addresses: IPv4 ones mapped into IPv6 (::ffff:a.b.c.d)
  * @address_count: 0 leaves them as they are (SET)
+ * @prefixes: networks behind it
+ * @prefix_count: 0 leaves them as they are (SET)
+ * @no_prefix: forget them
  * @has_endpoint: @endpoint is given
  * @endpoint: one of the addresses
  * @port: its listen port; 0 leaves it, or the default for a new peer
@@ -241,6 +251,9 @@ struct veil_peer_config {
 	u8 public_key[VEIL_KEY_LEN];
 	struct in6_addr addresses[NETVEIL_ADDRESSES_MAX];
 	unsigned int address_count;
+	struct veil_prefix prefixes[NETVEIL_PREFIXES_MAX];
+	unsigned int prefix_count;
+	bool no_prefix;
 	bool has_endpoint;
 	struct in6_addr endpoint;
 	u16 port;

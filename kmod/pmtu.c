@@ -14,7 +14,7 @@
 #include "addr.h"
 #include "mtu.h"
 #include "pmtu.h"
-#include "seal.h"
+#include "tunnel.h"
 
 /* The largest inner packet that fits one outer packet at all, in tunnel mode
  * with IPv6 around it.
@@ -29,16 +29,40 @@ static bool veil_pmtu_fits(const struct sk_buff *skb, unsigned int mtu)
 				 skb->len <= mtu;
 }
 
+/* The inner MTU from end to end of session; before there is one, by the inner
+ * packet's route and the longer of outer headers.
+ */
+static unsigned int veil_pmtu_tunnel(struct veil_peer *peer,
+				     struct veil_session *session,
+				     const struct sk_buff *skb)
+{
+	struct dst_entry *dst = session ? veil_tunnel_route(session) : NULL;
+	bool ipv6 = !session || !veil_addr_is_v4(&session->local);
+	unsigned int mtu;
+
+	mtu = veil_mtu_tunnel(veil_pmtu_path(peer, dst ?: skb_dst(skb), ipv6),
+			      ipv6);
+	dst_release(dst);
+	return mtu;
+}
+
 /* The inner MTU, for a packet as this one. */
 static unsigned int veil_pmtu_inner(struct veil_peer *peer,
-				    const struct veil_session *session,
-				    const struct sk_buff *skb)
+				    struct veil_session *session,
+				    const struct sk_buff *skb,
+				    enum veil_mode mode)
 {
-	unsigned int outer = veil_pmtu_outer(peer, skb);
+	bool ipv6 = skb->protocol == htons(ETH_P_IPV6);
 
-	if (session && !veil_seal_transport(session, skb))
-		return veil_mtu_tunnel(outer, skb->protocol == htons(ETH_P_IPV6));
-	return veil_mtu_transport(outer);
+	switch (mode) {
+	case VEIL_TUNNEL:
+		return veil_pmtu_tunnel(peer, session, skb);
+	case VEIL_TUNNEL_HOSTS:
+		return veil_mtu_tunnel(veil_pmtu_outer(peer, skb), ipv6);
+	case VEIL_TRANSPORT:
+		break;
+	}
+	return veil_mtu_transport(veil_pmtu_outer(peer, skb));
 }
 
 static bool veil_pmtu_tcp(const struct sk_buff *skb, unsigned int *hlen)
@@ -78,12 +102,15 @@ static void veil_pmtu_tell(struct sk_buff *skb, unsigned int mtu)
 		icmpv6_ndo_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
 }
 
-int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb)
+int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb, bool between)
 {
 	struct veil_session *session = rcu_dereference(peer->current_session);
-	unsigned int mtu = veil_pmtu_inner(peer, session, skb);
-	unsigned int hlen;
+	enum veil_mode mode = between ? VEIL_TUNNEL : VEIL_TRANSPORT;
+	unsigned int mtu, hlen;
 
+	if (session)
+		mode = veil_seal_mode(session, skb, between);
+	mtu = veil_pmtu_inner(peer, session, skb, mode);
 	if (veil_pmtu_fits(skb, mtu))
 		return 0;
 	if (!skb_is_gso(skb) && skb->len > VEIL_PMTU_LARGEST)
@@ -91,18 +118,51 @@ int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb)
 	if (skb->protocol == htons(ETH_P_IPV6))
 		mtu = max_t(unsigned int, mtu, IPV6_MIN_MTU);
 	skb_dst_update_pmtu_no_confirm(skb, mtu);
-	if (veil_pmtu_tcp(skb, &hlen))
+	if (veil_pmtu_tcp(skb, &hlen)) {
+		/* It goes, cut; but better ones are to follow. */
+		if (!veil_pmtu_may_fragment(skb))
+			veil_pmtu_tell(skb, mtu);
 		return 0;
+	}
 	if (!skb_is_gso(skb) && veil_pmtu_may_fragment(skb))
 		return 0;
 	veil_pmtu_tell(skb, mtu);
 	return -EMSGSIZE;
 }
 
-/* A TCP packet that was made before its socket learned the MTU. */
-int veil_pmtu_fit(struct veil_session *session, struct sk_buff *skb)
+static unsigned int veil_pmtu_frag_max(const struct sk_buff *skb)
 {
-	unsigned int mtu = veil_pmtu_inner(session->peer, session, skb);
+	return skb->protocol == htons(ETH_P_IP) ? IPCB(skb)->frag_max_size :
+	       IP6CB(skb)->frag_max_size;
+}
+
+/* The far gateway forwards what it gets as it is: a long IPv6 packet, or an IPv4
+ * one that says so, it would have to drop for its own link.  So what was in
+ * fragments, or may be, goes through the tunnel in fragments.
+ */
+unsigned int veil_pmtu_fragments(struct veil_session *session,
+				 const struct sk_buff *skb, bool between)
+{
+	unsigned int mtu, hlen, was = veil_pmtu_frag_max(skb);
+
+	if (veil_seal_mode(session, skb, between) != VEIL_TUNNEL ||
+	    skb_is_gso(skb) || veil_pmtu_tcp(skb, &hlen) ||
+	    (!was && !veil_pmtu_may_fragment(skb)))
+		return 0;
+	mtu = veil_pmtu_inner(session->peer, session, skb, VEIL_TUNNEL);
+	if (was)
+		mtu = min(mtu, was);
+	mtu = min(mtu, dst_mtu(skb_dst(skb)));
+	if (skb->protocol == htons(ETH_P_IPV6))
+		mtu = max_t(unsigned int, mtu, IPV6_MIN_MTU);
+	return skb->len > mtu ? mtu : 0;
+}
+
+/* A TCP packet that was made before its socket learned the MTU. */
+int veil_pmtu_fit(struct veil_session *session, struct sk_buff *skb,
+		  enum veil_mode mode)
+{
+	unsigned int mtu = veil_pmtu_inner(session->peer, session, skb, mode);
 	struct skb_shared_info *shinfo;
 	unsigned int hlen;
 	int err;

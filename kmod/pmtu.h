@@ -8,15 +8,15 @@
 
 #include <net/dst.h>
 
-#include "session.h"
+#include "seal.h"
 
-/* MTU of the path that skb's outer packet takes. */
-static inline unsigned int veil_pmtu_outer(const struct veil_peer *peer,
-					   const struct sk_buff *skb)
+/* MTU of the path that outer packets take by dst. */
+static inline unsigned int veil_pmtu_path(const struct veil_peer *peer,
+					  const struct dst_entry *dst,
+					  bool ipv6)
 {
-	const struct veil_path *path =
-		&peer->paths[skb->protocol == htons(ETH_P_IPV6)];
-	unsigned int mtu = READ_ONCE(skb_dst(skb)->dev->mtu);
+	const struct veil_path *path = &peer->paths[ipv6];
+	unsigned int mtu = READ_ONCE(dst->dev->mtu);
 	unsigned int known = READ_ONCE(path->mtu);
 
 	/* Paths change: what was learned is good for ten minutes, as in IP. */
@@ -25,12 +25,27 @@ static inline unsigned int veil_pmtu_outer(const struct veil_peer *peer,
 	return mtu;
 }
 
+/* The same for an outer packet. */
+static inline unsigned int veil_pmtu_outer(const struct veil_peer *peer,
+					   const struct sk_buff *outer)
+{
+	return veil_pmtu_path(peer, skb_dst(outer),
+			      outer->protocol == htons(ETH_P_IPV6));
+}
+
 /* From the hook: 0 if skb can go, whole, cut or in outer fragments.  Else its
- * sender was told, and -EMSGSIZE.
+ * sender was told, and -EMSGSIZE.  between: see veil_tunnel_between().
  */
-int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb);
+int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb, bool between);
+
+/* Before sealing: to which size skb is fragmented inside of the tunnel; 0 if it
+ * is not.
+ */
+unsigned int veil_pmtu_fragments(struct veil_session *session,
+				 const struct sk_buff *skb, bool between);
 
 /* Before sealing: make TCP segments small enough.  -ENOMEM. */
-int veil_pmtu_fit(struct veil_session *session, struct sk_buff *skb);
+int veil_pmtu_fit(struct veil_session *session, struct sk_buff *skb,
+		  enum veil_mode mode);
 
 #endif /* _VEIL_PMTU_H */

@@ -6,6 +6,7 @@
 #include <linux/slab.h>
 
 #include "netlink.h"
+#include "network.h"
 #include "peer.h"
 #include "policy.h"
 #include "trial.h"
@@ -14,12 +15,18 @@
 /* Of "acquire", in each namespace and second. */
 #define VEIL_ACQUIRE_BURST	10
 
+static bool veil_policy_longer(const struct veil_prefix_node *node,
+			       const struct veil_prefix_node *other)
+{
+	return node && (!other || node->prefix.length > other->prefix.length);
+}
+
 static void veil_policy_lookup_within(struct veil_net *vn,
 				      const struct in6_addr *addr,
 				      unsigned int longest,
 				      struct veil_policy *policy)
 {
-	struct veil_prefix_node *own, *set = NULL;
+	struct veil_prefix_node *own, *set = NULL, *local = NULL;
 	const struct veil_address *address;
 
 	memset(policy, 0, sizeof(*policy));
@@ -27,6 +34,14 @@ static void veil_policy_lookup_within(struct veil_net *vn,
 	/* Namespaces without policies, the usual case, pay for one look-up. */
 	if (READ_ONCE(vn->policy_count))
 		set = veil_prefix_lookup_within(&vn->policies, addr, longest);
+	if (READ_ONCE(vn->local_count))
+		local = veil_prefix_lookup_within(&vn->locals, addr, longest);
+	/* In ours and in what is behind a peer: the longer one says where. */
+	if (veil_policy_longer(local, own))
+		own = NULL;
+	if (own && container_of(own, struct veil_address, node)->behind &&
+	    !veil_network_routable(addr))
+		own = NULL;
 	if (own) {
 		address = container_of(own, struct veil_address, node);
 		policy->peer = address->peer;

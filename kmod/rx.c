@@ -19,6 +19,7 @@
 #include "handshake.h"
 #include "icmp.h"
 #include "netlink.h"
+#include "network.h"
 #include "open.h"
 #include "open_batch.h"
 #include "policy.h"
@@ -172,15 +173,23 @@ static unsigned int veil_rx_batch(struct veil_peer *peer, struct sk_buff *skb,
 	return NF_STOLEN;
 }
 
+/* Fragments meet those of the same user only: outer ones are anybody's, opened
+ * ones the peer's, and those that the stack collects itself are a third kind.
+ */
+enum veil_defrag_user {
+	VEIL_DEFRAG_OUTER	= 0x7665696c,
+	VEIL_DEFRAG_OPENED,
+};
+
 /* Collect a fragment; whether skb is the whole packet now.  Otherwise it was
  * consumed.
  */
-static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb)
+static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb, u32 user)
 {
 	int err;
 
 	local_bh_disable();
-	err = ip_defrag(vn->net, skb, IP_DEFRAG_LOCAL_DELIVER);
+	err = ip_defrag(vn->net, skb, user);
 	local_bh_enable();
 	if (err) {
 		if (err != -EINPROGRESS)
@@ -191,12 +200,12 @@ static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb)
 	return true;
 }
 
-static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb)
+static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb, u32 user)
 {
 	int err;
 
 	local_bh_disable();
-	err = veil_frag6_gather(vn->net, skb, IP6_DEFRAG_CONNTRACK_IN);
+	err = veil_frag6_gather(vn->net, skb, user);
 	local_bh_enable();
 	if (err == -EINPROGRESS)
 		return false;
@@ -227,11 +236,41 @@ static bool veil_rx_gather(struct veil_net *vn, struct sk_buff *skb,
 	if (skb->protocol == htons(ETH_P_IP)) {
 		if (ip_is_fragment(ip_hdr(skb)) &&
 		    ip_hdr(skb)->protocol == protocol4)
-			return veil_rx_gather4(vn, skb);
+			return veil_rx_gather4(vn, skb, VEIL_DEFRAG_OUTER);
 	} else if (veil_rx_fragment6(skb, protocol6)) {
-		return veil_rx_gather6(vn, skb);
+		return veil_rx_gather6(vn, skb, VEIL_DEFRAG_OUTER);
 	}
 	return true;
+}
+
+static bool veil_rx_holds_fragment6(const struct sk_buff *skb)
+{
+	unsigned int offset = 0;
+
+	switch (ipv6_hdr(skb)->nexthdr) {
+	case NEXTHDR_HOP:
+	case NEXTHDR_DEST:
+	case NEXTHDR_ROUTING:
+	case NEXTHDR_FRAGMENT:
+		return ipv6_find_hdr(skb, &offset, NEXTHDR_FRAGMENT, NULL,
+				     NULL) != -ENOENT;
+	}
+	return false;
+}
+
+bool veil_rx_gather_opened(struct veil_net *vn, struct sk_buff *skb)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		return !ip_is_fragment(ip_hdr(skb)) ||
+		       veil_rx_gather4(vn, skb, VEIL_DEFRAG_OPENED);
+	if (!veil_rx_holds_fragment6(skb))
+		return true;
+	if (!veil_rx_gather6(vn, skb, VEIL_DEFRAG_OPENED))
+		return false;
+	if (!veil_rx_holds_fragment6(skb))
+		return true;
+	veil_drop(vn, skb, VEIL_DROP_bad_inner);
+	return false;
 }
 
 static bool veil_rx_is_fragment(const struct sk_buff *skb)
@@ -298,10 +337,8 @@ static bool veil_rx_exempt(const struct sk_buff *skb)
 	       veil_exempt_neighbour(skb, skb_network_offset(skb));
 }
 
-/* Multicast and broadcast from a peer are no business of ours (STACK B3). */
-static bool veil_rx_unicast(const struct veil_net *vn,
-			    const struct sk_buff *skb,
-			    const struct in6_addr *addr)
+bool veil_rx_unicast(const struct veil_net *vn, const struct sk_buff *skb,
+		     const struct in6_addr *addr)
 {
 	unsigned int type;
 
@@ -365,6 +402,44 @@ static unsigned int veil_rx_unprotected(struct veil_net *vn,
 	return veil_rx_clear(vn, skb, policy, &addrs->source);
 }
 
+/* From a protected address, and not sealed to us. */
+static unsigned int veil_rx_in_clear(struct veil_net *vn, struct sk_buff *skb,
+				     const struct veil_addr_pair *addrs,
+				     const struct veil_policy *policy)
+{
+	if (policy->kind != NETVEIL_POLICY_REQUIRE || veil_rx_bridged(skb) ||
+	    !veil_rx_unicast(vn, skb, &addrs->destination) ||
+	    veil_rx_exempt(skb))
+		return NF_ACCEPT;
+	veil_rx_plaintext(policy->peer, skb, VEIL_DROP_plaintext_in);
+	return NF_STOLEN;
+}
+
+/* From a network behind a peer, whose packets come inside of the peer's: also
+ * those that we would forward.  Routers on the way may be in it (0.0.0.0/0).
+ */
+static unsigned int veil_rx_behind(struct veil_net *vn, struct sk_buff *skb,
+				   const struct veil_addr_pair *addrs,
+				   const struct veil_policy *policy)
+{
+	unsigned int verdict = veil_rx_stranger(vn, skb, addrs);
+
+	if (verdict != NF_ACCEPT)
+		return verdict;
+	return veil_rx_in_clear(vn, skb, addrs, policy);
+}
+
+/* From a peer itself, through us: ours to judge as in veil_hooks_ours(). */
+static unsigned int veil_rx_transit(struct veil_net *vn, struct sk_buff *skb,
+				    const struct veil_addr_pair *addrs,
+				    const struct veil_policy *policy)
+{
+	if (!veil_network_local(vn, &addrs->destination) &&
+	    !veil_network_behind(vn, &addrs->source))
+		return NF_ACCEPT;
+	return veil_rx_in_clear(vn, skb, addrs, policy);
+}
+
 unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 		     const struct nf_hook_state *state)
 {
@@ -377,8 +452,10 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 	peer = policy.peer;
 	if (!peer || veil_policy_clear(&policy))
 		return veil_rx_unprotected(vn, skb, &addrs, &policy);
+	if (policy.behind)
+		return veil_rx_behind(vn, skb, &addrs, &policy);
 	if (!veil_addr_is_local(vn->net, skb->dev, &addrs.destination))
-		return NF_ACCEPT;
+		return veil_rx_transit(vn, skb, &addrs, &policy);
 	if (policy.kind == NETVEIL_POLICY_PREFER && veil_rx_bridged(skb))
 		return NF_ACCEPT;
 	if (READ_ONCE(vn->dying) || veil_rx_bridged(skb)) {

@@ -18,6 +18,17 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 			   const struct nf_hook_state *state);
 
+/* Put an opened fragment to its others, which never meet any that came in clear;
+ * whether skb is a whole packet now.  Otherwise it was consumed.
+ */
+bool veil_rx_gather_opened(struct veil_net *vn, struct sk_buff *skb);
+
+/* Whether addr, where skb came in, is for one host.  Multicast and broadcast from
+ * a peer are no business of ours (STACK B3).
+ */
+bool veil_rx_unicast(const struct veil_net *vn, const struct sk_buff *skb,
+		     const struct in6_addr *addr);
+
 /* Plaintext to or from a peer was dropped: say so, at most once a second. */
 void veil_rx_plaintext(struct veil_peer *peer, struct sk_buff *skb,
 		       enum veil_drop reason);

@@ -15,12 +15,15 @@
 
 #include <net/netfilter/nf_conntrack.h>
 #include "compat.h"
+#include "handshake.h"
 #include "pmtu.h"
 #include "request.h"
 #include "seal.h"
 #include "seal_batch.h"
 #include "socket.h"
 #include "timers.h"
+#include "traceroute.h"
+#include "tunnel.h"
 #include "xmit.h"
 
 /* Above this a packet's text lies in page fragments: no large allocation. */
@@ -62,18 +65,26 @@ bool veil_seal_next_header_ok(u8 protocol)
 	return true;
 }
 
-bool veil_seal_transport(const struct veil_session *session,
-			 const struct sk_buff *skb)
+/* One whole L4 packet that the other end delivers itself, and no IP options. */
+static bool veil_seal_plain(const struct sk_buff *skb)
 {
 	unsigned int hlen;
 	u8 protocol = veil_seal_protocol(skb, &hlen);
 
-	if (!session->transport || !veil_seal_next_header_ok(protocol))
+	if (!veil_seal_next_header_ok(protocol))
 		return false;
 	if (skb->protocol == htons(ETH_P_IP))
 		return hlen == sizeof(struct iphdr) &&
 		       !ip_is_fragment(ip_hdr(skb));
 	return true;
+}
+
+enum veil_mode veil_seal_mode(const struct veil_session *session,
+			      const struct sk_buff *skb, bool between)
+{
+	if (between || !session->transport)
+		return VEIL_TUNNEL;
+	return veil_seal_plain(skb) ? VEIL_TRANSPORT : VEIL_TUNNEL_HOSTS;
 }
 
 static bool veil_seal_has_ports(u8 protocol)
@@ -140,7 +151,8 @@ void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb)
 
 /**
  * struct veil_plan - how one packet is sealed
- * @transport: mode; else the whole packet is the text (tunnel mode)
+ * @mode: what of the inner packet is text, and who writes the outer header
+ * @dst: route of the outer packet, where it is not the inner one's
  * @protocol: of the inner packet
  * @head: bytes of the outer packet before the text
  * @skip: bytes of the inner packet before the text
@@ -153,7 +165,8 @@ void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb)
  * @inner6: the same
  */
 struct veil_plan {
-	bool transport;
+	enum veil_mode mode;
+	struct dst_entry *dst;
 	u8 protocol;
 	unsigned int head;
 	unsigned int skip;
@@ -168,13 +181,30 @@ struct veil_plan {
 	};
 };
 
+/* Where the outer packet leaves. */
+static const struct net_device *veil_seal_dev(const struct sk_buff *skb,
+					      const struct veil_plan *plan)
+{
+	return plan->dst ? plan->dst->dev : skb->dev;
+}
+
+/* The outer packet goes its own way. */
+static void veil_seal_route(struct sk_buff *outer, const struct veil_plan *plan)
+{
+	skb_dst_drop(outer);
+	skb_dst_set(outer, plan->dst);
+	outer->dev = plan->dst->dev;
+	outer->protocol = veil_addr_is_v4(&plan->addrs.source) ?
+			  htons(ETH_P_IP) : htons(ETH_P_IPV6);
+}
+
 /* An empty outer packet with skb's metadata and room for what is planned; its
  * data begins with the IP header.
  */
 static struct sk_buff *veil_seal_alloc(struct sk_buff *skb,
 				       const struct veil_plan *plan)
 {
-	unsigned int room = LL_RESERVED_SPACE(skb->dev);
+	unsigned int room = LL_RESERVED_SPACE(veil_seal_dev(skb, plan));
 	unsigned int text = plan->text + VEIL_TAG_LEN;
 	bool linear = text <= VEIL_LINEAR_MAX;
 	struct sk_buff *outer;
@@ -216,7 +246,8 @@ static bool veil_seal_own(struct sk_buff *skb, const struct veil_plan *plan)
 	if (skb_is_nonlinear(skb) || skb_is_gso(skb) || skb_cloned(skb) ||
 	    skb_shared(skb) || skb_tailroom(skb) < behind)
 		return false;
-	if (skb_headroom(skb) >= before + LL_RESERVED_SPACE(skb->dev)) {
+	if (skb_headroom(skb) >=
+	    before + LL_RESERVED_SPACE(veil_seal_dev(skb, plan))) {
 		__skb_push(skb, before);
 	} else if (skb_tailroom(skb) >= before + behind) {
 		memmove(skb->data + plan->head, skb->data + plan->skip,
@@ -251,8 +282,8 @@ static int veil_seal_copy(struct sk_buff *outer, unsigned int head,
 	return len ? -EFAULT : 0;
 }
 
-/* IP header of the outer packet.  Transport: the inner one with another
- * protocol.  Tunnel: a new one, with DSCP and ECN of the inner (RFC 6040).
+/* IP header of the outer packet, where it is the inner one with another protocol:
+ * between the same two hosts.
  */
 static void veil_seal_ipv4(struct sk_buff *outer, const struct veil_plan *plan)
 {
@@ -266,7 +297,7 @@ static void veil_seal_ipv4(struct sk_buff *outer, const struct veil_plan *plan)
 	if (plan->fragment)
 		iph->frag_off = 0;
 	/* Fragments of several sockets must not share an ID. */
-	if (!plan->transport || plan->fragment)
+	if (plan->mode != VEIL_TRANSPORT || plan->fragment)
 		__ip_select_ident(dev_net(outer->dev), iph, 1);
 	ip_send_check(iph);
 }
@@ -382,7 +413,8 @@ static int veil_seal_checksum(struct sk_buff *skb, unsigned int hlen,
 
 	if (skb->ip_summed != CHECKSUM_PARTIAL)
 		return 0;
-	if (plan->transport && skb_checksum_start_offset(skb) == start &&
+	if (plan->mode == VEIL_TRANSPORT &&
+	    skb_checksum_start_offset(skb) == start &&
 	    ((plan->protocol == IPPROTO_TCP &&
 	      skb->csum_offset == offsetof(struct tcphdr, check)) ||
 	     (plan->protocol == IPPROTO_UDP &&
@@ -393,38 +425,57 @@ static int veil_seal_checksum(struct sk_buff *skb, unsigned int hlen,
 	return skb_csum_hwoffload_help(skb, 0);
 }
 
-static enum veil_drop veil_seal_plan(struct veil_session *session,
-				     struct sk_buff *skb, u16 lane,
+/* Addresses, header length and route of the outer packet. */
+static enum veil_drop veil_seal_ends(struct veil_session *session,
+				     const struct sk_buff *skb,
 				     struct veil_plan *plan)
 {
-	bool ipv4 = skb->protocol == htons(ETH_P_IP);
+	struct dst_entry *dst = skb_dst(skb);
+	unsigned int len;
+	bool ipv6;
+
+	veil_addr_of(skb, &plan->addrs);
+	if (plan->mode == VEIL_TUNNEL) {
+		plan->addrs.source = session->local;
+		plan->addrs.destination = session->remote_address;
+		plan->dst = veil_tunnel_route(session);
+		dst = plan->dst;
+	}
+	if (!dst)
+		return VEIL_DROP_no_route;
+	ipv6 = !veil_addr_is_v4(&plan->addrs.source);
+	plan->head = (ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
+		     VEIL_UDP_LEN + sizeof(plan->header);
+	len = plan->head + plan->text + VEIL_TAG_LEN;
+	plan->fragment = len > veil_pmtu_path(session->peer, dst, ipv6);
+	if (len <= IP_MAX_MTU)
+		return VEIL_DROPS;
+	dst_release(plan->dst);
+	return VEIL_DROP_too_big;
+}
+
+static enum veil_drop veil_seal_plan(struct veil_session *session,
+				     struct sk_buff *skb, u16 lane,
+				     enum veil_mode mode,
+				     struct veil_plan *plan)
+{
 	unsigned int hlen;
 	u64 counter;
 
 	memset(plan, 0, sizeof(*plan));
+	plan->mode = mode;
 	plan->protocol = veil_seal_protocol(skb, &hlen);
-	plan->transport = veil_seal_transport(session, skb);
-	plan->head = (ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) +
-		     VEIL_UDP_LEN + sizeof(plan->header);
-	plan->skip = plan->transport ? hlen : 0;
+	plan->skip = mode == VEIL_TRANSPORT ? hlen : 0;
 	plan->copy = skb->len - plan->skip;
 	plan->text = plan->copy;
-	if (plan->transport)
+	if (mode == VEIL_TRANSPORT)
 		plan->text += sizeof(struct veil_trailer);
 	else
 		plan->header.flags |= VEIL_DATA_TUNNEL;
-	if (plan->head + plan->text + VEIL_TAG_LEN > IP_MAX_MTU)
-		return VEIL_DROP_too_big;
-	/* The other end could not have its options looked at. */
-	if (!ipv4 && plan->protocol == IPPROTO_HOPOPTS)
-		return VEIL_DROP_unprotectable;
-	plan->fragment = plan->head + plan->text + VEIL_TAG_LEN >
-			 veil_pmtu_outer(session->peer, skb);
 	if (veil_seal_checksum(skb, hlen, plan))
 		return VEIL_DROP_no_memory;
 
-	veil_addr_of(skb, &plan->addrs);
-	if (ipv4)
+	if (skb->protocol == htons(ETH_P_IP))
 		plan->inner4 = *ip_hdr(skb);
 	else
 		plan->inner6 = *ipv6_hdr(skb);
@@ -434,7 +485,33 @@ static enum veil_drop veil_seal_plan(struct veil_session *session,
 	plan->header.lane = cpu_to_be16(lane);
 	plan->header.receiver = session->remote;
 	plan->header.counter = cpu_to_be64(counter);
-	return VEIL_DROPS;
+	return veil_seal_ends(session, skb, plan);
+}
+
+/* A label for each lane, so that routers spread these as well (RFC 6438). */
+static u32 veil_seal_label(u16 lane)
+{
+	return hsiphash_1u32(lane, &veil_lane_key) &
+	       ntohl(IPV6_FLOWLABEL_MASK);
+}
+
+static void veil_seal_tunnel(struct sk_buff *outer, const struct veil_plan *plan)
+{
+	struct veil_tunnel_header header = {
+		.addrs = &plan->addrs,
+		.flow_label = veil_seal_label(be16_to_cpu(plan->header.lane)),
+		.df = htons(IP_DF),
+	};
+
+	if (plan->inner4.version == 4) {
+		header.dsfield = plan->inner4.tos;
+		header.df &= plan->inner4.frag_off;
+	} else {
+		header.dsfield = ipv6_get_dsfield(&plan->inner6);
+	}
+	if (plan->fragment)
+		header.df = 0;
+	veil_tunnel_header(outer, &header);
 }
 
 void veil_seal_reset(struct sk_buff *skb, unsigned int hlen)
@@ -460,14 +537,16 @@ static int veil_seal_fill(struct veil_session *session, struct sk_buff *outer,
 			VEIL_UDP_LEN);
 	memcpy(outer->data + plan->head - sizeof(plan->header), &plan->header,
 	       sizeof(plan->header));
-	if (outer->protocol == htons(ETH_P_IP))
+	if (plan->mode == VEIL_TUNNEL)
+		veil_seal_tunnel(outer, plan);
+	else if (outer->protocol == htons(ETH_P_IP))
 		veil_seal_ipv4(outer, plan);
 	else
 		veil_seal_ipv6(outer, plan);
 	veil_socket_udp_header(outer, &plan->addrs,
 			       READ_ONCE(peer->vn->port) + lane,
 			       READ_ONCE(peer->port));
-	if (!plan->transport)
+	if (plan->mode != VEIL_TRANSPORT)
 		return 0;
 	return veil_seal_trailer(outer, plan->head + plan->copy,
 				 plan->protocol);
@@ -481,11 +560,18 @@ static struct sk_buff *veil_seal_outer(struct sk_buff *skb,
 {
 	struct sk_buff *outer;
 
-	if (veil_seal_own(skb, plan))
+	if (veil_seal_own(skb, plan)) {
+		if (plan->dst)
+			veil_seal_route(skb, plan);
 		return skb;
+	}
 	outer = veil_seal_alloc(skb, plan);
-	if (!outer)
+	if (!outer) {
+		dst_release(plan->dst);
 		return NULL;
+	}
+	if (plan->dst)
+		veil_seal_route(outer, plan);
 	if (veil_seal_copy(outer, plan->head, skb, plan->skip, plan->copy)) {
 		kfree_skb(outer);
 		return NULL;
@@ -521,7 +607,8 @@ static struct veil_request *veil_seal_request(struct veil_session *session,
 }
 
 static void veil_seal_segment(struct veil_session *session,
-			      struct sk_buff *skb, u16 lane)
+			      struct sk_buff *skb, u16 lane,
+			      enum veil_mode mode)
 {
 	struct veil_request *request = NULL;
 	struct sk_buff *outer;
@@ -529,11 +616,15 @@ static void veil_seal_segment(struct veil_session *session,
 	enum veil_drop reason;
 	unsigned int aad_len;
 
-	reason = veil_seal_plan(session, skb, lane, &plan);
+	reason = veil_seal_plan(session, skb, lane, mode, &plan);
 	if (reason != VEIL_DROPS) {
 		veil_peer_drop(session->peer, skb, reason);
+		/* Our address may be another one by now. */
+		if (reason == VEIL_DROP_no_route)
+			veil_handshake_start(session->peer);
 		return;
 	}
+	veil_traceroute_record(session->peer, skb, &plan.header, mode);
 	outer = veil_seal_outer(skb, &plan);
 	if (outer)
 		request = veil_seal_request(session, outer, &plan, &aad_len);
@@ -545,21 +636,22 @@ static void veil_seal_segment(struct veil_session *session,
 	veil_seal_submit(request, aad_len);
 }
 
-void veil_seal(struct veil_session *session, struct sk_buff *skb)
+void veil_seal(struct veil_session *session, struct sk_buff *skb, bool between)
 {
+	enum veil_mode mode = veil_seal_mode(session, skb, between);
 	u16 lane = veil_seal_lane(session, skb);
 	struct sk_buff *segments, *next;
 
-	if (veil_pmtu_fit(session, skb)) {
+	if (veil_pmtu_fit(session, skb, mode)) {
 		veil_peer_drop(session->peer, skb, VEIL_DROP_no_memory);
 		return;
 	}
 	if (!skb_is_gso(skb)) {
-		veil_seal_segment(session, skb, lane);
+		veil_seal_segment(session, skb, lane, mode);
 		return;
 	}
 
-	if (veil_seal_batch(session, skb, lane))
+	if (mode == VEIL_TRANSPORT && veil_seal_batch(session, skb, lane))
 		return;
 	/* Segments with their L4 checksums left open: see veil_seal_checksum() */
 	segments = skb_gso_segment(skb, NETIF_F_SG | NETIF_F_HW_CSUM);
@@ -570,7 +662,7 @@ void veil_seal(struct veil_session *session, struct sk_buff *skb)
 	consume_skb(skb);
 	skb_list_walk_safe(segments, skb, next) {
 		skb_mark_not_on_list(skb);
-		veil_seal_segment(session, skb, lane);
+		veil_seal_segment(session, skb, lane, mode);
 	}
 }
 

@@ -9,8 +9,17 @@
 
 #include "session.h"
 
-/* Seal skb and send it, maybe later; consumes it. */
-void veil_seal(struct veil_session *session, struct sk_buff *skb);
+/* How a packet is carried. */
+enum veil_mode {
+	VEIL_TRANSPORT,		/* its IP header stays */
+	VEIL_TUNNEL_HOSTS,	/* whole, between the addresses that it has */
+	VEIL_TUNNEL,		/* whole, from end to end of the session */
+};
+
+/* Seal skb and send it, maybe later; consumes it.  between: see
+ * veil_tunnel_between().
+ */
+void veil_seal(struct veil_session *session, struct sk_buff *skb, bool between);
 /* The same for an empty text to where the handshake was; flags: VEIL_DATA_CLOSE
  * or 0.
  */
@@ -23,11 +32,8 @@ void veil_seal_reset(struct sk_buff *skb, unsigned int hlen);
 /* The socket that pays for skb pays for outer from now on (STACK B4). */
 void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb);
 
-/* Whether skb goes in transport mode: its IP header stays, without options,
- * and what follows is one whole L4 packet that the other end delivers itself.
- */
-bool veil_seal_transport(const struct veil_session *session,
-			 const struct sk_buff *skb);
+enum veil_mode veil_seal_mode(const struct veil_session *session,
+			      const struct sk_buff *skb, bool between);
 
 /* Whether protocol may follow the IP header of a transport packet. */
 bool veil_seal_next_header_ok(u8 protocol);

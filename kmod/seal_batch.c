@@ -84,8 +84,7 @@ static bool veil_batch_kind(const struct veil_session *session,
 	return READ_ONCE(session->prompt) && shinfo->gso_size &&
 	       shinfo->gso_type & (SKB_GSO_TCPV4 | SKB_GSO_TCPV6) &&
 	       !(shinfo->gso_type & ~VEIL_BATCH_GSO) &&
-	       skb->ip_summed == CHECKSUM_PARTIAL && !skb->encapsulation &&
-	       veil_seal_transport(session, skb);
+	       skb->ip_summed == CHECKSUM_PARTIAL && !skb->encapsulation;
 }
 
 /* Whether skb is for this way; it may have been pulled. */

@@ -35,6 +35,7 @@ static void veil_session_free(struct veil_session *session)
 		crypto_free_aead(session->tx);
 	if (!IS_ERR_OR_NULL(session->rx))
 		crypto_free_aead(session->rx);
+	dst_cache_destroy(&session->route);
 	veil_peer_put(session->peer);
 	kvfree(session);
 }
@@ -68,6 +69,10 @@ veil_session_create(const struct veil_session_params *params)
 	session = kvzalloc(struct_size(session, lanes, lanes), GFP_KERNEL);
 	if (!session)
 		return ERR_PTR(-ENOMEM);
+	if (dst_cache_init(&session->route, GFP_KERNEL)) {
+		kvfree(session);
+		return ERR_PTR(-ENOMEM);
+	}
 
 	for (i = 0; i < lanes; i++)
 		spin_lock_init(&session->lanes[i].rx_lock);

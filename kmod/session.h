@@ -13,6 +13,7 @@
 
 #include <crypto/aead.h>
 #include <linux/timekeeping.h>
+#include <net/dst_cache.h>
 
 #include "peer.h"
 #include "replay.h"
@@ -64,6 +65,7 @@ struct veil_lane {
  * @rx_lanes: we receive on so many
  * @local: address that the handshake used here, for keepalives
  * @remote_address: address that the handshake used there
+ * @route: of outer packets between these two (tunnel.c)
  * @keepalives: counters taken by keepalives
  * @forgeries: packets that did not authenticate
  * @confirm_tries: keepalives sent by the initiator until something opens
@@ -94,6 +96,7 @@ struct veil_session {
 	u8 rx_lanes;
 	struct in6_addr local;
 	struct in6_addr remote_address;
+	struct dst_cache route;
 	atomic_t keepalives;
 	atomic64_t forgeries;
 	u8 confirm_tries;

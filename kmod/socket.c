@@ -168,9 +168,9 @@ static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
 	return dst;
 }
 
-static struct dst_entry *veil_socket_dst(struct veil_net *vn,
-					 struct veil_addr_pair *addrs,
-					 int domain, u16 source_port, u16 port)
+struct dst_entry *veil_socket_dst(struct veil_net *vn,
+				  struct veil_addr_pair *addrs,
+				  int domain, u16 source_port, u16 port)
 {
 	if (veil_addr_is_v4(&addrs->destination))
 		return veil_socket_dst4(vn, addrs, domain, source_port, port);

@@ -30,6 +30,12 @@ static inline bool veil_socket_owns(const struct veil_net *vn,
 		      sk == rcu_access_pointer(vn->sk[1]));
 }
 
+/* A route for UDP between addrs in a routing domain, with a reference, or an error;
+ * an empty source is filled in.  Under rcu_read_lock().
+ */
+struct dst_entry *veil_socket_dst(struct veil_net *vn,
+				  struct veil_addr_pair *addrs,
+				  int domain, u16 source_port, u16 port);
 /* The addresses that a packet to destination would have, sent in the routing
  * domain of near, which is an address of ours or the empty one.  Any context.
  */

@@ -12,11 +12,13 @@
 #include "compat.h"
 #include "handshake.h"
 #include "netlink.h"
+#include "pmtu.h"
 #include "policy.h"
 #include "session.h"
 #include "socket.h"
 #include "timers.h"
 #include "seal.h"
+#include "tunnel.h"
 #include "tx.h"
 
 /* Packets that wait for a session, of one peer. */
@@ -94,10 +96,65 @@ static struct sk_buff *veil_tx_validate(struct sk_buff *skb)
 	return skb;
 }
 
-static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb)
+/* The policy may have changed since the hook: in the queue of a program, in
+ * ours.  What was protected then does not leave unprotected now.
+ */
+static struct veil_peer *veil_tx_peer(struct veil_net *vn, struct sk_buff *skb,
+				      bool *between)
+{
+	struct veil_addr_pair addrs;
+	struct veil_policy policy;
+
+	veil_addr_of(skb, &addrs);
+	veil_policy_lookup(vn, &addrs.destination, &policy);
+	*between = veil_tunnel_between(vn, skb, &policy, &addrs);
+	return veil_policy_clear(&policy) ? NULL : policy.peer;
+}
+
+/* A fragment of what veil_tx_fragment() has. */
+static int veil_tx_piece(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	struct veil_net *vn = veil_net(net);
+	struct veil_session *session = NULL;
+	struct veil_peer *peer;
+	bool between;
+
+	peer = veil_tx_peer(vn, skb, &between);
+	if (peer)
+		session = veil_tx_session(peer);
+	if (session)
+		veil_seal(session, skb, between);
+	else
+		veil_drop(vn, skb, VEIL_DROP_policy_changed);
+	return 0;
+}
+
+static void veil_tx_fragment(struct veil_peer *peer, struct sk_buff *skb,
+			     unsigned int size)
+{
+	struct net *net = peer->vn->net;
+	int err;
+
+	skb->ignore_df = 1;
+	if (skb->protocol == htons(ETH_P_IP)) {
+		IPCB(skb)->frag_max_size = size;
+		err = ip_do_fragment(net, skb->sk, skb, veil_tx_piece);
+	} else {
+		IP6CB(skb)->frag_max_size = size;
+		err = veil_ip6_fragment(net, skb->sk, skb, veil_tx_piece);
+	}
+	if (err) {
+		veil_drop_count(peer->vn, VEIL_DROP_no_memory);
+		atomic64_inc(&peer->drops);
+	}
+}
+
+static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
+			   bool between)
 {
 	struct veil_session *session = veil_tx_session(peer);
 	struct sock *sk __maybe_unused;
+	unsigned int size;
 	int err;
 
 	if (!session) {
@@ -116,7 +173,11 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb)
 		veil_peer_drop(peer, skb, VEIL_DROP_cgroup);
 		return;
 	}
-	veil_seal(session, skb);
+	size = veil_pmtu_fragments(session, skb, between);
+	if (size)
+		veil_tx_fragment(peer, skb, size);
+	else
+		veil_seal(session, skb, between);
 }
 
 /* As initiator we seal before the other end was heard, which expects it; if it
@@ -135,25 +196,12 @@ bool veil_tx_prefers(struct veil_peer *peer)
 	return false;
 }
 
-/* The policy may have changed since the hook: in the queue of a program, in
- * ours.  What was protected then does not leave unprotected now.
- */
-static struct veil_peer *veil_tx_peer(struct veil_net *vn, struct sk_buff *skb)
-{
-	struct veil_addr_pair addrs;
-	struct veil_policy policy;
-
-	veil_addr_of(skb, &addrs);
-	veil_policy_lookup(vn, &addrs.destination, &policy);
-	return veil_policy_clear(&policy) ? NULL : policy.peer;
-}
-
-void veil_tx(struct veil_peer *peer, struct sk_buff *skb)
+void veil_tx(struct veil_peer *peer, struct sk_buff *skb, bool between)
 {
 	veil_path_enter();
 	/* It was confirmed; the outer packet is untracked. */
 	nf_reset_ct(skb);
-	veil_tx_packet(peer, skb);
+	veil_tx_packet(peer, skb, between);
 	veil_path_leave();
 }
 
@@ -161,11 +209,12 @@ int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
 	struct veil_net *vn = veil_net(net);
 	struct veil_peer *peer;
+	bool between;
 
 	veil_path_enter();
-	peer = veil_tx_peer(vn, skb);
+	peer = veil_tx_peer(vn, skb, &between);
 	if (peer)
-		veil_tx(peer, skb);
+		veil_tx(peer, skb, between);
 	else
 		veil_drop(vn, skb, VEIL_DROP_policy_changed);
 	veil_path_leave();
@@ -195,6 +244,7 @@ void veil_tx_flush(struct veil_peer *peer)
 	struct veil_net *vn = peer->vn;
 	struct sk_buff_head queue;
 	struct sk_buff *skb;
+	bool between;
 
 	if (skb_queue_empty_lockless(&peer->queue))
 		return;
@@ -206,12 +256,12 @@ void veil_tx_flush(struct veil_peer *peer)
 		spin_unlock(&peer->queue.lock);
 	}
 	while ((skb = __skb_dequeue(&queue))) {
-		if (veil_tx_peer(vn, skb) != peer)
+		if (veil_tx_peer(vn, skb, &between) != peer)
 			veil_peer_drop(peer, skb, VEIL_DROP_policy_changed);
 		else if (veil_tx_reroute(vn->net, skb))
 			veil_peer_drop(peer, skb, VEIL_DROP_no_route);
 		else
-			veil_tx_packet(peer, skb);
+			veil_tx_packet(peer, skb, between);
 	}
 	veil_path_leave();
 }

@@ -13,9 +13,10 @@
 struct nf_hook_state;
 
 /* A packet that the hook found to be protected.  Consumes skb; it leaves sealed or
- * not at all.  Under the rcu_read_lock() that peer was found under.
+ * not at all.  Under the rcu_read_lock() that peer was found under.  between: see
+ * veil_tunnel_between().
  */
-void veil_tx(struct veil_peer *peer, struct sk_buff *skb);
+void veil_tx(struct veil_peer *peer, struct sk_buff *skb, bool between);
 /* okfn after the remaining hooks of POST_ROUTING: the same, when
  * some time may have gone by.
  */

@@ -18,6 +18,9 @@ struct config {
 	uint8_t public_key[NETVEIL_KEY_LEN];
 	struct address addresses[NETVEIL_ADDRESSES_MAX];
 	unsigned int address_count;
+	struct prefix prefixes[NETVEIL_PREFIXES_MAX];
+	unsigned int prefix_count;
+	bool no_prefix;
 	struct endpoint endpoint;	/* address.len 0: not given */
 	struct secret psk;
 	bool no_psk;
@@ -56,6 +59,34 @@ static int take_address(void *target, const char *value)
 		return err_usage("address '%s': a peer has at most %d addresses",
 				 value, NETVEIL_ADDRESSES_MAX);
 	config->addresses[config->address_count++] = address;
+	return 0;
+}
+
+static int take_prefix(void *target, const char *value)
+{
+	struct config *config = target;
+	struct prefix prefix;
+	const char *reason = parse_prefix(&prefix, value);
+	unsigned int i;
+
+	if (reason)
+		return err_usage("prefix '%s': %s", value, reason);
+	for (i = 0; i < config->prefix_count; i++)
+		if (prefix_equal(&config->prefixes[i], &prefix))
+			return err_usage("prefix '%s' is given twice", value);
+	if (config->prefix_count == NETVEIL_PREFIXES_MAX)
+		return err_usage("prefix '%s': a peer has at most %d prefixes",
+				 value, NETVEIL_PREFIXES_MAX);
+	config->prefixes[config->prefix_count++] = prefix;
+	return 0;
+}
+
+static int take_no_prefix(void *target, const char *value)
+{
+	struct config *config = target;
+
+	(void)value;
+	config->no_prefix = true;
 	return 0;
 }
 
@@ -145,11 +176,12 @@ static int take_force(void *target, const char *value)
 }
 
 /* A new peer has nothing to forget, nor to force: it takes all but the last
- * four.
+ * five.
  */
-#define FORGETTING	4
+#define FORGETTING	5
 static const struct option options[] = {
 	{ "address", "an IPv4 or IPv6 address", true, take_address },
+	{ "prefix", "a network, ADDR/LENGTH", true, take_prefix },
 	{ "endpoint", "ADDR, ADDR:PORT or [V6ADDR]:PORT", false,
 	  take_endpoint },
 	{ "psk", "a file with the key", false, take_psk },
@@ -160,6 +192,7 @@ static const struct option options[] = {
 	{ "no-psk", NULL, false, take_no_psk },
 	{ "no-psk-next", NULL, false, take_no_psk_next },
 	{ "no-next-key", NULL, false, take_no_next_key },
+	{ "no-prefix", NULL, false, take_no_prefix },
 	{ "force", NULL, false, take_force },
 };
 
@@ -191,6 +224,9 @@ static int check_config(const struct config *config, const char *what)
 				 what);
 	if (config->has_next_key && config->no_next_key)
 		return err_usage("%s: next-key and no-next-key exclude each other",
+				 what);
+	if (config->prefix_count && config->no_prefix)
+		return err_usage("%s: prefix and no-prefix exclude each other",
 				 what);
 	/* Without any, the peer's present ones count, and the kernel knows. */
 	if (!config->address_count || !config->endpoint.address.len ||
@@ -230,6 +266,11 @@ static void put_config(struct nlmsghdr *request, const struct config *config)
 	for (i = 0; i < config->address_count; i++)
 		put_address(request, NETVEIL_PEER_A_ADDRESS,
 			    &config->addresses[i]);
+	for (i = 0; i < config->prefix_count; i++)
+		nl_put_prefix(request, NETVEIL_PEER_A_PREFIX,
+			      &config->prefixes[i]);
+	if (config->no_prefix)
+		mnl_attr_put(request, NETVEIL_PEER_A_NO_PREFIX, 0, NULL);
 	put_address(request, NETVEIL_PEER_A_ENDPOINT,
 		    &config->endpoint.address);
 	if (config->endpoint.port)
@@ -325,7 +366,7 @@ int cmd_peer_add(struct env *env, struct words *words)
 static int peer_set(struct env *env, struct words *words)
 {
 	if (words->count == 1)
-		return err_usage("peer set: say what: address ADDR, endpoint ADDR[:PORT], psk FILE, no-psk, psk-next FILE, no-psk-next, next-key PUBKEY, no-next-key, policy NAME");
+		return err_usage("peer set: say what: address ADDR, prefix NETWORK, no-prefix, endpoint ADDR[:PORT], psk FILE, no-psk, psk-next FILE, no-psk-next, next-key PUBKEY, no-next-key, policy NAME");
 	return configure(env, words, NETVEIL_CMD_PEER_SET, ARRAY_LEN(options),
 			 "peer set");
 }

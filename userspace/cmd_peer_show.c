@@ -28,6 +28,19 @@ static void show_addresses(struct out *out, const struct peer *peer)
 	out_close(out);
 }
 
+static void show_prefixes(struct out *out, const struct peer *peer)
+{
+	char text[TEXT_LEN];
+	unsigned int i;
+
+	out_array(out, "prefixes");
+	for (i = 0; i < peer->prefix_count; i++) {
+		format_prefix(text, &peer->prefixes[i]);
+		out_string(out, NULL, i ? "" : "prefix", COLOR_NONE, text);
+	}
+	out_close(out);
+}
+
 static void show_endpoint(struct out *out, const struct endpoint *endpoint)
 {
 	char text[TEXT_LEN];
@@ -163,6 +176,7 @@ void show_peer(struct out *out, const struct peer *peer)
 	out_json_string(out, "public_key", text);
 	out_heading(out, "peer", text);
 	show_addresses(out, peer);
+	show_prefixes(out, peer);
 	show_endpoint(out, &peer->endpoint);
 	show_keys(out, peer);
 	show_policy(out, peer);

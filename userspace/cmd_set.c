@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * veil set: the identity, the port and the cipher of this network namespace.
+ * veil set: the identity, the port, the cipher and the networks of this network
+ * namespace.
  */
 #include <string.h>
 
@@ -17,6 +18,11 @@ struct settings {
 	bool has_cipher;
 	uint8_t cipher;
 	uint16_t port;		/* 0: not given */
+	struct prefix locals[NETVEIL_LOCALS_MAX];
+	unsigned int local_count;
+	bool no_local;
+	bool has_mark;
+	uint32_t mark, mask;	/* both 0: none */
 };
 
 static int take_key(void *target, const char *value)
@@ -59,6 +65,51 @@ static int take_cipher(void *target, const char *value)
 	return reason ? err_usage("cipher '%s': %s", value, reason) : 0;
 }
 
+static int take_local(void *target, const char *value)
+{
+	struct settings *settings = target;
+	struct prefix prefix;
+	const char *reason = parse_prefix(&prefix, value);
+
+	if (reason)
+		return err_usage("local '%s': %s", value, reason);
+	if (settings->local_count == NETVEIL_LOCALS_MAX)
+		return err_usage("local '%s': there may be %d at most", value,
+				 NETVEIL_LOCALS_MAX);
+	settings->locals[settings->local_count++] = prefix;
+	return 0;
+}
+
+static int take_no_local(void *target, const char *value)
+{
+	struct settings *settings = target;
+
+	(void)value;
+	settings->no_local = true;
+	return 0;
+}
+
+static int take_mark(void *target, const char *value)
+{
+	struct settings *settings = target;
+	const char *reason = parse_mark(&settings->mark, &settings->mask,
+					value);
+
+	settings->has_mark = true;
+	return reason ? err_usage("rx-mark '%s': %s", value, reason) : 0;
+}
+
+static int take_no_mark(void *target, const char *value)
+{
+	struct settings *settings = target;
+
+	(void)value;
+	if (settings->has_mark)
+		return err_usage("rx-mark and no-rx-mark exclude each other");
+	settings->has_mark = true;
+	return 0;
+}
+
 static const struct option options[] = {
 	{ "private-key", "a file with the key", false, take_key },
 	{ "next-private-key", "a file with the key", false, take_next_key },
@@ -66,12 +117,17 @@ static const struct option options[] = {
 	{ "listen-port", "a port", false, take_port },
 	{ "cipher", "auto, aes-256-gcm or chacha20-poly1305", false,
 	  take_cipher },
+	{ "local", "a network of ours, ADDR/LENGTH", true, take_local },
+	{ "no-local", NULL, false, take_no_local },
+	{ "rx-mark", "VALUE/MASK", false, take_mark },
+	{ "no-rx-mark", NULL, false, take_no_mark },
 };
 
 static int apply(struct env *env, const struct settings *settings)
 {
 	struct nlmsghdr *request;
 	char buffer[NL_REQUEST_SIZE];
+	unsigned int i;
 	struct nl nl;
 	int code = nl_open(&nl, env);
 
@@ -90,6 +146,17 @@ static int apply(struct env *env, const struct settings *settings)
 		if (settings->has_cipher)
 			mnl_attr_put_u8(request, NETVEIL_A_CIPHER,
 					settings->cipher);
+		for (i = 0; i < settings->local_count; i++)
+			nl_put_prefix(request, NETVEIL_A_LOCAL,
+				      &settings->locals[i]);
+		if (settings->no_local)
+			mnl_attr_put(request, NETVEIL_A_NO_LOCAL, 0, NULL);
+		if (settings->has_mark) {
+			mnl_attr_put_u32(request, NETVEIL_A_RX_MARK,
+					 settings->mark);
+			mnl_attr_put_u32(request, NETVEIL_A_RX_MASK,
+					 settings->mask);
+		}
 		code = nl_call(&nl, request, NULL, NULL, "set");
 	}
 	nl_close(&nl);
@@ -102,7 +169,7 @@ int cmd_set(struct env *env, struct words *words)
 	int code;
 
 	if (!words->count)
-		return err_usage("set: say what: private-key FILE, next-private-key FILE, no-next-private-key, listen-port N, cipher NAME");
+		return err_usage("set: say what: private-key FILE, next-private-key FILE, no-next-private-key, listen-port N, cipher NAME, local NETWORK, no-local, rx-mark VALUE/MASK, no-rx-mark");
 	code = options_take(options, ARRAY_LEN(options), words, &settings);
 	if (!code)
 		code = apply(env, &settings);

@@ -109,6 +109,32 @@ static void show_cipher(struct out *out, const struct state *state)
 			 name_of(cipher_names, CIPHER_NAMES, state->cipher));
 }
 
+static void show_locals(struct out *out, const struct state *state)
+{
+	char text[TEXT_LEN];
+	unsigned int i;
+
+	out_array(out, "local");
+	for (i = 0; i < state->local_count; i++) {
+		format_prefix(text, &state->locals[i]);
+		out_string(out, NULL, i ? "" : "local", COLOR_NONE, text);
+	}
+	out_close(out);
+}
+
+static void show_mark(struct out *out, const struct state *state)
+{
+	char text[TEXT_LEN];
+
+	if (!state->rx_mask) {
+		out_json_string(out, "rx_mark", NULL);
+		return;
+	}
+	snprintf(text, sizeof(text), "0x%" PRIx32 "/0x%" PRIx32,
+		 state->rx_mark, state->rx_mask);
+	out_string(out, "rx_mark", "rx mark", COLOR_NONE, text);
+}
+
 static void show_peers(struct out *out, const struct peers *peers)
 {
 	size_t i;
@@ -161,6 +187,8 @@ static int print_all(struct env *env, const struct state *state,
 	out_number(&out, "listen_port", "listen port", state->listen_port,
 		   port);
 	show_cipher(&out, state);
+	show_locals(&out, state);
+	show_mark(&out, state);
 	show_peers(&out, peers);
 	if (policies->count)
 		out_gap(&out);

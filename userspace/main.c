@@ -23,13 +23,15 @@ static const struct command commands[] = {
 	  "a private key made in the kernel; prints the public one; retire wipes\n"
 	  "        the current key and goes on with the next" },
 	{ "set", cmd_set, "[private-key FILE] [listen-port N] [cipher NAME]\n"
-	  "           [next-private-key FILE|no-next-private-key]",
+	  "           [next-private-key FILE|no-next-private-key]\n"
+	  "           [local NETWORK]...|[no-local] [rx-mark VALUE/MASK|no-rx-mark]",
 	  "NAME is auto, aes-256-gcm or chacha20-poly1305" },
-	{ "peer", cmd_peer, "add PUBKEY address ADDR [address ADDR]...\n"
+	{ "peer", cmd_peer, "add PUBKEY address ADDR [address ADDR]... [prefix NETWORK]...\n"
 	  "                [endpoint ADDR[:PORT]|[V6ADDR]:PORT] [psk FILE]\n"
 	  "                [psk-next FILE] [next-key PUBKEY]\n"
 	  "                [policy require|prefer|bypass] [confirm SECONDS]\n"
-	  "  veil peer set PUBKEY [address ADDR]... [endpoint ...] [psk FILE|no-psk]\n"
+	  "  veil peer set PUBKEY [address ADDR]... [prefix NETWORK]...|[no-prefix]\n"
+	  "                [endpoint ...] [psk FILE|no-psk]\n"
 	  "                [psk-next FILE|no-psk-next] [next-key PUBKEY|no-next-key]\n"
 	  "                [policy require|prefer|bypass] [confirm SECONDS] [force]\n"
 	  "  veil peer del PUBKEY\n"

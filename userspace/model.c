@@ -32,6 +32,27 @@ static bool take_address(const struct nlattr *attr, struct address *address)
 	return take(attr, address->bytes, len);
 }
 
+static bool take_prefix(const struct nlattr *attr, struct prefix *prefix)
+{
+	const uint8_t *bytes = mnl_attr_get_payload(attr);
+	uint16_t len = mnl_attr_get_payload_len(attr) - 1;
+
+	if (len != 4 && len != sizeof(prefix->address.bytes))
+		return false;
+	prefix->address.len = (uint8_t)len;
+	memcpy(prefix->address.bytes, bytes, len);
+	prefix->length = bytes[len];
+	return prefix->length <= 8 * len;
+}
+
+/* Appends to a list of at most max, if it is one. */
+static void add_prefix(const struct nlattr *attr, struct prefix *list,
+		       unsigned int *count, unsigned int max)
+{
+	if (*count < max && take_prefix(attr, &list[*count]))
+		(*count)++;
+}
+
 static void add_drop(const struct nlattr *nest, struct state *state)
 {
 	struct drop *drop = &state->drops[state->drop_count];
@@ -102,6 +123,16 @@ static void parse_state_attr(const struct nlattr *attr, struct state *state)
 	case NETVEIL_A_DROP:
 		add_drop(attr, state);
 		break;
+	case NETVEIL_A_RX_MARK:
+		take(attr, &state->rx_mark, sizeof(state->rx_mark));
+		break;
+	case NETVEIL_A_RX_MASK:
+		take(attr, &state->rx_mask, sizeof(state->rx_mask));
+		break;
+	case NETVEIL_A_LOCAL:
+		add_prefix(attr, state->locals, &state->local_count,
+			   NETVEIL_LOCALS_MAX);
+		break;
 	}
 }
 
@@ -112,19 +143,6 @@ int model_parse_state(const struct nlmsghdr *answer, void *data)
 	mnl_attr_for_each(attr, answer, sizeof(struct genlmsghdr))
 		parse_state_attr(attr, data);
 	return MNL_CB_OK;
-}
-
-static bool take_prefix(const struct nlattr *attr, struct prefix *prefix)
-{
-	const uint8_t *bytes = mnl_attr_get_payload(attr);
-	uint16_t len = mnl_attr_get_payload_len(attr) - 1;
-
-	if (len != 4 && len != sizeof(prefix->address.bytes))
-		return false;
-	prefix->address.len = (uint8_t)len;
-	memcpy(prefix->address.bytes, bytes, len);
-	prefix->length = bytes[len];
-	return prefix->length <= 8 * len;
 }
 
 static void take_u64(const struct nlattr *attr, uint64_t *to)
@@ -207,6 +225,10 @@ static void parse_config(const struct nlattr *attr, struct peer *peer)
 		if (peer->address_count < NETVEIL_ADDRESSES_MAX &&
 		    take_address(attr, &peer->addresses[peer->address_count]))
 			peer->address_count++;
+		break;
+	case NETVEIL_PEER_A_PREFIX:
+		add_prefix(attr, peer->prefixes, &peer->prefix_count,
+			   NETVEIL_PREFIXES_MAX);
 		break;
 	case NETVEIL_PEER_A_ENDPOINT:
 		take_address(attr, &peer->endpoint.address);

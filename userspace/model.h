@@ -24,6 +24,8 @@ struct peer {
 	uint8_t public_key[NETVEIL_KEY_LEN];
 	struct address addresses[NETVEIL_ADDRESSES_MAX];
 	unsigned int address_count;
+	struct prefix prefixes[NETVEIL_PREFIXES_MAX];
+	unsigned int prefix_count;
 	struct endpoint endpoint;
 	bool has_next_key;
 	uint8_t next_key[NETVEIL_KEY_LEN];
@@ -83,6 +85,9 @@ struct state {
 	uint32_t confirm;	/* seconds left of a trial; 0: none */
 	struct drop drops[DROPS_MAX];
 	unsigned int drop_count;
+	struct prefix locals[NETVEIL_LOCALS_MAX];
+	unsigned int local_count;
+	uint32_t rx_mark, rx_mask;
 };
 
 /* What it concerns, as far as that is given. */

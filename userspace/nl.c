@@ -165,6 +165,17 @@ struct nlmsghdr *nl_request(struct nl *nl, void *buffer, uint8_t command,
 	return prepare(nl, buffer, nl->family, command, flags);
 }
 
+void nl_put_prefix(struct nlmsghdr *request, uint16_t type,
+		   const struct prefix *prefix)
+{
+	uint8_t bytes[sizeof(prefix->address.bytes) + 1];
+	size_t len = prefix->address.len;
+
+	memcpy(bytes, prefix->address.bytes, len);
+	bytes[len] = prefix->length;
+	mnl_attr_put(request, type, len + 1, bytes);
+}
+
 /* What the controller says about the family. */
 struct family {
 	uint16_t id;

@@ -8,12 +8,13 @@
 #include <libmnl/libmnl.h>
 #include <stdint.h>
 
+#include "parse.h"
 #include "words.h"
 
 struct locator;
 
-/* Room for the largest request: a peer with all its addresses. */
-#define NL_REQUEST_SIZE	4096
+/* Room for the largest request: a peer with all its addresses and prefixes. */
+#define NL_REQUEST_SIZE	32768
 
 struct nl {
 	struct mnl_socket *socket;
@@ -49,6 +50,9 @@ int nl_apply(struct nl *nl, struct nlmsghdr *request,
  */
 int nl_dump(struct nl *nl, uint8_t command, mnl_cb_t parse,
 	    void (*forget)(void *data), void *data, const char *what);
+
+void nl_put_prefix(struct nlmsghdr *request, uint16_t type,
+		   const struct prefix *prefix);
 
 /* Hands every event to parse until an error. Returns an exit code. */
 int nl_listen(struct nl *nl, mnl_cb_t parse, void *data);

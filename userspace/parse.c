@@ -207,6 +207,41 @@ bool address_equal(const struct address *a, const struct address *b)
 	return a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);
 }
 
+bool prefix_equal(const struct prefix *a, const struct prefix *b)
+{
+	return a->length == b->length && address_equal(&a->address, &b->address);
+}
+
+/* A number of 32 bits, decimal or with 0x; what follows it, or NULL. */
+static const char *parse_u32(uint32_t *value, const char *text)
+{
+	unsigned long long number;
+	char *end;
+
+	if (!strchr("0123456789", *text) || !*text)
+		return NULL;
+	errno = 0;
+	number = strtoull(text, &end, 0);
+	if (errno || number > UINT32_MAX)
+		return NULL;
+	*value = (uint32_t)number;
+	return end;
+}
+
+const char *parse_mark(uint32_t *mark, uint32_t *mask, const char *text)
+{
+	const char *end = parse_u32(mark, text);
+
+	if (!end || *end != '/')
+		return "write a mark as VALUE/MASK, such as 0x1/0x1";
+	end = parse_u32(mask, end + 1);
+	if (!end || *end)
+		return "write a mark as VALUE/MASK, such as 0x1/0x1";
+	if (!*mark || *mark & ~*mask)
+		return "the value must not be 0, nor have bits that are not in the mask";
+	return NULL;
+}
+
 /* Cuts text into host and port (NULL: none); false if brackets are wrong. */
 static bool split_endpoint(char *text, char **host, char **port)
 {

@@ -52,7 +52,11 @@ const char *parse_policy(uint8_t *policy, const char *text);
 /* ADDR, ADDR:PORT for IPv4, [ADDR]:PORT for IPv6. */
 const char *parse_endpoint(struct endpoint *endpoint, const char *text);
 
+/* VALUE/MASK, as ip rule and iptables write marks; the value is in the mask. */
+const char *parse_mark(uint32_t *mark, uint32_t *mask, const char *text);
+
 bool key_is_zero(const uint8_t key[NETVEIL_KEY_LEN]);
 bool address_equal(const struct address *a, const struct address *b);
+bool prefix_equal(const struct prefix *a, const struct prefix *b);
 
 #endif /* VEIL_PARSE_H */

@@ -13,11 +13,13 @@
 
 #define PORT_DEFAULT	51888
 
-enum { ADDRESS, ENDPOINT, PORT, PSK, PSK_NEXT, NEXT_KEY, POLICY };
+enum { ADDRESS, PREFIX, ENDPOINT, PORT, PSK, PSK_NEXT, NEXT_KEY, POLICY };
 
 const struct prop props[] = {
 	[ADDRESS] = { NETVEIL_PEER_A_ADDRESS, NETVEIL_PEER_A_ADDRESS, 0,
 		      "address", PROP_ADDRESS },
+	[PREFIX] = { NETVEIL_PEER_A_PREFIX, NETVEIL_PEER_A_PREFIX,
+		     NETVEIL_PEER_A_NO_PREFIX, "prefix", PROP_PREFIX },
 	[ENDPOINT] = { NETVEIL_PEER_A_ENDPOINT, NETVEIL_PEER_A_ENDPOINT, 0,
 		       "endpoint", PROP_ENDPOINT },
 	[PORT] = { NETVEIL_PEER_A_ENDPOINT_PORT, NETVEIL_PEER_A_ENDPOINT_PORT,
@@ -133,6 +135,19 @@ static const char *format_value(char text[TEXT_LEN], const struct value *value)
 	return format_address(text, &address);
 }
 
+static const char *prefix_word(char text[2 * TEXT_LEN],
+			       const struct value *value)
+{
+	const uint8_t *bytes = value->data;
+	struct prefix prefix = { .address.len = (uint8_t)(value->len - 1) };
+	char name[TEXT_LEN];
+
+	memcpy(prefix.address.bytes, bytes, value->len - 1u);
+	prefix.length = bytes[value->len - 1];
+	snprintf(text, 2 * TEXT_LEN, "prefix %s", format_prefix(name, &prefix));
+	return text;
+}
+
 /* The first address at the usual port needs no saying. */
 static const char *endpoint_word(char text[2 * TEXT_LEN],
 				 const struct record *record)
@@ -181,6 +196,8 @@ const char *record_word(char text[2 * TEXT_LEN], const struct record *record,
 		snprintf(text, 2 * TEXT_LEN, "%s %s", prop->word,
 			 format_value(name, value));
 		return text;
+	case PROP_PREFIX:
+		return prefix_word(text, value);
 	case PROP_ENDPOINT:
 		return endpoint_word(text, record);
 	case PROP_POLICY:

@@ -53,6 +53,19 @@ static void parse_reason(const struct nlmsghdr *answer, struct reason *reason)
 		parse_tlvs(answer, start, reason);
 }
 
+static void tell_prefix(char text[TEXT_LEN], const struct nlattr *attr)
+{
+	const uint8_t *bytes = mnl_attr_get_payload(attr);
+	size_t len = mnl_attr_get_payload_len(attr) - 1u;
+	struct prefix prefix = { .address.len = (uint8_t)len };
+
+	if (len != 4 && len != sizeof(prefix.address.bytes))
+		return;
+	memcpy(prefix.address.bytes, bytes, len);
+	prefix.length = bytes[len];
+	format_prefix(text, &prefix);
+}
+
 /* Only what is public may be shown: addresses and the peer's key. */
 static void tell_peer_attr(char text[TEXT_LEN], const struct nlattr *attr)
 {
@@ -72,20 +85,10 @@ static void tell_peer_attr(char text[TEXT_LEN], const struct nlattr *attr)
 		memcpy(address.bytes, mnl_attr_get_payload(attr), len);
 		format_address(text, &address);
 		break;
+	case NETVEIL_PEER_A_PREFIX:
+		tell_prefix(text, attr);
+		break;
 	}
-}
-
-static void tell_prefix(char text[TEXT_LEN], const struct nlattr *attr)
-{
-	const uint8_t *bytes = mnl_attr_get_payload(attr);
-	size_t len = mnl_attr_get_payload_len(attr) - 1u;
-	struct prefix prefix = { .address.len = (uint8_t)len };
-
-	if (len != 4 && len != sizeof(prefix.address.bytes))
-		return;
-	memcpy(prefix.address.bytes, bytes, len);
-	prefix.length = bytes[len];
-	format_prefix(text, &prefix);
 }
 
 static void tell_peer(char text[TEXT_LEN], const struct nlattr *nest,
@@ -102,7 +105,8 @@ static void tell_peer(char text[TEXT_LEN], const struct nlattr *nest,
 static void tell_one(char text[TEXT_LEN], const struct nlattr *attr,
 		     const char *fault)
 {
-	if (mnl_attr_get_type(attr) == NETVEIL_A_PREFIX &&
+	if ((mnl_attr_get_type(attr) == NETVEIL_A_PREFIX ||
+	     mnl_attr_get_type(attr) == NETVEIL_A_LOCAL) &&
 	    (const char *)attr == fault)
 		tell_prefix(text, attr);
 	if (mnl_attr_get_type(attr) == NETVEIL_A_PEER)

@@ -18,17 +18,21 @@
 #define NETVEIL_KEY_LEN		32
 /* Addresses of one peer, at most. */
 #define NETVEIL_ADDRESSES_MAX	64
+/* Prefixes behind one peer, and local ones, at most. */
+#define NETVEIL_PREFIXES_MAX	1024
+#define NETVEIL_LOCALS_MAX	256
 
 /**
  * enum netveil_cmd - commands
  * @NETVEIL_CMD_UNSPEC: none
  * @NETVEIL_CMD_GET: this namespace's state: NETVEIL_A_PUBLIC_KEY (absent
  *	without an identity), _KEY_ORIGIN, _LISTEN_PORT, _CIPHER, _AEADS,
- *	_DROP for every reason, _PEERS; with a next identity _NEXT_PUBLIC_KEY,
- *	_NEXT_KEY_ORIGIN, and _RETIRE if a date is set
+ *	_DROP for every reason, _PEERS, _LOCAL, _RX_MARK; with a next identity
+ *	_NEXT_PUBLIC_KEY, _NEXT_KEY_ORIGIN, and _RETIRE if a date is set
  * @NETVEIL_CMD_SET: set any of _PRIVATE_KEY or _GENERATE, _LISTEN_PORT,
- *	_CIPHER, _NEXT_PRIVATE_KEY or _GENERATE_NEXT or _NO_NEXT or _RETIRE, the
- *	private keys also by their _SERIAL; answers as @NETVEIL_CMD_GET does, so that the maker of a key
+ *	_CIPHER, _LOCAL or _NO_LOCAL, _RX_MARK, _NEXT_PRIVATE_KEY or
+ *	_GENERATE_NEXT or _NO_NEXT or _RETIRE, the private keys also by their
+ *	_SERIAL; answers as @NETVEIL_CMD_GET does, so that the maker of a key
  *	learns its public half
  * @NETVEIL_CMD_PEER_GET: one peer by _PEER/_PUBLIC_KEY, or all as a dump; each
  *	message holds one NETVEIL_A_PEER
@@ -124,6 +128,13 @@ enum netveil_cmd {
  * @NETVEIL_A_CONFIRM: u32, seconds, 1 to 86400: this change of a policy, or
  *	addition of a peer, is undone unless NETVEIL_CMD_CONFIRM comes before; in
  *	a GET: how many are left
+ * @NETVEIL_A_LOCAL: binary: a network of ours, as NETVEIL_PEER_A_PREFIX;
+ *	repeated, up to %NETVEIL_LOCALS_MAX times; replaces all in a SET
+ * @NETVEIL_A_NO_LOCAL: flag, in a SET: no network of ours any more
+ * @NETVEIL_A_RX_MARK: u32, with @NETVEIL_A_RX_MASK: these bits of the mark of
+ *	packets that arrived sealed
+ * @NETVEIL_A_RX_MASK: u32, the bits that are so on these, and 0 on all others
+ *	that arrive; 0: marks are left alone
  */
 enum netveil_attr {
 	NETVEIL_A_UNSPEC,
@@ -159,6 +170,10 @@ enum netveil_attr {
 	NETVEIL_A_ADDRESS,
 	NETVEIL_A_REASON,
 	NETVEIL_A_CONFIRM,
+	NETVEIL_A_LOCAL,
+	NETVEIL_A_NO_LOCAL,
+	NETVEIL_A_RX_MARK,
+	NETVEIL_A_RX_MASK,
 	__NETVEIL_A_MAX,
 };
 
@@ -213,6 +228,10 @@ enum netveil_attr {
  * @NETVEIL_PEER_A_CLEAR_TX_PACKETS: u64, packets to it that passed in clear
  * @NETVEIL_PEER_A_CLEAR_LAST: u64, seconds since 1970 of the last from it; absent
  *	if there was none
+ * @NETVEIL_PEER_A_PREFIX: binary, 5 or 17 bytes: a network behind the peer, its
+ *	address in network order and then its length in bits; repeated, up to
+ *	%NETVEIL_PREFIXES_MAX times; replaces all prefixes in a SET
+ * @NETVEIL_PEER_A_NO_PREFIX: flag, in a SET: no network is behind it any more
  */
 enum netveil_peer_attr {
 	NETVEIL_PEER_A_UNSPEC,
@@ -248,6 +267,8 @@ enum netveil_peer_attr {
 	NETVEIL_PEER_A_CLEAR_RX_PACKETS,
 	NETVEIL_PEER_A_CLEAR_TX_PACKETS,
 	NETVEIL_PEER_A_CLEAR_LAST,
+	NETVEIL_PEER_A_PREFIX,
+	NETVEIL_PEER_A_NO_PREFIX,
 	__NETVEIL_PEER_A_MAX,
 };
 

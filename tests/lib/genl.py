@@ -77,7 +77,9 @@ A_CHANGE, A_COMMAND = 22, 23
     P_CLEAR_RX_PACKETS,
     P_CLEAR_TX_PACKETS,
     P_CLEAR_LAST,
-) = range(2, 33)
+    P_PREFIX,
+    P_NO_PREFIX,
+) = range(2, 35)
 EVENT = 8
 POLICY_GET, POLICY_ADD, POLICY_SET, POLICY_DEL, CONFIRM = range(11, 16)
 (
@@ -90,7 +92,11 @@ POLICY_GET, POLICY_ADD, POLICY_SET, POLICY_DEL, CONFIRM = range(11, 16)
     A_ADDRESS,
     A_REASON,
     A_CONFIRM,
-) = range(24, 33)
+    A_LOCAL,
+    A_NO_LOCAL,
+    A_RX_MARK,
+    A_RX_MASK,
+) = range(24, 37)
 POLICIES = ["none", "require", "prefer", "bypass"]
 EVENTS = (
     "unspecified peer-added peer-removed session-up session-down plaintext weakened"
@@ -298,10 +304,33 @@ class Control:
     def confirm(self):
         self.request(CONFIRM)
 
+    def set_locals(self, *prefixes):
+        body = b"".join(attr(A_LOCAL, prefix_bytes(each)) for each in prefixes)
+        self.request(SET, body or attr(A_NO_LOCAL))
+
+    def set_rx_mark(self, mark, mask):
+        body = attr(A_RX_MARK, struct.pack("=I", mark))
+        self.request(SET, body + attr(A_RX_MASK, struct.pack("=I", mask)))
+
+    def set_prefixes(self, public_key, *prefixes):
+        nest = attr(P_PUBLIC_KEY, public_key)
+        for each in prefixes:
+            nest += attr(P_PREFIX, prefix_bytes(each))
+        nest += b"" if prefixes else attr(P_NO_PREFIX)
+        self.request(PEER_SET, attr(A_PEER | NLA_NESTED, nest))
+
     def add_peer(
-        self, public_key, *addresses, psk=None, policy=None, command=PEER_ADD
+        self,
+        public_key,
+        *addresses,
+        psk=None,
+        policy=None,
+        command=PEER_ADD,
+        prefixes=(),
     ):
         nest = attr(P_PUBLIC_KEY, public_key)
+        for each in prefixes:
+            nest += attr(P_PREFIX, prefix_bytes(each))
         for address in addresses:
             nest += attr(P_ADDRESS, ipaddress.ip_address(address).packed)
         if psk:
@@ -414,7 +443,7 @@ def read_event(fields):
 
 
 def read_peer(nest):
-    peer = {"has_psk": False, "addresses": [], "state": STATE_NONE}
+    peer = {"has_psk": False, "addresses": [], "prefixes": [], "state": STATE_NONE}
     peer.update(next_key=None, has_psk_next=False, on_next=False)
     peer["confirmed"] = False
     key = None
@@ -427,6 +456,8 @@ def read_peer(nest):
             peer[PEER_FLAGS[kind]] = True
         elif kind == P_NEXT_KEY:
             peer["next_key"] = value
+        elif kind == P_PREFIX:
+            peer["prefixes"].append(prefix_text(value))
         elif kind in PEER_NUMBERS:
             peer[PEER_NUMBERS[kind]] = number(value)
     return key, peer

@@ -16,6 +16,7 @@ import subprocess
 
 import genl
 from ktap import check, skip, wait_until
+from veilproto import Identity
 
 LIB = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(LIB))
@@ -172,6 +173,33 @@ def forwards(host):
                 file.write("1")
 
 
+def add_networks():
+    """alpha and beta route for a network each, with one host in it.
+
+    left 10.1.0.2 fd01::2 --- lan0 10.1.0.1 fd01::1 alpha === beta 10.2.0.1 fd02::1
+    lan0 --- 10.2.0.2 fd02::2 right
+    """
+    sides = []
+    for number, name, router, other in (1, "left", alpha, beta), (2, "right", beta, alpha):
+        net4, net6 = "10.%d.0." % number, "fd0%d::" % number
+        host = add_host(name, net4 + "2", net6 + "2", "lan0", router)
+        ip_batch(
+            router,
+            "addr add %s1/24 dev lan0" % net4,
+            "addr add %s1/64 dev lan0 nodad" % net6,
+        )
+        ip_batch(host, "route add default via " + net4 + "1")
+        host.run("ip", "-6", "route", "add", "default", "via", net6 + "1")
+        words = 3 - number, other.v4, net4
+        ip_batch(router, "route add 10.%d.0.0/24 via %s src %s1" % words)
+        words = "fd0%d::/64" % (3 - number), "via", other.v6, "src", net6 + "1"
+        router.run("ip", "-6", "route", "add", *words)
+        sides.append(host)
+    forwards(alpha)
+    forwards(beta)
+    return sides
+
+
 def load_module():
     if not os.path.exists("/sys/module/netveil"):
         forget_controls()
@@ -201,11 +229,12 @@ def set_up():
     load_module()
 
 
-def make_peer(host, me, other_key, other_host, psk=None):
+def make_peer(host, me, other_key, other_host, psk=None, addresses=None, prefixes=()):
     """host, of identity me, knows one peer: what was before is gone."""
     host.control.flush()
     host.control.set_private_key(me.private)
-    host.control.add_peer(other_key, *other_host.addresses, psk=psk)
+    addresses = addresses or other_host.addresses
+    host.control.add_peer(other_key, *addresses, psk=psk, prefixes=prefixes)
 
 
 def make_peer_unheard(host, me, other_key, other_host, psk=None):
@@ -230,6 +259,20 @@ def make_peers(a_identity, b_identity, psk=None):
     )
     make_peer_unheard(*first)
     make_peer(*second)
+
+
+def make_gateways(pick=lambda host: host.addresses, prefixes=None):
+    """Both hosts are gateways for their networks; pick(host) are the addresses by
+    which the other knows a host, prefixes what is behind alpha and behind beta."""
+    behind_alpha, behind_beta = prefixes or (
+        ("10.1.0.0/24", "fd01::/64"),
+        ("10.2.0.0/24", "fd02::/64"),
+    )
+    ours, theirs = sorted((Identity(), Identity()), key=lambda i: i.public)
+    flush_all()
+    make_peer(beta, ours, theirs.public, alpha, None, pick(alpha), behind_alpha)
+    make_peer(alpha, theirs, ours.public, beta, None, pick(beta), behind_beta)
+    wait_until(lambda: alpha.is_up() and beta.is_up(), 20, "a session")
 
 
 def flush_all():

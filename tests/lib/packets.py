@@ -82,6 +82,59 @@ def too_big(router, target, quoted, mtu):
     return ipv6(router, target, ICMPV6, struct.pack(">BBH", 2, 0, check) + body)
 
 
+def time_exceeded(router, target, quoted):
+    """What a router tells the sender of a packet whose TTL ran out there."""
+    if address(router).version == 4:
+        body = bytes(4) + quoted[:548]
+        check = checksum(struct.pack(">BBH", 11, 0, 0) + body)
+        return ipv4(router, target, ICMP, struct.pack(">BBH", 11, 0, check) + body)
+    body = bytes(4) + quoted[:1200]
+    check = l4_checksum(router, target, ICMPV6, struct.pack(">BBH", 3, 0, 0) + body)
+    return ipv6(router, target, ICMPV6, struct.pack(">BBH", 3, 0, check) + body)
+
+
+def aged(packet, hops):
+    """The packet after so many routers."""
+    changed = bytearray(packet)
+    if packet[0] >> 4 == 6:
+        changed[7] -= hops
+        return bytes(changed)
+    changed[8] -= hops
+    changed[10:12] = bytes(2)
+    header = 4 * (packet[0] & 15)
+    changed[10:12] = struct.pack(">H", checksum(bytes(changed[:header])))
+    return bytes(changed)
+
+
+def refragment(packet, mtu):
+    """An IPv4 packet without options in fragments for a link of this MTU."""
+    parsed = parse_ipv4(packet)
+    ident = struct.unpack_from(">H", packet, 4)[0]
+    field = struct.unpack_from(">H", packet, 6)[0]
+    offset, more, step = field & 0x1FFF, field & 0x2000, (mtu - 20) // 8 * 8
+    parts = []
+    for place in range(0, len(parsed.payload), step):
+        last = place + step >= len(parsed.payload)
+        frag = offset + place // 8 | (more if last else 0x2000)
+        parts.append(
+            ipv4(
+                parsed.source,
+                parsed.destination,
+                parsed.protocol,
+                parsed.payload[place : place + step],
+                ttl=packet[8],
+                ident=ident,
+                frag=frag,
+            )
+        )
+    return parts
+
+
+def is_discovery(packet):
+    """Neighbour discovery, which no router passes on."""
+    return packet.protocol == ICMPV6 and packet.payload[0] in range(133, 138)
+
+
 def icmp_protocol(source):
     return ICMP if address(source).version == 4 else ICMPV6
 

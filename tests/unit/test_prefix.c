@@ -303,6 +303,37 @@ static void test_random(void)
 	veil_prefix_destroy(&table, keep);
 }
 
+static void test_within(void)
+{
+	struct veil_prefix_node all, net, host;
+	struct in6_addr addr = address("10.9.8.7");
+	struct veil_prefix_table table;
+
+	EXPECT(!veil_prefix_init(&table));
+	insert(&table, &all, "0.0.0.0", 0);
+	insert(&table, &net, "10.9.8.0", 24);
+	insert(&table, &host, "10.9.8.7", 32);
+	EXPECT(veil_prefix_lookup_within(&table, &addr, 128) == &host);
+	EXPECT(veil_prefix_lookup_within(&table, &addr, 127) == &net);
+	EXPECT(veil_prefix_lookup_within(&table, &addr, 120) == &net);
+	EXPECT(veil_prefix_lookup_within(&table, &addr, 119) == &all);
+	EXPECT(!veil_prefix_lookup_within(&table, &addr, 95));
+	veil_prefix_destroy(&table, keep);
+}
+
+static void test_is_network(void)
+{
+	struct veil_prefix made = prefix("10.9.8.0", 24);
+
+	EXPECT(veil_prefix_is_network(&made));
+	made = prefix("10.9.8.1", 24);
+	EXPECT(!veil_prefix_is_network(&made));
+	made = prefix("10.9.8.1", 32);
+	EXPECT(veil_prefix_is_network(&made));
+	made = prefix("::", 0);
+	EXPECT(veil_prefix_is_network(&made));
+}
+
 static const struct ktap_case cases[] = {
 	{ "empty table", test_empty },
 	{ "longest IPv4 prefix wins", test_longest_ipv4 },
@@ -311,6 +342,8 @@ static const struct ktap_case cases[] = {
 	{ "host bits are cleared", test_host_bits },
 	{ "a refused insert changes nothing", test_refused_changes_nothing },
 	{ "destroy releases every node", test_destroy_releases },
+	{ "none longer than asked for", test_within },
+	{ "bits behind the length are seen", test_is_network },
 	{ "random, beside a linear search", test_random },
 };
 

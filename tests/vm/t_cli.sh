@@ -199,12 +199,23 @@ busy() {
 	a ss -Hlnu "sport = $1" | grep -q .
 }
 
+networks() {
+	alpha peer set "$BOB" prefix 10.2.0.0/16 prefix fd02::/48 &&
+		shows '.peers[0].prefixes == ["10.2.0.0/16", "fd02::/48"]' show &&
+		alpha set local 10.1.0.0/16 rx-mark 0x10/0xff &&
+		shows '.local == ["10.1.0.0/16"] and .rx_mark == "0x10/0xff"' show &&
+		! alpha set local 10.2.0.0/16 2>"$dir/err" &&
+		grep -q "10.2.0.0/16: prefix is a peer's" "$dir/err" &&
+		alpha peer set "$BOB" no-prefix && alpha set no-local no-rx-mark &&
+		shows '.peers[0].prefixes == [] and .local == [] and .rx_mark == null' show
+}
+
 json_names() {
 	shows 'keys == (["public_key", "key_origin", "next_public_key", "next_key_origin",
-		"retire", "listen_port", "cipher", "aeads", "peers", "policies", "confirm",
+		"retire", "listen_port", "cipher", "aeads", "local", "rx_mark", "peers", "policies", "confirm",
 		"drops"] | sort)' show &&
 		shows '(.drops | length > 20 and all(.[]; type == "number"))' show &&
-		shows '.peers[0] | keys == (["public_key", "addresses", "endpoint", "next_key", "psk",
+		shows '.peers[0] | keys == (["public_key", "addresses", "prefixes", "endpoint", "next_key", "psk",
 			"psk_next", "on_our_next_key", "state",
 			"cipher", "session_age_ms", "last_handshake", "rx_bytes", "rx_packets",
 			"tx_bytes", "tx_packets", "queued", "drops", "mtu", "policy", "confirmed",
@@ -307,7 +318,7 @@ traced() {
 	[ "$(grep -c "^$1" "$dir/trace")" -eq "$2" ]
 }
 
-plan 37
+plan 38
 check "two hosts" topo_up
 check "help and version need no kernel" help_text
 check "genkey and genpsk print keys" key_forms
@@ -345,6 +356,9 @@ check_refused "set: bad input is refused" <<-END
 	'listen-port' wants a port | set listen-port
 	'listen-port' is given twice | set listen-port 5 listen-port 6
 	a cipher is auto | set listen-port 5 cipher aes-128-gcm
+	VALUE/MASK | set rx-mark 1
+	the mask | set rx-mark 2/1
+	bits are set behind | set local 10.1.0.1/16
 	cannot open $dir/none | set listen-port 5 private-key $dir/none
 	all zeros | set private-key $dir/zero
 	holds no key | set private-key $dir/words
@@ -363,6 +377,7 @@ END
 
 check "peer add with everything" add_peer
 check "peer set changes what is given and no more" set_peer
+check "networks behind a peer and our own, and the mark" networks
 
 check_refused "peer: bad input is refused" <<-END
 	44 characters | peer add ${CAROL%?} address 10.9.0.3
@@ -375,6 +390,12 @@ check_refused "peer: bad input is refused" <<-END
 	given twice | peer add $CAROL address fd09::3 address fd09:0::3
 	not an IPv4 or IPv6 address | peer add $CAROL address beta.example
 	a prefix | peer add $CAROL address 10.9.0.0/24
+	given twice | peer add $CAROL address 10.9.0.3 prefix 10.3.0.0/24 prefix 10.3.0.0/24
+	bits are set behind | peer add $CAROL address 10.9.0.3 prefix 10.3.0.1/24
+	ADDR/LENGTH | peer add $CAROL address 10.9.0.3 prefix site
+	224.0.0.0/4: prefix is no unicast | peer add $CAROL address 10.9.0.3 prefix 224.0.0.0/4
+	$B4: prefix belongs to another | peer add $CAROL address 10.9.0.3 prefix $B4/32
+	exclude each other | peer set $BOB prefix 10.3.0.0/24 no-prefix
 	loopback | peer add $CAROL address 127.0.0.1
 	multicast | peer add $CAROL address ff02::1
 	link-local | peer add $CAROL address fe80::1

@@ -110,10 +110,18 @@ def ipv4_options():
     both(run)
 
 
-@case("IPv6 destination options arrive")
+@case("IPv6 destination and hop-by-hop options arrive, and are looked at")
 def extension_headers():
-    packet = packets.ipv6(*ENDS6, DSTOPTS, PADN + datagram(ENDS6))
-    both(lambda: got_by(state["app"][beta.v6], lambda: send(packet)))
+    app = state["app"][beta.v6]
+    good = [
+        packets.ipv6(*ENDS6, kind, PADN + datagram(ENDS6))
+        for kind in (DSTOPTS, HOP_BY_HOP)
+    ]
+    # An option of this kind that a host does not know makes it drop the packet.
+    unknown = bytes([UDP, 0, 0x7E, 4, 0, 0, 0, 0])
+    bad = packets.ipv6(*ENDS6, HOP_BY_HOP, unknown + datagram(ENDS6, b"unknown"))
+    both(lambda: [got_by(app, lambda: send(each)) for each in good])
+    both(lambda: got_by(app, lambda: [send(bad), send(good[0])]))
 
 
 def unprotectable(packet):
@@ -134,10 +142,9 @@ def unprotectable(packet):
     tap.close()
 
 
-@case("what cannot be sealed, or hides that it goes to a peer, does not leave")
+@case("what hides that it goes to a peer does not leave")
 def hidden():
     third4, third6 = state["gamma"].addresses
-    padn = packets.ipv6(*ENDS6, HOP_BY_HOP, PADN + datagram(ENDS6))
     final = packets.address(beta.v4).packed
     routes = bytes([LSRR, 7, 4]) + final + b"\0", bytes([SSRR, 7, 4]) + final + b"\0"
     sourced = [
@@ -147,7 +154,7 @@ def hidden():
     segments = packets.address(beta.v6).packed + packets.address(third6).packed
     routing = bytes([UDP, 4, 4, 1, 1, 0, 0, 0]) + segments + datagram(ENDS6)
     segment_routed = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing)
-    for packet in padn, *sourced, segment_routed:
+    for packet in *sourced, segment_routed:
         unprotectable(packet)
 
 

@@ -284,6 +284,66 @@ static int run_options(const char *line)
 	return code ? -code : sum;
 }
 
+static bool prefix_is(const char *text, const char *wanted)
+{
+	char shown[TEXT_LEN];
+	struct prefix prefix;
+
+	return !parse_prefix(&prefix, text) &&
+	       !strcmp(format_prefix(shown, &prefix), wanted);
+}
+
+static bool no_prefix(const char *text)
+{
+	struct prefix prefix;
+
+	return parse_prefix(&prefix, text);
+}
+
+static void test_prefixes(void)
+{
+	result(prefix_is("10.2.0.0/16", "10.2.0.0/16"), "prefix", "IPv4");
+	result(prefix_is("0.0.0.0/0", "0.0.0.0/0"), "prefix", "all of IPv4");
+	result(prefix_is("::/0", "::/0"), "prefix", "all of IPv6");
+	result(prefix_is("2001:DB8::/32", "2001:db8::/32"), "prefix", "IPv6");
+	result(prefix_is("10.2.0.5/32", "10.2.0.5"), "prefix", "one host");
+	result(prefix_is("10.2.0.5", "10.2.0.5"), "prefix", "without a length");
+	result(no_prefix("10.2.0.5/16"), "prefix", "bits behind the length");
+	result(no_prefix("fd00::1/64"), "prefix", "the same in IPv6");
+	result(no_prefix("10.2.0.0/33"), "prefix", "longer than an address");
+	result(no_prefix("::/129"), "prefix", "the same in IPv6");
+	result(no_prefix("10.2.0.0/"), "prefix", "an empty length");
+	result(no_prefix("10.2.0.0/+8"), "prefix", "a sign");
+	result(no_prefix("10.2.0.0/256000"), "prefix", "a long number");
+	result(no_prefix("site/16"), "prefix", "a name");
+}
+
+static bool no_mark(const char *text)
+{
+	uint32_t mark, mask;
+
+	return parse_mark(&mark, &mask, text);
+}
+
+static void test_marks(void)
+{
+	uint32_t mark = 0, mask = 0;
+
+	result(!parse_mark(&mark, &mask, "0x10/0xff") && mark == 16 &&
+	       mask == 255, "mark", "in hexadecimal");
+	result(!parse_mark(&mark, &mask, "1/1") && mark == 1 && mask == 1,
+	       "mark", "in decimal");
+	result(!parse_mark(&mark, &mask, "0x80000000/0xffffffff"), "mark",
+	       "all bits");
+	result(no_mark("1"), "mark", "without a mask");
+	result(no_mark("1/"), "mark", "with an empty mask");
+	result(no_mark("2/1"), "mark", "outside of its mask");
+	result(no_mark("0/1"), "mark", "zero");
+	result(no_mark("-1/-1"), "mark", "a sign");
+	result(no_mark("0x100000000/0x100000000"), "mark", "too large");
+	result(no_mark("1/1x"), "mark", "something behind");
+}
+
 static void test_options(void)
 {
 	result(run_options("") == 0, "option", "none");
@@ -362,6 +422,8 @@ int main(void)
 	test_addresses();
 	test_equal_addresses();
 	test_endpoints();
+	test_prefixes();
+	test_marks();
 	test_names();
 	test_texts();
 	test_commands();

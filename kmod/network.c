@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Networks: prefixes behind peers, and our own.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/slab.h>
+
+#include "addr.h"
+#include "netlink.h"
+#include "network.h"
+
+bool veil_network_routable(const struct in6_addr *addr)
+{
+	__be32 v4;
+
+	if (veil_addr_is_v4(addr)) {
+		v4 = veil_addr_v4(addr);
+		return !ipv4_is_multicast(v4) && !ipv4_is_lbcast(v4) &&
+		       !ipv4_is_loopback(v4) && !ipv4_is_zeronet(v4) &&
+		       !ipv4_is_linklocal_169(v4);
+	}
+	return ipv6_addr_type(addr) & IPV6_ADDR_UNICAST &&
+	       !(ipv6_addr_type(addr) & (IPV6_ADDR_LINKLOCAL |
+					 IPV6_ADDR_LOOPBACK));
+}
+
+bool veil_network_behind(struct veil_net *vn, const struct in6_addr *addr)
+{
+	struct veil_prefix_node *node;
+
+	/* /128 is left out: a host has no network behind itself. */
+	node = veil_prefix_lookup_within(&vn->addresses, addr,
+					 VEIL_PREFIX_BITS - 1);
+	return node;
+}
+
+bool veil_network_local(struct veil_net *vn, const struct in6_addr *addr)
+{
+	return READ_ONCE(vn->local_count) &&
+	       veil_prefix_lookup(&vn->locals, addr);
+}
+
+/* Longer prefixes win, so only equal ones are in each other's way. */
+static int veil_network_refuse_equal(struct veil_net *vn,
+				     const struct veil_prefix *prefix,
+				     struct netlink_ext_ack *extack)
+{
+	if (veil_prefix_find(&vn->policies, prefix)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "prefix has a policy of its own: remove that first");
+		return -EADDRINUSE;
+	}
+	return 0;
+}
+
+static int veil_network_check_form(const struct veil_prefix *prefix,
+				   struct netlink_ext_ack *extack)
+{
+	static const struct in6_addr any_v4 = {
+		.s6_addr = { [10] = 0xff, [11] = 0xff }
+	};
+
+	if (!veil_prefix_is_network(prefix)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "prefix has bits set behind its length");
+		return -EINVAL;
+	}
+	/* These two are all unicast ones: see veil_network_routable(). */
+	if (!prefix->length || (ipv6_addr_equal(&prefix->addr, &any_v4) &&
+				prefix->length == 96))
+		return 0;
+	if (!veil_network_routable(&prefix->addr)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "prefix is no unicast network that packets are routed to");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int veil_network_check(struct veil_net *vn, const u8 *public_key,
+		       const struct veil_prefix *prefix,
+		       struct netlink_ext_ack *extack)
+{
+	struct veil_prefix_node *node;
+	struct veil_address *address;
+	int err;
+
+	err = veil_network_check_form(prefix, extack);
+	if (!err)
+		err = veil_network_refuse_equal(vn, prefix, extack);
+	if (err)
+		return err;
+	if (veil_prefix_find(&vn->locals, prefix)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "prefix is a local one: veil set no-local forgets those");
+		return -EADDRINUSE;
+	}
+	node = veil_prefix_find(&vn->addresses, prefix);
+	if (!node)
+		return 0;
+	address = container_of(node, struct veil_address, node);
+	if (address->behind && !memcmp(address->peer->public_key, public_key,
+				       VEIL_KEY_LEN))
+		return 0;
+	NL_SET_ERR_MSG_MOD(extack,
+			   "prefix belongs to another peer, or is this one's own address: veil peer show tells");
+	return -EADDRINUSE;
+}
+
+int veil_network_check_local(struct veil_net *vn,
+			     const struct veil_prefix *prefix,
+			     struct netlink_ext_ack *extack)
+{
+	int err = veil_network_check_form(prefix, extack);
+
+	if (!err)
+		err = veil_network_refuse_equal(vn, prefix, extack);
+	if (!err && veil_prefix_find(&vn->addresses, prefix)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "prefix is a peer's: veil peer show tells whose");
+		err = -EADDRINUSE;
+	}
+	return err;
+}
+
+static void veil_network_del(struct veil_address *address)
+{
+	veil_prefix_remove(&address->peer->vn->addresses, &address->node);
+	list_del(&address->list);
+	address->peer->prefix_count--;
+	kfree_rcu(address, rcu);
+}
+
+static void veil_network_del_all(struct list_head *list)
+{
+	struct veil_address *address, *next;
+
+	list_for_each_entry_safe(address, next, list, list)
+		veil_network_del(address);
+}
+
+static int veil_network_add(struct veil_peer *peer,
+			    const struct veil_prefix *prefix,
+			    struct list_head *list)
+{
+	struct veil_address *address = kzalloc(sizeof(*address), GFP_KERNEL);
+	int err;
+
+	if (!address)
+		return -ENOMEM;
+	address->peer = peer;
+	address->behind = true;
+	address->node.prefix = *prefix;
+	err = veil_prefix_insert(&peer->vn->addresses, &address->node);
+	if (err) {
+		kfree(address);
+		return err;
+	}
+	list_add_tail(&address->list, list);
+	peer->prefix_count++;
+	return 0;
+}
+
+int veil_network_set(struct veil_peer *peer,
+		     const struct veil_peer_config *config)
+{
+	struct veil_prefix_node *node;
+	struct veil_address *address;
+	LIST_HEAD(kept);
+	LIST_HEAD(new);
+	unsigned int i;
+	bool less;
+	int err = 0;
+
+	if (!config->prefix_count && !config->no_prefix)
+		return 0;
+	for (i = 0; i < config->prefix_count && !err; i++) {
+		node = veil_prefix_find(&peer->vn->addresses,
+					&config->prefixes[i]);
+		address = node ? container_of(node, struct veil_address, node) :
+				 NULL;
+		if (!address)
+			err = veil_network_add(peer, &config->prefixes[i],
+					       &new);
+		else if (address->peer == peer && address->behind)
+			list_move_tail(&address->list, &kept);
+		else
+			err = -EADDRINUSE;	/* by one of the same request */
+	}
+	if (err) {
+		veil_network_del_all(&new);
+		list_splice(&kept, &peer->prefixes);
+		return err;
+	}
+	less = !list_empty(&peer->prefixes);
+	list_for_each_entry(address, &peer->prefixes, list)
+		pr_notice("%pI6c/%u behind the peer at %pI6c is no longer protected\n",
+			  &address->node.prefix.addr,
+			  address->node.prefix.length, &peer->endpoint);
+	veil_network_del_all(&peer->prefixes);
+	list_splice_tail(&kept, &peer->prefixes);
+	list_splice_tail(&new, &peer->prefixes);
+	if (less)
+		veil_netlink_event(peer->vn, NETVEIL_EVENT_WEAKENED,
+				   peer->public_key);
+	return 0;
+}
+
+void veil_network_clear(struct veil_peer *peer)
+{
+	veil_network_del_all(&peer->prefixes);
+}
+
+static void veil_network_del_local(struct veil_net *vn,
+				   struct veil_local *local)
+{
+	veil_prefix_remove(&vn->locals, &local->node);
+	list_del(&local->list);
+	WRITE_ONCE(vn->local_count, vn->local_count - 1);
+	kfree_rcu(local, rcu);
+}
+
+/* What is ours is not behind a peer any more. */
+static void veil_network_tell_local(struct veil_net *vn,
+				    const struct veil_prefix *prefix)
+{
+	struct veil_prefix_node *node;
+	struct veil_address *address;
+
+	node = veil_prefix_lookup_within(&vn->addresses, &prefix->addr,
+					 prefix->length);
+	if (!node)
+		return;
+	address = container_of(node, struct veil_address, node);
+	pr_notice("%pI6c/%u is local: it is no longer protected as part of what is behind the peer at %pI6c\n",
+		  &prefix->addr, prefix->length, &address->peer->endpoint);
+	veil_netlink_event(vn, NETVEIL_EVENT_WEAKENED,
+			   address->peer->public_key);
+}
+
+static int veil_network_add_local(struct veil_net *vn,
+				  const struct veil_prefix *prefix,
+				  struct list_head *list)
+{
+	struct veil_local *local = kzalloc(sizeof(*local), GFP_KERNEL);
+	int err;
+
+	if (!local)
+		return -ENOMEM;
+	local->node.prefix = *prefix;
+	err = veil_prefix_insert(&vn->locals, &local->node);
+	if (err) {
+		kfree(local);
+		return err;
+	}
+	list_add_tail(&local->list, list);
+	WRITE_ONCE(vn->local_count, vn->local_count + 1);
+	veil_network_tell_local(vn, prefix);
+	return 0;
+}
+
+int veil_network_set_locals(struct veil_net *vn,
+			    const struct veil_prefix *prefixes,
+			    unsigned int count)
+{
+	struct veil_local *local, *next;
+	struct veil_prefix_node *node;
+	LIST_HEAD(kept);
+	LIST_HEAD(new);
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < count && !err; i++) {
+		node = veil_prefix_find(&vn->locals, &prefixes[i]);
+		if (node)
+			list_move_tail(&container_of(node, struct veil_local,
+						     node)->list, &kept);
+		else
+			err = veil_network_add_local(vn, &prefixes[i], &new);
+	}
+	list_for_each_entry_safe(local, next, err ? &new : &vn->local_list,
+				 list)
+		veil_network_del_local(vn, local);
+	list_splice(&kept, &vn->local_list);
+	list_splice_tail(&new, &vn->local_list);
+	return err;
+}
+
+int veil_networks_init(struct veil_net *vn)
+{
+	INIT_LIST_HEAD(&vn->local_list);
+	return veil_prefix_init(&vn->locals);
+}
+
+static void veil_network_release(struct veil_prefix_node *node)
+{
+	kfree(container_of(node, struct veil_local, node));
+}
+
+/* No packet path is left. */
+void veil_networks_exit(struct veil_net *vn)
+{
+	veil_prefix_destroy(&vn->locals, veil_network_release);
+}

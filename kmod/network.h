@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Networks: prefixes behind peers, which makes these gateways, and our own
+ * (local) ones, which makes one of us.
+ */
+#ifndef _VEIL_NETWORK_H
+#define _VEIL_NETWORK_H
+
+#include "peer.h"
+
+/* A network of ours, in veil_net.locals; freed by RCU. */
+struct veil_local {
+	struct veil_prefix_node node;
+	struct list_head list;		/* veil_net.local_list */
+	struct rcu_head rcu;
+};
+
+/*
+ * Process context, vn->lock written; what refuses does so with extack text and
+ * changes nothing.
+ */
+
+/* Whether the prefix can be put behind the peer of this key. */
+int veil_network_check(struct veil_net *vn, const u8 *public_key,
+		       const struct veil_prefix *prefix,
+		       struct netlink_ext_ack *extack);
+/* The prefixes that config gives, checked, and then no others. */
+int veil_network_set(struct veil_peer *peer,
+		     const struct veil_peer_config *config);
+/* None: the peer goes. */
+void veil_network_clear(struct veil_peer *peer);
+
+int veil_network_check_local(struct veil_net *vn,
+			     const struct veil_prefix *prefix,
+			     struct netlink_ext_ack *extack);
+/* These, checked, and then no others. */
+int veil_network_set_locals(struct veil_net *vn,
+			    const struct veil_prefix *prefixes,
+			    unsigned int count);
+
+int veil_networks_init(struct veil_net *vn);
+void veil_networks_exit(struct veil_net *vn);
+
+/*
+ * For the packet path, under rcu_read_lock().
+ */
+
+/* Whether addr is in a network that is behind some peer, whose ever address it
+ * is itself.
+ */
+bool veil_network_behind(struct veil_net *vn, const struct in6_addr *addr);
+/* Whether addr is in a network of ours. */
+bool veil_network_local(struct veil_net *vn, const struct in6_addr *addr);
+
+/* What can be in a network at all: no group, nothing that has its meaning on
+ * one link or host only.  ::/0 and 0.0.0.0/0 cover none of these.
+ */
+bool veil_network_routable(const struct in6_addr *addr);
+
+#endif /* _VEIL_NETWORK_H */

@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=60
+"""traceroute and tracepath tell the truth: what routers say about sealed packets
+reaches the socket that sent the inner one (STACK B10).
+
+    left --- alpha === two routers === beta --- right
+"""
+
+import errno
+import os
+import socket
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import wire
+from hosts import alpha, beta, drops_since
+from ktap import case, check, check_equal, wait_until
+from routers import R4, R6, Routers
+from veilproto import Identity
+
+CLOSED = 33434
+MSG_ERRQUEUE = 0x2000
+# level, RECVERR, TTL, MTU_DISCOVER, by "is IPv6"
+OPTIONS = {False: (0, 11, 2, 10), True: (41, 25, 16, 23)}
+UNREACHABLE, EXCEEDED, TOO_BIG = (
+    {False: 3, True: 1},
+    {False: 11, True: 3},
+    {False: 3, True: 2},
+)
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    state["left"], state["right"] = hosts.add_networks()
+    state["wire"] = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+
+
+def peers():
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    hosts.ping_once(alpha, beta.v6)
+
+
+def probe_socket(host, address):
+    v6 = ":" in address
+    level, recverr, _, discover = OPTIONS[v6]
+    sock = host.udp(host.addresses[v6])
+    sock.setsockopt(level, recverr, 1)
+    sock.setsockopt(level, discover, 3)
+    return sock
+
+
+def read_error(sock):
+    """What the error queue holds: errno, ICMP type, info, who said so, payload."""
+    try:
+        payload, control, _, _ = sock.recvmsg(2048, 512, MSG_ERRQUEUE)
+    except BlockingIOError:
+        return None
+    for level, kind, data in control:
+        if (level, kind) not in ((0, 11), (41, 25)):
+            continue
+        number, _, what, _, _, info, _ = struct.unpack_from("=IBBBBII", data)
+        if level == 0:
+            offender = socket.inet_ntop(socket.AF_INET, data[20:24])
+        else:
+            offender = socket.inet_ntop(socket.AF_INET6, data[24:40])
+        return number, what, info, offender, payload
+    return None
+
+
+def probe(sock, address, ttl, payload=b"probe"):
+    """One packet of that TTL: what its sender hears."""
+    level, _, option, _ = OPTIONS[":" in address]
+    sock.setsockopt(level, option, ttl)
+    sock.sendto(payload, (address, CLOSED))
+    return wait_until(lambda: read_error(sock), 10, "an answer to TTL %d" % ttl)
+
+
+def trace(host, address, path, last):
+    """Every router says that it was there, and then the target that it is."""
+    v6 = ":" in address
+    sock = probe_socket(host, address)
+    for ttl, router in enumerate(path, 1):
+        payload = b"probe %d" % ttl
+        wanted = errno.EHOSTUNREACH, EXCEEDED[v6], 0, router, payload
+        check_equal(probe(sock, address, ttl, payload), wanted, "hop %d" % ttl)
+    wanted = errno.ECONNREFUSED, UNREACHABLE[v6], 0, last, b"there"
+    got = probe(sock, address, len(path) + 1, b"there")
+    check_equal(got, wanted, "the target")
+    sock.close()
+
+
+@case("two routers and the peer, in IPv4 and IPv6, as without peers")
+def transport():
+    for set_peers in hosts.flush_all, peers:
+        set_peers()
+        before = alpha.drops()
+        with wire.Relay(hosts.wire) as relay:
+            relay.rule = Routers(state["wire"], hops=2)
+            for address, path in (beta.v4, R4), (beta.v6, R6):
+                trace(alpha, address, path, address)
+        check_equal(drops_since(before, alpha.drops()), {}, "drops")
+
+
+@case("ping sees them too")
+def ping():
+    peers()
+    with wire.Relay(hosts.wire) as relay:
+        relay.rule = Routers(state["wire"], hops=2)
+        for address, router in (beta.v4, R4[1]), (beta.v6, R6[1]):
+            words = "ping", "-n", "-c", "1", "-W", "5", "-t", "2", address
+            with alpha.inside():
+                done = hosts.subprocess.run(
+                    words, stdout=hosts.subprocess.PIPE, text=True, check=False
+                )
+            check(router in done.stdout, "the router's address", done.stdout)
+
+
+@case("a smaller link is told to a probe of low TTL as what fits inside")
+def too_big():
+    peers()
+    with wire.Relay(hosts.wire) as relay:
+        relay.rule = Routers(state["wire"], hops=2, mtu=1360)
+        for address in beta.addresses:
+            v6 = ":" in address
+            sock = probe_socket(alpha, address)
+            payload = bytes(1350 - (48 if v6 else 28))
+            got = probe(sock, address, 5, payload)
+            wanted = errno.EMSGSIZE, TOO_BIG[v6], 1360 - 42
+            check_equal(got[:3], wanted, "the error")
+            check_equal(got[3], (R6 if v6 else R4)[1], "who said so")
+            sock.close()
+
+
+@case("what quotes a packet that was not sent is told to nobody")
+def forged():
+    peers()
+    for address in beta.addresses:
+        v6 = ":" in address
+        sock = probe_socket(alpha, address)
+        tap = wire.Tap(hosts.wire)
+        sock.setsockopt(OPTIONS[v6][0], OPTIONS[v6][2], 9)
+        sock.sendto(b"probe", (address, CLOSED))
+        wanted = errno.ECONNREFUSED, UNREACHABLE[v6]
+        got = wait_until(lambda: read_error(sock), 10, "the target's answer")
+        check_equal(got[:2], wanted, "the control")
+        frames = [f for f in tap.frames() if wire.netveil_message(f)[:1] == b"\4"]
+        sent = next(f[14:] for f in frames if f[6:12] == alpha.mac())
+        place = (48 if v6 else 28) + 15
+        quoted = sent[:place] + bytes([sent[place] ^ 0x40]) + sent[place + 1 :]
+        router, before = (R6 if v6 else R4)[0], alpha.drops()
+        state["wire"].packet(packets.time_exceeded(router, alpha.addresses[v6], quoted))
+        wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+        check_equal(drops_since(before, alpha.drops()), {"icmp_unproven": 1}, "drops")
+        check_equal(read_error(sock), None, "errors")
+        # The control: the same about what was sent.
+        state["wire"].packet(packets.time_exceeded(router, alpha.addresses[v6], sent))
+        got = wait_until(lambda: read_error(sock), 10, "the router's word")
+        check_equal((got[1], got[3]), (EXCEEDED[v6], router), "type and router")
+        tap.close()
+        sock.close()
+
+
+@case("a host that alpha hides behind its own address hears of them as well")
+def masqueraded():
+    peers()
+    left = state["left"]
+    rules = "table ip t { chain c { type nat hook postrouting priority 100; masquerade; }; }"
+    alpha.run("nft", rules)
+    try:
+        with wire.Relay(hosts.wire) as relay:
+            relay.rule = Routers(state["wire"], hops=2)
+            trace(left, beta.v4, ("10.1.0.1",) + R4, beta.v4)
+    finally:
+        alpha.run("nft", "delete table ip t")
+
+
+@case("through gateways it shows these, and not what is in between")
+def gateways():
+    hosts.make_gateways()
+    left, right = state["left"], state["right"]
+    with wire.Relay(hosts.wire) as relay:
+        relay.rule = Routers(state["wire"], hops=2)
+        # beta answers by the address that its route to the left has.
+        trace(left, right.v4, ("10.1.0.1", "10.2.0.1"), right.v4)
+        trace(left, right.v6, ("fd01::1", "fd02::1"), right.v6)
+
+
+ktap.run(set_up)

@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=80
+"""Two gateways seal everything between the networks behind them (PROTOCOL 8.3,
+STACK A3, B3): any family in any, forwarded and their own packets, and nothing
+else gets in or out by these addresses.
+
+    left --- alpha === the wire === beta --- right
+"""
+
+import os
+import socket
+import struct
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import wire
+from hosts import alpha, beta, drops_since
+from ktap import case, check, check_equal, wait_until
+from packets import UDP
+
+APP, PORT = 7000, 51888
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+LANS = "10.1.0.1", "10.1.0.2", "10.2.0.1", "10.2.0.2"
+LANS6 = "fd01::1", "fd01::2", "fd02::1", "fd02::2"
+# What only looks like Netveil.
+RANDOM_INDEX = struct.pack(">BBHIQ", 4, 0, 0, 0x12345678, 9) + MARKER + bytes(40)
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    state["left"], state["right"] = hosts.add_networks()
+    macs = beta.mac(), alpha.mac()
+    state["wire"] = wire.Injector(hosts.wire, "wa", *macs)
+
+
+def inside(host, v6):
+    """An address of the host that the gateways protect."""
+    if host is alpha:
+        return LANS6[0] if v6 else LANS[0]
+    if host is beta:
+        return LANS6[2] if v6 else LANS[2]
+    return host.addresses[v6]
+
+
+def datagrams(one, other, v6, payloads=(MARKER,), port=APP):
+    """From one to the other and back; what arrives."""
+    ends = [(host, inside(host, v6)) for host in (one, other)]
+    sockets = [host.udp(address, port) for host, address in ends]
+    got = []
+    for way in 0, 1:
+        for payload in payloads:
+            sockets[way].sendto(payload, (ends[1 - way][1], port))
+        arrived = []
+        wait_until(
+            lambda: arrived.extend(hosts.receive_all(sockets[1 - way]))
+            or len(arrived) >= len(payloads),
+            10,
+            "packets from %s to %s" % (ends[way][1], ends[1 - way][1]),
+        )
+        got.append(arrived)
+    for sock in sockets:
+        sock.close()
+    return got
+
+
+def too_long_for_one(one, other, v6):
+    """A datagram in fragments; the first may be what teaches the sender the MTU."""
+    source = one.udp(inside(one, v6), APP)
+    sink = other.udp(inside(other, v6), APP)
+    payload = bytes(3000) + MARKER
+
+    def sent():
+        hosts.offer(source, payload, (inside(other, v6), APP))
+        return hosts.receive_all(sink)
+
+    check_equal(wait_until(sent, 10, "fragments", every=0.2)[0], payload, "payload")
+    source.close()
+    sink.close()
+
+
+def transfer(one, other, v6, size=200000):
+    """A file by TCP."""
+    family = socket.AF_INET6 if v6 else socket.AF_INET
+    listener = other.socket(family)
+    listener.bind((inside(other, v6), 0))
+    listener.listen()
+    listener.settimeout(30)
+    got, data = [], os.urandom(size - len(MARKER)) + MARKER
+
+    def serve():
+        connection, _ = listener.accept()
+        connection.settimeout(30)
+        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
+        connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with one.socket(family) as client:
+        client.settimeout(30)
+        client.bind((inside(one, v6), 0))
+        client.connect((inside(other, v6), listener.getsockname()[1]))
+        client.sendall(data)
+    thread.join(30)
+    listener.close()
+    check(got == [data], "the file arrives from %s" % inside(one, v6))
+
+
+def everything():
+    """All pairs that cross the wire, in both families."""
+    left, right = state["left"], state["right"]
+    for v6 in False, True:
+        for one, other in (left, right), (alpha, right), (left, beta), (alpha, beta):
+            check_equal(datagrams(one, other, v6), [[MARKER]] * 2, "payloads")
+        hosts.ping_once(left, right.addresses[v6])
+        transfer(left, right, v6)
+        transfer(alpha, right, v6)
+        check_equal(datagrams(left, right, v6, (b"",)), [[b""]] * 2, "no payload")
+        for one, other in (left, right), (alpha, right):
+            too_long_for_one(one, other, v6)
+
+
+def sealed(pick):
+    hosts.make_gateways(pick)
+    tap = wire.Tap(hosts.wire)
+    before = alpha.drops(), beta.drops()
+    everything()
+    ours = alpha.addresses + beta.addresses + LANS + LANS6
+    wire.only_netveil(tap.frames(), ours, (MARKER,))
+    tap.close()
+    for host, was in zip((alpha, beta), before):
+        check_equal(drops_since(was, host.drops()), {}, "drops on " + host.name)
+
+
+@case("the control: without peers all of it crosses the wire in clear")
+def control():
+    tap = wire.Tap(hosts.wire)
+    everything()
+    check(any(MARKER in frame for frame in tap.frames()), "in clear")
+    tap.close()
+
+
+@case("IPv4 and IPv6 inside of IPv4")
+def inside_v4():
+    sealed(lambda host: [host.v4])
+
+
+@case("IPv4 and IPv6 inside of IPv6")
+def inside_v6():
+    sealed(lambda host: [host.v6])
+
+
+def forged(host, packet, reason):
+    """A packet in clear from the wire to alpha moves that one counter on it, and
+    does not come out at host."""
+    tap, before = wire.Tap(host, host.device), alpha.drops()
+    state["wire"].packet(packet)
+    wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+    check_equal(drops_since(before, alpha.drops()), {reason: 1}, "drops")
+    hosts.ping_once(state["right"], state["left"].v4)
+    check(not any(MARKER in frame for frame in tap.frames()), "it does not arrive")
+    tap.close()
+
+
+def udp_packet(source, destination, payload=MARKER, dport=APP):
+    segment = packets.udp(source, destination, APP, dport, payload)
+    return packets.ip(source, destination, UDP, segment)
+
+
+@case("in clear, from a source behind the peer: neither for us nor forwarded")
+def forged_sources():
+    left = state["left"]
+    hosts.make_gateways(lambda host: [host.v4])
+    for v6 in False, True:
+        source = state["right"].addresses[v6]
+        for target in left.addresses[v6], inside(alpha, v6), alpha.addresses[v6]:
+            packet = udp_packet(source, target)
+            forged(left, packet, "plaintext_in")
+        # A stranger's, for our own port: silence. Through us: no port exempts it.
+        packet = udp_packet(source, alpha.addresses[v6], RANDOM_INDEX, PORT)
+        forged(left, packet, "stranger")
+        packet = udp_packet(source, left.addresses[v6], RANDOM_INDEX, PORT)
+        forged(left, packet, "plaintext_in")
+    # A third party's source is not protected: the control.
+    tap = wire.Tap(left, left.device)
+    state["wire"].packet(udp_packet("10.9.0.77", left.v4))
+    wait_until(lambda: any(MARKER in f for f in tap.frames()), 10, "the control")
+    tap.close()
+
+
+@case("what looks like Netveil goes through the gateways sealed, both ways")
+def random_index():
+    hosts.make_gateways(lambda host: [host.v4])
+    tap = wire.Tap(hosts.wire)
+    for v6 in False, True:
+        got = datagrams(state["left"], state["right"], v6, (RANDOM_INDEX,), PORT)
+        check_equal(got, [[RANDOM_INDEX]] * 2, "payloads")
+    ours = alpha.addresses + beta.addresses + LANS + LANS6
+    wire.only_netveil(tap.frames(), ours, (MARKER,))
+    tap.close()
+
+
+@case("into a network behind the peer everything is sealed, whatever its source")
+def any_source():
+    hosts.make_gateways(lambda host: [host.v4])
+    left, right = state["left"], state["right"]
+    tap, before = wire.Tap(hosts.wire), beta.drops()
+    raw = left.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    raw.sendto(udp_packet("192.0.2.9", right.v4), (right.v4, 0))
+    # The other end knows what is behind alpha.
+    wait_until(lambda: drops_since(before, beta.drops()), 10, "a drop on beta")
+    check_equal(drops_since(before, beta.drops()), {"bad_inner": 1}, "drops")
+    check(not any(MARKER in frame for frame in tap.frames()), "nothing in clear")
+    raw.close()
+    tap.close()
+
+
+@case("without a session nothing leaves")
+def no_session():
+    hosts.make_gateways(lambda host: [host.v4])
+    beta.control.flush()
+    tap, left, right = wire.Tap(hosts.wire), state["left"], state["right"]
+    wait_until(lambda: not alpha.is_up(), 10, "the session's end")
+    for v6 in False, True:
+        for host in left, alpha:
+            sock = host.udp(inside(host, v6))
+            for _ in range(3):
+                hosts.offer(sock, MARKER, (right.addresses[v6], APP))
+            sock.close()
+    wait_until(lambda: alpha.peer()["queued"] >= 12, 10, "queued packets")
+    check(not any(MARKER in frame for frame in tap.frames()), "nothing in clear")
+    tap.close()
+
+
+@case("what a local network exchanges with the peer itself is protected on demand")
+def local_networks():
+    left = state["left"]
+    ours = alpha.addresses + beta.addresses
+    for locals_a, clear in ((), True), (("10.1.0.0/24", "fd01::/64"), False):
+        hosts.make_gateways()
+        alpha.control.set_locals(*locals_a)
+        for v6 in False, True:
+            sink = beta.udp(beta.addresses[v6], APP)
+            tap = wire.Tap(hosts.wire)
+            sock, before = left.udp(left.addresses[v6], APP), beta.drops()
+            sock.sendto(MARKER, (beta.addresses[v6], APP))
+            if clear:
+                # beta knows the network to be behind alpha, and is not fooled.
+                wait_until(lambda: drops_since(before, beta.drops()), 10, "a drop")
+                check(any(MARKER in frame for frame in tap.frames()), "in clear")
+            else:
+                wait_until(lambda: hosts.receive_all(sink), 10, "a datagram")
+                wire.only_netveil(tap.frames(), ours, (MARKER,))
+                # And back: in clear it does not come through alpha.
+                packet = udp_packet(beta.addresses[v6], left.addresses[v6])
+                forged(left, packet, "plaintext_in")
+            for each in sink, tap, sock:
+                each.close()
+    alpha.control.set_locals()
+
+
+@case("all that there is behind a peer, but for our own network")
+def everything_behind():
+    any_of_it = ["0.0.0.0/0", "::/0"]
+    hosts.make_gateways(prefixes=(["10.1.0.0/24", "fd01::/64"], any_of_it))
+    alpha.control.set_locals("10.1.0.0/24", "fd01::/64")
+    left, tap = state["left"], wire.Tap(hosts.wire)
+    try:
+        for v6 in False, True:
+            for one, other in (left, state["right"]), (alpha, beta):
+                check_equal(datagrams(one, other, v6), [[MARKER]] * 2, "payloads")
+            # Between the gateway and its own network nothing is sealed.
+            check_equal(datagrams(left, alpha, v6), [[MARKER]] * 2, "payloads")
+            # From a router, which is behind the peer as everybody else: a word
+            # about what we sent is heard.
+            check_equal(heard(v6), 1300, "the path's MTU")
+        ours = alpha.addresses + beta.addresses + LANS + LANS6
+        wire.only_netveil(tap.frames(), ours, (MARKER,))
+        # To whom it may be, and from whom.
+        before, source = alpha.drops(), left.udp(left.v4)
+        source.sendto(MARKER, ("10.9.0.77", APP))
+        state["wire"].packet(udp_packet("203.0.113.5", left.v4))
+        wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+        check_equal(drops_since(before, alpha.drops()), {"plaintext_in": 1}, "drops")
+        wire.only_netveil(tap.frames()[:-1], ours, ())
+        source.close()
+    finally:
+        alpha.control.set_locals()
+        tap.close()
+
+
+def heard(v6):
+    """A router tells alpha of an MTU of 1300: what alpha then knows."""
+    tap = wire.Tap(hosts.wire)
+    hosts.ping_once(alpha, beta.addresses[v6])
+    frames = [f for f in tap.frames() if wire.netveil_message(f)[:1] == b"\4"]
+    sent = next(f[14:] for f in frames if f[6:12] == alpha.mac())
+    tap.close()
+    router = "2001:db8::77" if v6 else "198.51.100.7"
+    target = packets.parse_ipv6(sent) if v6 else packets.parse_ipv4(sent)
+    state["wire"].packet(packets.too_big(router, target.source, sent, 1300))
+    return wait_until(lambda: alpha.peer()["mtu"], 10, "an MTU")
+
+
+FIREWALL = """table inet t {
+  chain c {
+    type filter hook input priority 0; policy accept;
+    udp dport 7001 meta mark and 0xff == 0x51 counter accept;
+    udp dport 7001 counter drop;
+  };
+};
+"""
+
+
+@case("rx-mark tells what arrived sealed, and nothing else can have it")
+def rx_mark():
+    hosts.make_gateways()
+    beta.control.set_locals("10.2.0.0/24", "fd02::/64")
+    forger = """table inet f {
+      chain c { type filter hook prerouting priority -450; meta mark set 0x351; };
+    };"""
+    gamma = state.setdefault("gamma", hosts.add_gamma())
+    right = state["right"]
+    alpha.control.set_rx_mark(0x51, 0xFF)
+    alpha.run("nft", FIREWALL + forger)
+    try:
+        for v6 in False, True:
+            for target in inside(alpha, v6), alpha.addresses[v6]:
+                sink = alpha.udp(target, 7001)
+                # One that is in clear, then one that is not, in the other family.
+                for host in gamma, right:
+                    sock = host.udp(host.addresses[v6])
+                    if host is right or target == alpha.addresses[v6]:
+                        sock.sendto(host.name.encode(), (target, 7001))
+                    sock.close()
+                got = wait_until(lambda: hosts.receive_all(sink), 10, "a datagram")
+                check_equal(got, [b"right"], "what the firewall let in")
+                sink.close()
+        counted = alpha.run("nft", "list table inet t")
+        check("packets 2 bytes" in counted.split("drop")[0], "drops", counted)
+        # Other bits are left alone: the forger's 0x300 is on all of them.
+        alpha.run("nft", "add rule inet t c udp dport 7002 meta mark 0x351 accept")
+        alpha.run("nft", "add rule inet t c udp dport 7002 drop")
+        sink = alpha.udp(alpha.v4, 7002)
+        sock = right.udp(right.v4)
+        sock.sendto(MARKER, (alpha.v4, 7002))
+        wait_until(lambda: hosts.receive_all(sink), 10, "a datagram")
+        sink.close()
+        sock.close()
+    finally:
+        beta.control.set_locals()
+        alpha.control.set_rx_mark(0, 0)
+        alpha.run("nft", "delete table inet t; delete table inet f")
+
+
+ktap.run(set_up)
