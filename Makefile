@@ -59,7 +59,7 @@ check-matrix: ## The same on every kernel that Debian supports, and the newest t
 fuzz: ## Fuzz what parses bytes, natively (SECONDS=600 for each target)
 	$(MAKE) -C tests/fuzz fuzz
 
-bench: ## Speed beside WireGuard, ESP and MACsec (BENCH=quick|default|full ONLY="tcp netveil-gcm" PROFILE=tcp KERNEL=6.12)
+bench: ## Speed beside WireGuard, ESP and MACsec (BENCH=quick|default|full|native ONLY="tcp netveil-gcm" PROFILE=tcp KERNEL=6.12)
 	@KERNEL="$(KERNEL)" BENCH="$(BENCH)" ONLY="$(ONLY)" PROFILE="$(PROFILE)" scripts/bench/bench.sh
 
 vm: ## A shell in a VM with two hosts and the tap between them (KERNEL=6.12)

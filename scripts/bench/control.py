@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import time
 
+import hub
 import measure
 import setups
 
@@ -114,6 +115,10 @@ def non_peer(plan, count):
         setups.wire_down()
 
 
+def sessions(plan, count):
+    hub.measure(plan, count, free_kib)
+
+
 def steps(mode):
     """(function, peers, figures it takes)"""
     counts = (2000,) if mode == "quick" else (1000, 10000)
@@ -123,6 +128,8 @@ def steps(mode):
         yield netveil_peers, count, 3 + len(PASSING)
     for count in counts if mode == "quick" else (0, 10, 10000):
         yield non_peer, count, len(PASSING)
+    if mode != "quick":
+        yield sessions, 100, 4
 
 
 def run(plan, chosen):

@@ -99,15 +99,22 @@ static struct address with_port(struct address a, int port)
 	return a;
 }
 
-static int open_socket(const struct host *host, int type, int port)
+static int new_socket(const struct host *host, int type)
+{
+	int fd = socket(host->addr.ss.ss_family, type, 0);
+
+	if (fd < 0)
+		err(1, "socket");
+	return fd;
+}
+
+static int bound_socket(const struct host *host, int type, int port)
 {
 	struct address a = with_port(host->addr, port);
 	int fd, on = 1;
 
 	enter(host->ns);
-	fd = socket(a.ss.ss_family, type, 0);
-	if (fd < 0)
-		err(1, "socket");
+	fd = new_socket(host, type);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, (void *)&a.ss, a.len))
 		err(1, "bind");
@@ -131,7 +138,7 @@ static void no_delay(int fd)
 
 static int listen_at(const struct host *host, int port)
 {
-	int fd = open_socket(host, SOCK_STREAM, port);
+	int fd = bound_socket(host, SOCK_STREAM, port);
 
 	if (listen(fd, 512))
 		err(1, "listen");
@@ -143,7 +150,8 @@ static void tcp_pair(const struct host *from, const struct host *to, int port,
 {
 	int listener = listen_at(to, port);
 
-	*sender = open_socket(from, SOCK_STREAM, 0);
+	enter(from->ns);
+	*sender = new_socket(from, SOCK_STREAM);
 	connect_to(*sender, to, port);
 	*receiver = accept(listener, NULL, NULL);
 	if (*receiver < 0)
@@ -156,10 +164,10 @@ static void udp_pair(const struct host *from, const struct host *to, int port,
 {
 	int room = 64 << 20;
 
-	*receiver = open_socket(to, SOCK_DGRAM, port);
+	*receiver = bound_socket(to, SOCK_DGRAM, port);
 	if (setsockopt(*receiver, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)))
 		err(1, "SO_RCVBUFFORCE");
-	*sender = open_socket(from, SOCK_DGRAM, port + 1);
+	*sender = bound_socket(from, SOCK_DGRAM, port + 1);
 	connect_to(*sender, to, port);
 	enter(to->ns);
 	connect_to(*receiver, from, port + 1);
@@ -413,7 +421,7 @@ static double ask(const struct host *from, const struct host *to, uint64_t times
 
 	while (times--) {
 		if (fd < 0) {
-			fd = open_socket(from, SOCK_STREAM, 0);
+			fd = new_socket(from, SOCK_STREAM);
 			connect_to(fd, to, PORT);
 			no_delay(fd);
 		}
@@ -437,6 +445,7 @@ static int questions(const struct host *a, const struct host *b, uint64_t times,
 
 	if (child("load-answer"))
 		answer(listener);
+	enter(a->ns);
 	pin(0);
 	ask(a, b, times / 4 + 1, anew);
 	profiled();

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import setups
@@ -39,19 +40,43 @@ UNITS = dict(
     add=("s", "peers added"),
     dump=("s", "peers dumped"),
     memory=("B", "memory per idle peer"),
+    session=("B", "memory with a session"),
+    handshake=("per s", "handshakes, both ends"),
 )
 
 
 results = []  # of every load
+# A real machine is some ten times faster than an instruction a nanosecond.
+NATIVE = os.environ.get("NETVEIL_NATIVE")
+PERF_FILE = "/tmp/bench-perf"
+EVENTS = "instructions,cycles,cache-misses"
 
 
 class Lost(Exception):
     """Nothing came through."""
 
 
+def perf_words():
+    """On a real machine perf counts along, on all CPUs."""
+    if not NATIVE or not shutil.which("perf"):
+        return []
+    return ["perf", "stat", "-a", "-x", ",", "-e", EVENTS, "-o", PERF_FILE, "--"]
+
+
+def perf_counts():
+    counts = {}
+    with open(PERF_FILE) as file:
+        for line in file:
+            words = line.split(",")
+            if len(words) > 2 and words[0].isdigit():
+                counts[words[2].partition(":")[0]] = int(words[0])
+    return counts
+
+
 def load(ends, *words):
+    perf = perf_words()
     done = subprocess.run(
-        [LOAD, "alpha", ends[0], "beta", ends[1], *map(str, words)],
+        [*perf, LOAD, "alpha", ends[0], "beta", ends[1], *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,6 +85,8 @@ def load(ends, *words):
     if done.returncode:
         raise Lost(f"load {' '.join(map(str, words))}: {done.stderr.strip()}")
     results.append(json.loads(done.stdout))
+    if perf:
+        results[-1].update(perf_counts())
     return results[-1]
 
 
@@ -69,6 +96,7 @@ def bits(result):
 
 def measure(figure, protection, ends, mtu, scale=1.0):
     """One figure on a wire that is up."""
+    scale *= 10 if NATIVE else 1
     amount = int(AMOUNT[protection] * MIB * scale * (1 if mtu < 4000 else 2))
     if figure == "tcp":
         return bits(load(ends, "tcp", 1, amount))
@@ -109,6 +137,8 @@ class Plan:
             flush=True,
         )
         record = dict(where, figure=figure, value=value, unit=unit)
+        if figure in FIGURES and results:
+            record["run"] = results[-1]
         self.out.write(json.dumps(record) + "\n")
         self.out.flush()
 

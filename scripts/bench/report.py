@@ -76,7 +76,8 @@ def peers_table(figures):
             rows.append(key)
     for protection, peers in rows:
         line = f"{protection:20}{peers:>8}      "
-        for figure, width in (("add", 12), ("dump", 12), ("memory", 12), ("ping", 12),
+        for figure, width in (("add", 12), ("dump", 12), ("memory", 12), ("session", 13), ("handshake", 13),
+                              ("ping", 12),
                               ("tcp", 13), ("udp64", 13)):
             value = figures.get(figure, protection=protection, peers=peers)
             line += f"{'-' if value is None else format(value, '.2f'):>{width}}"

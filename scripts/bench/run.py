@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """make bench inside the guest: sets up each protection, takes its figures and
-leaves them in bench.jsonl, a line each.  usage: run.py quick|default|full [WORD]...
+leaves them in bench.jsonl, a line each.  usage: run.py quick|default|full|native [WORD]...
 or: run.py profile FIGURE PROTECTION.
 
 With words only the figures and protections that they name are taken; "peers" are
@@ -44,7 +44,7 @@ def full():
                     yield name, mtu, family, segmentation, measure.FIGURES
 
 
-PLANS = {"quick": quick, "default": default, "full": full}
+PLANS = {"quick": quick, "default": default, "full": full, "native": default}
 
 
 def chosen(steps, words):

@@ -49,6 +49,7 @@ def addresses(device, pairs, index, neighbours=True):
 
 
 def wire_up(mtu, segmentation):
+    """Fails when a namespace of that name exists: it is somebody else's."""
     for host in HOSTS:
         run("ip", "netns", "add", host)
     run(
