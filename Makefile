@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-matrix bench fuzz vm uml uml-debug deb check-tools check-deb check-servers pictures lint clean help
+.PHONY: all module tools load unload demo check check-long check-two-vms check-matrix bench fuzz vm uml uml-debug deb check-tools check-deb check-servers pictures lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -52,6 +52,9 @@ check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=w
 
 check-long: ## The tests that take long, such as the whole matrix (with the same words)
 	@LONG=yes KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
+
+check-two-vms: ## Two VMs joined by virtio-net, and QEMU's capture of it (KERNEL=6.12)
+	@KERNEL="$(KERNEL)" scripts/two-vms.sh
 
 check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
 	@KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh

@@ -21,6 +21,8 @@ usage() {
 	  --timeout S   seconds until the guest counts as hung (300; 0 for no limit)
 	  --shell       COMMAND (default: bash) gets this terminal
 	  --out DIR     put what the guest leaves in /netveil/out there, and the logs
+	  --wire W      join two guests (not UML): listen=PORT in one, connect=PORT in
+	                the other; what crosses is captured in --out's wire.pcap
 	  --no-module   boot without building netveil.ko and veil
 	  --no-build    use netveil.ko and veil as they were built last
 	  --stage DIR   the guest's /netveil is a copy of that folder
@@ -32,7 +34,7 @@ usage() {
 }
 
 parse_args() {
-	kernel=6.12 icount='' smp=2 mem=1024 timeout=300 shell='' out='' module=build stage='' plugin='' more=()
+	kernel=6.12 icount='' smp=2 mem=1024 timeout=300 shell='' out='' module=build stage='' wire='' plugin='' more=()
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--kernel) kernel=${2:?} && shift ;;
@@ -40,6 +42,7 @@ parse_args() {
 		--mem) mem=${2:?} && shift ;;
 		--timeout) timeout=${2:?} && shift ;;
 		--out) out=${2:?} && shift ;;
+		--wire) wire=${2:?} && shift ;;
 		--stage) stage=${2:?} && shift ;;
 		--qemu) read -ra more <<<"${2:?}" && shift ;;
 		--plugin) plugin=${2:?} && shift ;;
@@ -167,6 +170,10 @@ qemu_command() {
 		-chardev "stdio,id=out,signal=$([ -z "$shell" ] && echo on || echo off)"
 		-serial chardev:out -serial "file:$run/console.log" "${more[@]}")
 	mkdir -p "$run/out"
+	[ -z "$wire" ] ||
+		vm+=(-netdev "socket,id=wire,${wire%%=*}=127.0.0.1:${wire#*=}"
+			-device "virtio-net-pci,netdev=wire"
+			-object "filter-dump,id=tap,netdev=wire,maxlen=262144,file=$run/wire.pcap")
 	[ -z "$plugin" ] || vm+=(-plugin "$plugin,console=$run/console.log,out=$run/out/plugin.out")
 }
 
@@ -225,6 +232,7 @@ keep_results() {
 	mkdir -p "$out"
 	cp -r "$run/out/." "$out/"
 	cp "$run/console.log" "$out/console.log"
+	[ -z "$wire" ] || cp "$run/wire.pcap" "$out/wire.pcap"
 }
 
 judge() {
