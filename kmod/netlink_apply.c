@@ -108,10 +108,12 @@ static int veil_nl_check_known(struct veil_nl_step *step,
 	int err;
 
 	if (peer)
-		address = nla_find_nested(peer, NETVEIL_PEER_A_ADDRESS);
+		address = nla_find_nested(peer, NETVEIL_PEER_A_ADDRESS) ?:
+			  nla_find_nested(peer, NETVEIL_PEER_A_PREFIX) ?:
+			  nla_find_nested(peer, NETVEIL_PEER_A_NO_PREFIX);
 	if (address) {
 		NL_SET_ERR_MSG_ATTR(part->info.extack, address,
-				    "addresses are not set in such a step: remove the peer and add it");
+				    "addresses and prefixes are not set in such a step: remove the peer and add it");
 		return -EOPNOTSUPP;
 	}
 	err = veil_nl_change_peer(step->vn, &part->info, &change->peer,

@@ -100,6 +100,8 @@ int veil_network_check(struct veil_net *vn, const u8 *public_key,
 	if (!node)
 		return 0;
 	address = container_of(node, struct veil_address, node);
+	if (address->peer->leaving)
+		return 0;
 	if (address->behind && !memcmp(address->peer->public_key, public_key,
 				       VEIL_KEY_LEN))
 		return 0;
@@ -126,7 +128,7 @@ int veil_network_check_local(struct veil_net *vn,
 
 static void veil_network_del(struct veil_address *address)
 {
-	veil_prefix_remove(&address->peer->vn->addresses, &address->node);
+	veil_address_remove(address);
 	list_del(&address->list);
 	address->peer->prefix_count--;
 	kfree_rcu(address, rcu);
@@ -152,7 +154,7 @@ static int veil_network_add(struct veil_peer *peer,
 	address->peer = peer;
 	address->behind = true;
 	address->node.prefix = *prefix;
-	err = veil_prefix_insert(&peer->vn->addresses, &address->node);
+	err = veil_address_insert(address);
 	if (err) {
 		kfree(address);
 		return err;
@@ -180,7 +182,7 @@ int veil_network_set(struct veil_peer *peer,
 					&config->prefixes[i]);
 		address = node ? container_of(node, struct veil_address, node) :
 				 NULL;
-		if (!address)
+		if (!address || address->peer->leaving)
 			err = veil_network_add(peer, &config->prefixes[i],
 					       &new);
 		else if (address->peer == peer && address->behind)

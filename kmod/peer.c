@@ -144,8 +144,8 @@ static bool veil_peer_has_address(const struct veil_peer_config *config,
 /* A leaving peer's address gets its new owner without being nobody's in
  * between.
  */
-static int veil_peer_take_over(struct veil_prefix_table *table,
-			       struct veil_address *new)
+static int veil_address_take_over(struct veil_prefix_table *table,
+				  struct veil_address *new)
 {
 	struct veil_prefix_node *node = veil_prefix_find(table,
 							 &new->node.prefix);
@@ -161,6 +161,28 @@ static int veil_peer_take_over(struct veil_prefix_table *table,
 	return err;
 }
 
+int veil_address_insert(struct veil_address *address)
+{
+	struct veil_prefix_table *table = &address->peer->vn->addresses;
+	int err;
+
+	veil_weaken_touch(address->peer->vn, &address->node.prefix);
+	err = veil_prefix_insert(table, &address->node);
+	return err == -EEXIST ? veil_address_take_over(table, address) : err;
+}
+
+void veil_address_remove(struct veil_address *address)
+{
+	struct veil_prefix_table *table = &address->peer->vn->addresses;
+
+	veil_weaken_touch(address->peer->vn, &address->node.prefix);
+	if (address->replaced)
+		veil_prefix_replace(table, &address->node,
+				    &address->replaced->node);
+	else
+		veil_prefix_remove(table, &address->node);
+}
+
 static int veil_peer_add_address(struct veil_peer *peer,
 				 const struct in6_addr *addr,
 				 struct list_head *list)
@@ -173,10 +195,7 @@ static int veil_peer_add_address(struct veil_peer *peer,
 	address->peer = peer;
 	address->node.prefix.addr = *addr;
 	address->node.prefix.length = VEIL_PREFIX_BITS;
-	veil_weaken_touch(peer->vn, &address->node.prefix);
-	err = veil_prefix_insert(&peer->vn->addresses, &address->node);
-	if (err == -EEXIST)
-		err = veil_peer_take_over(&peer->vn->addresses, address);
+	err = veil_address_insert(address);
 	if (err) {
 		kfree(address);
 		return err;
@@ -188,14 +207,7 @@ static int veil_peer_add_address(struct veil_peer *peer,
 
 static void veil_peer_del_address(struct veil_address *address)
 {
-	struct veil_prefix_table *table = &address->peer->vn->addresses;
-
-	veil_weaken_touch(address->peer->vn, &address->node.prefix);
-	if (address->replaced)
-		veil_prefix_replace(table, &address->node,
-				    &address->replaced->node);
-	else
-		veil_prefix_remove(table, &address->node);
+	veil_address_remove(address);
 	list_del(&address->list);
 	address->peer->address_count--;
 	kfree_rcu(address, rcu);
@@ -555,6 +567,8 @@ void veil_peer_keep(struct veil_peer *peer)
 	struct veil_address *address;
 
 	list_for_each_entry(address, &peer->addresses, list)
+		address->replaced = NULL;
+	list_for_each_entry(address, &peer->prefixes, list)
 		address->replaced = NULL;
 	veil_netlink_event(peer->vn, NETVEIL_EVENT_PEER_ADDED,
 			   peer->public_key);

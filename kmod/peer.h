@@ -312,6 +312,12 @@ void veil_peer_status(struct veil_peer *peer, struct veil_peer_status *status);
 
 void veil_peer_put(struct veil_peer *peer);
 
+/* Put an address or a prefix into the table; it takes the place of a leaving
+ * peer's, and gives that back if it is removed in the same step.
+ */
+int veil_address_insert(struct veil_address *address);
+void veil_address_remove(struct veil_address *address);
+
 /* For one of its key, in the step in which it leaves.  vn->lock. */
 static inline bool veil_peer_makes_room(const struct veil_peer *peer)
 {

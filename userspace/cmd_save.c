@@ -57,6 +57,9 @@ static void put_file(FILE *to, const char *option, const char *name,
 static void put_settings(FILE *to, const struct state *state,
 			 const struct conf *known)
 {
+	char text[TEXT_LEN];
+	unsigned int i;
+
 	fprintf(to, "set\n");
 	if (state->origin == NETVEIL_KEY_USER)
 		put_file(to, "private-key",
@@ -64,6 +67,12 @@ static void put_settings(FILE *to, const struct state *state,
 			 "this host");
 	fprintf(to, "\tlisten-port %u\n\tcipher %s\n", state->listen_port,
 		name_of(cipher_names, CIPHER_NAMES, state->cipher));
+	for (i = 0; i < state->local_count; i++)
+		fprintf(to, "\tlocal %s\n",
+			format_prefix(text, &state->locals[i]));
+	if (state->rx_mask)
+		fprintf(to, "\trx-mark 0x%x/0x%x\n", state->rx_mark,
+			state->rx_mask);
 	if (state->origin == NETVEIL_KEY_KERNEL)
 		fprintf(to, "# The private key was made in the kernel and is nowhere else: veil key generate\n");
 }

@@ -180,7 +180,7 @@ static int plan_known(struct plan *plan, const struct record *wanted,
 		if (!step_changes(&step, prop))
 			continue;
 		changes = true;
-		if (prop->kind == PROP_ADDRESS ||
+		if (prop->kind == PROP_ADDRESS || prop->kind == PROP_PREFIX ||
 		    (!record_value(wanted, prop, 0) && !prop->unset))
 			step.anew = true;
 	}
@@ -287,6 +287,12 @@ static bool setting_same(const struct nlattr *attr, const struct state *state)
 		return mnl_attr_get_u16(attr) == state->listen_port;
 	case NETVEIL_A_CIPHER:
 		return mnl_attr_get_u8(attr) == state->cipher;
+	case NETVEIL_A_NO_LOCAL:
+		return !state->local_count;
+	case NETVEIL_A_RX_MARK:
+		return mnl_attr_get_u32(attr) == state->rx_mark;
+	case NETVEIL_A_RX_MASK:
+		return mnl_attr_get_u32(attr) == state->rx_mask;
 	default:
 		return false;
 	}
@@ -314,6 +320,38 @@ static bool key_promoted(const struct batch *batch, const struct state *state)
 	return false;
 }
 
+static bool is_local(const struct nlattr *attr, const struct state *state)
+{
+	size_t len = mnl_attr_get_payload_len(attr) - 1u;
+	const uint8_t *data = mnl_attr_get_payload(attr);
+	unsigned int i;
+
+	for (i = 0; i < state->local_count; i++) {
+		const struct prefix *local = &state->locals[i];
+
+		if (local->address.len == len && local->length == data[len] &&
+		    !memcmp(local->address.bytes, data, len))
+			return true;
+	}
+	return false;
+}
+
+/* Whether the kernel has all local networks of a statement, and no others. */
+static bool locals_same(const struct change *change, const struct state *state)
+{
+	const struct nlattr *attr;
+	unsigned int count = 0;
+
+	mnl_attr_for_each_payload(change->attrs, change->len) {
+		if (mnl_attr_get_type(attr) != NETVEIL_A_LOCAL)
+			continue;
+		if (!is_local(attr, state))
+			return false;
+		count++;
+	}
+	return count == state->local_count;
+}
+
 static int refuse_setting_twice(const struct statement *statement)
 {
 	err_place(statement->places);
@@ -324,22 +362,37 @@ static int plan_settings(struct plan *plan, const struct change *change,
 			 const struct state *state, bool promoted,
 			 uint64_t *given)
 {
+	bool same = locals_same(change, state);
+	uint64_t before = *given;
 	const struct nlattr *attr;
 
 	mnl_attr_for_each_payload(change->attrs, change->len) {
 		uint64_t bit = 1ULL << mnl_attr_get_type(attr);
 
-		if (*given & bit)
+		if (before & bit)
 			return refuse_setting_twice(change->statement);
 		*given |= bit;
 		if (promoted &&
 		    (mnl_attr_get_type(attr) == NETVEIL_A_PRIVATE_KEY ||
 		     mnl_attr_get_type(attr) == NETVEIL_A_NEXT_PRIVATE_KEY))
 			continue;
+		if (mnl_attr_get_type(attr) == NETVEIL_A_LOCAL && same)
+			continue;
 		if (!setting_same(attr, state))
 			add_setting(plan, attr, change->statement);
 	}
 	return 0;
+}
+
+static void add_no_mark(struct plan *plan, struct nlattr *attr)
+{
+	attr->nla_type = NETVEIL_A_RX_MARK;
+	attr->nla_len = MNL_ATTR_HDRLEN + sizeof(uint32_t);
+	add_setting(plan, attr, NULL);
+	attr = mnl_attr_next(attr);
+	attr->nla_type = NETVEIL_A_RX_MASK;
+	attr->nla_len = MNL_ATTR_HDRLEN + sizeof(uint32_t);
+	add_setting(plan, attr, NULL);
 }
 
 /* What a whole configuration does not mention. The key stays: it may have been
@@ -364,7 +417,17 @@ static void plan_defaults(struct plan *plan, const struct state *state,
 		attr->nla_type = NETVEIL_A_CIPHER;
 		attr->nla_len = MNL_ATTR_HDRLEN + sizeof(uint8_t);
 		add_setting(plan, attr, NULL);
+		attr = mnl_attr_next(attr);
 	}
+	if (!(given & (1ULL << NETVEIL_A_LOCAL | 1ULL << NETVEIL_A_NO_LOCAL)) &&
+	    state->local_count) {
+		attr->nla_type = NETVEIL_A_NO_LOCAL;
+		attr->nla_len = MNL_ATTR_HDRLEN;
+		add_setting(plan, attr, NULL);
+		attr = mnl_attr_next(attr);
+	}
+	if (!(given & 1ULL << NETVEIL_A_RX_MASK) && state->rx_mask)
+		add_no_mark(plan, attr);
 }
 
 /* Policies */

@@ -108,11 +108,35 @@ const struct value *record_value(const struct record *record,
 	return NULL;
 }
 
+static bool value_same(const struct value *a, const struct value *b)
+{
+	return a->len == b->len && !memcmp(a->data, b->data, a->len);
+}
+
+/* Each of a's values is one of b's. */
+static bool record_within(const struct record *a, const struct record *b,
+			  const struct prop *prop)
+{
+	const struct value *one, *other = NULL;
+	unsigned int n, m;
+
+	for (n = 0; (one = record_value(a, prop, n)); n++) {
+		for (m = 0; (other = record_value(b, prop, m)); m++)
+			if (value_same(one, other))
+				break;
+		if (!other)
+			return false;
+	}
+	return true;
+}
+
 bool record_same(const struct record *a, const struct record *b,
 		 const struct prop *prop)
 {
 	unsigned int n;
 
+	if (prop->kind == PROP_PREFIX)
+		return record_within(a, b, prop) && record_within(b, a, prop);
 	for (n = 0;; n++) {
 		const struct value *one = record_value(a, prop, n);
 		const struct value *other = record_value(b, prop, n);
@@ -121,8 +145,7 @@ bool record_same(const struct record *a, const struct record *b,
 			return one == other;
 		if (prop->kind == PROP_SECRET)
 			continue;
-		if (one->len != other->len ||
-		    memcmp(one->data, other->data, one->len))
+		if (!value_same(one, other))
 			return false;
 	}
 }

@@ -15,7 +15,7 @@
 
 enum prop_kind {
 	PROP_ADDRESS,		/* repeated; its order matters */
-	PROP_PREFIX,		/* repeated */
+	PROP_PREFIX,		/* repeated, in any order */
 	PROP_ENDPOINT,
 	PROP_PORT,		/* written with the endpoint */
 	PROP_KEY,

@@ -410,6 +410,35 @@ def save():
     check_equal(veil("load", path_of("new.conf"))[0], 1, "to be completed first")
 
 
+@case("networks behind a peer and our own are part of the configuration")
+def networks():
+    up()
+    before = session()
+    conf = "set local 10.70.0.0/16 rx-mark 0x1/0xf\n" + conf_of(alpha).replace(
+        "\taddress fd09::2", "\tprefix 10.71.0.0/16\n\taddress fd09::2")
+    conf = conf.replace("set private-key a.key", "")
+    path = write("alpha.conf", conf)
+    check_equal(veil("sync", path), (0, "", ""), "sync")
+    hosts.ping_once(alpha, beta.v4)
+    before = session()
+    check_equal(veil("diff", path), (0, "", ""), "diff")
+    check_equal(veil("sync", path), (0, "", ""), "sync again")
+    same_session(before)
+    shown = json.loads(veil("-j", "show")[1])
+    check_equal(shown["peers"][0]["prefixes"], ["10.71.0.0/16"], "behind the peer")
+    # The prefix goes from one key to the other and back, in a step each.
+    for key in text_of(stranger()), text_of(state["b"].public):
+        write("alpha.conf", conf.replace(text_of(state["b"].public), key))
+        check_equal(veil("sync", path), (0, "", ""), "sync")
+        shown = json.loads(veil("-j", "show")[1])
+        check_equal([p["prefixes"] for p in shown["peers"]], [["10.71.0.0/16"]], "moved")
+    hosts.ping_once(alpha, beta.v4)
+    check_equal(veil("save", path)[0], 0, "save")
+    take("sync", alpha)
+    shown = json.loads(veil("-j", "show")[1])
+    check_equal(shown["peers"][0]["prefixes"], [], "none is left")
+
+
 def policies():
     shown = json.loads(veil("-j", "policy", "show")[1])
     return {policy["prefix"]: policy["policy"] for policy in shown}
