@@ -181,6 +181,10 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 		return NF_STOLEN;
 	}
 	rest.okfn = veil_tx_output;
+	/* Tells veil guard that we are here.  No packet on its way out is of
+	 * this type, and no program can make one so.
+	 */
+	skb->pkt_type = PACKET_OTHERHOST;
 	veil_hooks_rest(skb, &rest, own);
 	return NF_STOLEN;
 }
@@ -293,6 +297,9 @@ bool veil_hooks_defrag(struct net *net, __be16 protocol)
 	return entries && veil_hooks_place(entries, veil_hook_in);
 }
 
+/* Last but for conntrack, and for the ruleset of veil guard. */
+#define VEIL_HOOKS_OUT	(NF_IP_PRI_LAST - 1)
+
 static const struct nf_hook_ops veil_hook_ops[] = {
 	{
 		.hook = veil_hook_in,
@@ -338,12 +345,12 @@ static const struct nf_hook_ops veil_hook_ops[] = {
 		.hook = veil_hook_out,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_POST_ROUTING,
-		.priority = NF_IP_PRI_LAST,
+		.priority = VEIL_HOOKS_OUT,
 	}, {
 		.hook = veil_hook_out,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_POST_ROUTING,
-		.priority = NF_IP6_PRI_LAST,
+		.priority = VEIL_HOOKS_OUT,
 	},
 };
 

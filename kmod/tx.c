@@ -211,6 +211,8 @@ int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 	struct veil_peer *peer;
 	bool between;
 
+	/* See veil_hooks_seal(). */
+	skb->pkt_type = PACKET_HOST;
 	veil_path_enter();
 	peer = veil_tx_peer(vn, skb, &between);
 	if (peer)

@@ -35,6 +35,8 @@ int cmd_stats(struct env *env, struct words *words);
 int cmd_top(struct env *env, struct words *words);
 int cmd_metrics(struct env *env, struct words *words);
 int cmd_confirm(struct env *env, struct words *words);
+int cmd_guard(struct env *env, struct words *words);
+int cmd_verify(struct env *env, struct words *words);
 int cmd_monitor(struct env *env, struct words *words);
 
 /* One peer, in text or JSON (cmd_peer_show.c). */

@@ -53,6 +53,12 @@ static const struct command commands[] = {
 	  "keep a change made with 'confirm SECONDS', which is undone else" },
 	{ "session", cmd_session, "reset [PUBKEY]",
 	  "forget session keys; new ones are made when packets want to pass" },
+	{ "verify", cmd_verify, "[-i DEV] [-t SECONDS]",
+	  "listen where a tap would: 1 if anything protected passes in clear" },
+	{ "guard", cmd_guard, "[show]\n"
+	  "  veil guard install [--root DIR]\n"
+	  "  veil guard remove [--root DIR]",
+	  "an nftables ruleset that holds shut what is required, also at boot" },
 	{ "flush", cmd_flush, "",
 	  "remove all peers, policies, sessions and the key" },
 	{ "monitor", cmd_monitor, "", "events as they happen" },

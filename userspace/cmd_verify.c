@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * veil verify: listens on a device, where the tap is, and tells what passed there
+ * between this host and those that are protected: sealed, exempt, or in clear.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "format.h"
+#include "model.h"
+#include "nl.h"
+#include "out.h"
+#include "watch.h"
+
+struct verify {
+	const char *device;
+	uint32_t seconds;
+};
+
+static int take_device(void *target, const char *value)
+{
+	((struct verify *)target)->device = value;
+	return 0;
+}
+
+static int take_seconds(void *target, const char *value)
+{
+	struct verify *verify = target;
+	const char *reason = parse_seconds(&verify->seconds, value);
+
+	return reason ? err_usage("verify: -t '%s': %s", value, reason) : 0;
+}
+
+static const struct option options[] = {
+	{ "-i", "a device", false, take_device },
+	{ "-t", "seconds", false, take_seconds },
+};
+
+/* Whom to look for: under "require", and preferred peers that had a session. */
+static int gather(struct env *env, struct watch *watch)
+{
+	struct policies policies = {0};
+	struct state state = {0};
+	struct peers peers = {0};
+	struct nl nl = {0};
+	int code = nl_open(&nl, env);
+
+	if (!code)
+		code = model_get(&nl, &state, &peers, "verify");
+	if (!code)
+		code = take_policies(&nl, &policies);
+	nl_close(&nl);
+	if (!code)
+		watch_add(watch, &peers, &policies, state.listen_port);
+	model_free_policies(&policies);
+	model_free_peers(&peers);
+	if (!code && !watch->count)
+		code = err("verify: nothing is protected: there is nothing to verify");
+	return code;
+}
+
+/* All devices, without -i: index 0. */
+static int open_capture(const struct verify *verify, int *result)
+{
+	struct sockaddr_ll from = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
+	};
+	int size = 8 << 20;
+	int fd;
+
+	if (verify->device) {
+		from.sll_ifindex = (int)if_nametoindex(verify->device);
+		if (!from.sll_ifindex)
+			return err("verify: no device '%s'", verify->device);
+	}
+	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
+	if (fd < 0)
+		return err("verify: cannot capture: %s", strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	if (bind(fd, (struct sockaddr *)&from, sizeof(from))) {
+		close(fd);
+		return err("verify: cannot capture: %s", strerror(errno));
+	}
+	*result = fd;
+	return 0;
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static bool is_loopback(int index)
+{
+	char name[IF_NAMESIZE];
+
+	return if_indextoname((unsigned int)index, name) && !strcmp(name, "lo");
+}
+
+/* Until the time is up. */
+static int listen_to(int fd, const struct verify *verify, struct watch *watch)
+{
+	double end = now() + verify->seconds;
+	struct timeval wait = { .tv_usec = 200000 };
+	static uint8_t packet[65536];
+	struct sockaddr_ll from;
+	socklen_t size;
+	ssize_t len;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	while (now() < end) {
+		size = sizeof(from);
+		len = recvfrom(fd, packet, sizeof(packet), 0,
+			       (struct sockaddr *)&from, &size);
+		if (len < 0 && errno != EAGAIN && errno != EINTR &&
+		    errno != ENETDOWN)
+			return err("verify: %s", strerror(errno));
+		if (len > 0 && !is_loopback(from.sll_ifindex))
+			watch_packet(watch, ntohs(from.sll_protocol), packet,
+				     (size_t)len);
+	}
+	return 0;
+}
+
+static uint32_t lost_packets(int fd)
+{
+	struct tpacket_stats stats = {0};
+	socklen_t size = sizeof(stats);
+
+	getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size);
+	return stats.tp_drops;
+}
+
+static void show_count(struct out *out, const char *key, const char *label,
+		       const struct tally *tally, enum color color)
+{
+	char packets[TEXT_LEN], bytes[TEXT_LEN];
+
+	out_object(out, key);
+	out_json_number(out, "packets", tally->packets);
+	out_json_number(out, "bytes", tally->bytes);
+	out_close(out);
+	out_line(out, label, tally->packets ? color : COLOR_NONE, "%s, %s",
+		 format_packets(packets, tally->packets),
+		 format_bytes(bytes, tally->bytes));
+}
+
+static void show_direction(struct out *out, const char *key, bool in,
+			   const struct tally tallies[SEEN_KINDS])
+{
+	out_object(out, key);
+	show_count(out, "sealed", in ? "received sealed" : "sent sealed",
+		   &tallies[SEEN_SEALED], COLOR_GOOD);
+	show_count(out, "exempt", in ? "received exempt" : "sent exempt",
+		   &tallies[SEEN_EXEMPT], COLOR_NONE);
+	show_count(out, "plaintext", in ? "received in clear" : "sent in clear",
+		   &tallies[SEEN_CLEAR], COLOR_BAD);
+	out_close(out);
+}
+
+static bool show_watched(struct out *out, const struct watched *watched)
+{
+	char text[TEXT_LEN];
+
+	out_object(out, NULL);
+	format_prefix(text, &watched->prefix);
+	out_json_string(out, "prefix", text);
+	out_heading(out, "with", text);
+	out_json_string(out, "public_key", watched->has_key ?
+			format_key(text, watched->public_key) : NULL);
+	show_direction(out, "sent", false, watched->seen[0]);
+	show_direction(out, "received", true, watched->seen[1]);
+	out_close(out);
+	return watched->seen[0][SEEN_CLEAR].packets ||
+	       watched->seen[1][SEEN_CLEAR].packets;
+}
+
+static int print_result(struct env *env, const struct watch *watch,
+			uint32_t lost)
+{
+	bool clear = false;
+	struct out out;
+	size_t i;
+	int code;
+
+	out_begin(&out, env);
+	out_object(&out, NULL);
+	out_array(&out, "protected");
+	for (i = 0; i < watch->count; i++)
+		clear |= show_watched(&out, &watch->list[i]);
+	out_close(&out);
+	out_json_number(&out, "lost", lost);
+	out_json_bool(&out, "plaintext", clear);
+	out_gap(&out);
+	out_heading(&out, clear ? "PLAINTEXT was seen" : "no plaintext was seen",
+		    "");
+	out_close(&out);
+	code = out_end(&out);
+	if (lost)
+		warn("%" PRIu32 " packets came faster than they were read, and were not looked at",
+		     lost);
+	return code ? code : clear;
+}
+
+int cmd_verify(struct env *env, struct words *words)
+{
+	struct verify verify = { .seconds = 10 };
+	struct watch watch = {0};
+	int fd = -1, code;
+
+	code = options_take(options, ARRAY_LEN(options), words, &verify);
+	if (!code)
+		code = gather(env, &watch);
+	if (!code)
+		code = open_capture(&verify, &fd);
+	if (!code)
+		code = listen_to(fd, &verify, &watch);
+	if (!code)
+		code = print_result(env, &watch, lost_packets(fd));
+	if (fd >= 0)
+		close(fd);
+	watch_free(&watch);
+	return code;
+}
