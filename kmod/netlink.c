@@ -35,13 +35,7 @@ struct netlink_range_validation veil_nl_confirm_range = {
 	.max = 86400,
 };
 
-static const struct nla_policy veil_set_policy[] = {
-	VEIL_NL_SET_POLICY,
-	[NETVEIL_A_LOCAL]	= NLA_POLICY_RANGE(NLA_BINARY, 5, 17),
-	[NETVEIL_A_NO_LOCAL]	= { .type = NLA_FLAG },
-	[NETVEIL_A_RX_MARK]	= { .type = NLA_U32 },
-	[NETVEIL_A_RX_MASK]	= { .type = NLA_U32 },
-};
+static const struct nla_policy veil_set_policy[] = { VEIL_NL_SET_POLICY };
 
 /* Answers */
 

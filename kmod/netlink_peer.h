@@ -31,7 +31,11 @@ extern struct netlink_range_validation veil_nl_confirm_range;
 	[NETVEIL_A_RETIRE]	= { .type = NLA_U32 },			\
 	[NETVEIL_A_FORCE]	= { .type = NLA_FLAG },			\
 	[NETVEIL_A_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 },		\
-	[NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 }
+	[NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL] = { .type = NLA_S32 },	\
+	[NETVEIL_A_LOCAL]	= NLA_POLICY_RANGE(NLA_BINARY, 5, 17),	\
+	[NETVEIL_A_NO_LOCAL]	= { .type = NLA_FLAG },			\
+	[NETVEIL_A_RX_MARK]	= { .type = NLA_U32 },			\
+	[NETVEIL_A_RX_MASK]	= { .type = NLA_U32 }
 
 /* An answer to info's sender with room for size bytes of attributes. */
 struct sk_buff *veil_nl_new_reply(struct genl_info *info, size_t size,
