@@ -25,8 +25,9 @@ from ktap import case, check, check_equal, skip, wait_until
 from veilproto import Identity
 
 EVENT_COMMAND, A_EVENT = 8, 12
-A_LAST, P_LAST = genl.A_CONFIRM, genl.P_CLEAR_LAST
+A_LAST, P_LAST = genl.A_RX_MASK, genl.P_NO_PREFIX
 KEY_ATTRS = range(13, 22)
+NETWORK_ATTRS = range(genl.A_LOCAL, genl.A_RX_MASK + 1)
 FROM_KERNEL = (
     genl.P_HAS_PSK_NEXT,
     genl.P_ON_NEXT,
@@ -324,6 +325,7 @@ def strict():
             genl.A_LISTEN_PORT,
             genl.A_CIPHER,
             *KEY_ATTRS,
+            *NETWORK_ATTRS,
         ),
         genl.SESSION_RESET: (genl.A_PEER,),
         genl.PEER_GET: (genl.A_PEER,),
