@@ -85,12 +85,11 @@ def inbound():
 
 @case("a hole: frames that tc mirred sends out past the fence are found, exit 1")
 def hole():
-    lines = (
-        "link add hole0 type veth peer name hole1",
-        "link set hole0 up",
-        "link set hole1 up",
+    # Its other end is another host's: on alpha the fence would be there too.
+    hosts.ip_batch(
+        alpha, "link add hole1 type veth peer name hole0 netns wire", "link set hole1 up"
     )
-    hosts.ip_batch(alpha, *lines)
+    hosts.ip_batch(hosts.wire, "link set hole0 up")
     try:
         alpha.run("tc", "qdisc", "add", "dev", "hole1", "clsact")
         alpha.run(
@@ -99,7 +98,7 @@ def hole():
         )
     except AssertionError as error:
         skip("no tc mirred here: %s" % error)
-    injector = wire.Injector(alpha, "hole0", alpha.mac(), beta.mac())
+    injector = wire.Injector(hosts.wire, "hole0", alpha.mac(), beta.mac())
     ends = alpha.v4, beta.v4
     whole = packets.ip(*ends, UDP, packets.udp(*ends, APP, APP, MARKER))
     segment = packets.udp(*ends, APP, APP, MARKER + bytes(1000))
@@ -124,7 +123,7 @@ def hole():
         check=False,
     )
     check("no plaintext was seen" in text.stdout, "afterwards", text.stdout)
-    alpha.run("ip", "link", "del", "hole0")
+    alpha.run("ip", "link", "del", "hole1")
 
 
 if __name__ == "__main__":
