@@ -172,7 +172,6 @@ int veil_network_set(struct veil_peer *peer,
 	LIST_HEAD(kept);
 	LIST_HEAD(new);
 	unsigned int i;
-	bool less;
 	int err = 0;
 
 	if (!config->prefix_count && !config->no_prefix)
@@ -195,17 +194,9 @@ int veil_network_set(struct veil_peer *peer,
 		list_splice(&kept, &peer->prefixes);
 		return err;
 	}
-	less = !list_empty(&peer->prefixes);
-	list_for_each_entry(address, &peer->prefixes, list)
-		pr_notice("%pI6c/%u behind the peer at %pI6c is no longer protected\n",
-			  &address->node.prefix.addr,
-			  address->node.prefix.length, &peer->endpoint);
 	veil_network_del_all(&peer->prefixes);
 	list_splice_tail(&kept, &peer->prefixes);
 	list_splice_tail(&new, &peer->prefixes);
-	if (less)
-		veil_netlink_event(peer->vn, NETVEIL_EVENT_WEAKENED,
-				   peer->public_key);
 	return 0;
 }
 

@@ -332,6 +332,8 @@ static void veil_peer_touch(struct veil_peer *peer)
 
 	list_for_each_entry(address, &peer->addresses, list)
 		veil_weaken_touch(peer->vn, &address->node.prefix);
+	list_for_each_entry(address, &peer->prefixes, list)
+		veil_weaken_touch(peer->vn, &address->node.prefix);
 	/* "prefer" within a prefix behind it follows its sessions as well. */
 	list_for_each_entry(node, &peer->vn->policy_list, list)
 		if (node->kind == NETVEIL_POLICY_PREFER)

@@ -2,6 +2,7 @@
 /*
  * The last packets of low TTL, for ICMP errors about them.
  */
+#include <linux/ip.h>
 #include <linux/slab.h>
 
 #include "traceroute.h"

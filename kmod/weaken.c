@@ -161,9 +161,12 @@ static bool veil_weaken_covered(struct veil_net *vn,
 	rcu_read_lock();
 	list_for_each_entry(node, &vn->policy_list, list)
 		veil_weaken_count(vn, cover, &node->node.prefix);
-	list_for_each_entry(peer, &vn->peers, list)
+	list_for_each_entry(peer, &vn->peers, list) {
 		list_for_each_entry(address, &peer->addresses, list)
 			veil_weaken_count(vn, cover, &address->node.prefix);
+		list_for_each_entry(address, &peer->prefixes, list)
+			veil_weaken_count(vn, cover, &address->node.prefix);
+	}
 	rcu_read_unlock();
 	complete = veil_weaken_complete(cover);
 	kfree(cover);
