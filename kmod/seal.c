@@ -9,6 +9,7 @@
  */
 #include <linux/siphash.h>
 #include <linux/tcp.h>
+#include <net/dsfield.h>
 #include <net/dst.h>
 #include <net/ip.h>
 #include <net/sock.h>
