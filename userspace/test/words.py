@@ -69,7 +69,8 @@ def offered_words():
 commands, options = tables("command"), tables("option")
 # Statements of files are the commands again.
 commands.pop("cmd_load.c", None)
-known = set().union(*commands.values(), *options.values())
+# Options with a dash are told by what is behind it.
+known = {w.lstrip("-") for w in set().union(*commands.values(), *options.values())}
 names = set(re.findall(r'= "([a-z0-9-]+)",', read("names.c")))
 result(len(known) > 20 and "listen-port" in known and "genkey" in known,
        "tables were found", repr(known))
@@ -84,7 +85,7 @@ for where, words in [
 ][: 4 if sys.argv[1:] == ["all"] else 3]:
     missing = known - words
     result(not missing, where + " has every word", "missing: %s" % sorted(missing))
-extra = offered_words() - known - names - {"-j", "-p", "-n", "-a"}
+extra = {w.lstrip("-") for w in offered_words()} - known - names - {"j", "p", "n", "a"}
 result(not extra, "completions offer what there is", "unknown: %s" % sorted(extra))
 # A line in the synopsis and the usage for each command of veil itself.
 for word in sorted(commands["main.c"]):

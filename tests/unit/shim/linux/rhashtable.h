@@ -99,6 +99,22 @@ static inline int rhashtable_remove_fast(struct rhashtable *table,
 	return 0;
 }
 
+static inline int rhashtable_replace_fast(struct rhashtable *table,
+					  struct rhash_head *old,
+					  struct rhash_head *new,
+					  const struct rhashtable_params params)
+{
+	struct rhash_head **place;
+
+	place = shim_find(table, shim_object(old, &params) +
+			  params.key_offset, &params);
+	if (*place != old)
+		return -ENOENT;
+	new->next = old->next;
+	*place = new;
+	return 0;
+}
+
 static inline void
 rhashtable_free_and_destroy(struct rhashtable *table,
 			    void (*release)(void *object, void *arg), void *arg)
