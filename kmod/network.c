@@ -221,8 +221,10 @@ static void veil_network_tell_local(struct veil_net *vn,
 	struct veil_prefix_node *node;
 	struct veil_address *address;
 
+	rcu_read_lock();
 	node = veil_prefix_lookup_within(&vn->addresses, &prefix->addr,
 					 prefix->length);
+	rcu_read_unlock();
 	if (!node)
 		return;
 	address = container_of(node, struct veil_address, node);

@@ -169,5 +169,5 @@ veil_prefix_find(struct veil_prefix_table *table,
 	struct veil_prefix key = *prefix;
 
 	veil_prefix_truncate(&key.addr, key.length);
-	return rhashtable_lookup(&table->hash, &key, veil_prefix_params);
+	return rhashtable_lookup_fast(&table->hash, &key, veil_prefix_params);
 }

@@ -69,7 +69,9 @@ veil_prefix_lookup(struct veil_prefix_table *table,
 /* Whether no bit behind the prefix's length is set. */
 bool veil_prefix_is_network(const struct veil_prefix *prefix);
 
-/* The node of exactly this prefix, or NULL. */
+/* The node of exactly this prefix, or NULL.  Under rcu_read_lock(), or the
+ * caller's own lock.
+ */
 struct veil_prefix_node *
 veil_prefix_find(struct veil_prefix_table *table,
 		 const struct veil_prefix *prefix);

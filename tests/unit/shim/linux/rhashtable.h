@@ -70,6 +70,9 @@ static inline void *rhashtable_lookup(struct rhashtable *table, const void *key,
 	return head ? shim_object(head, &params) : NULL;
 }
 
+/* The one for who is not under rcu_read_lock(). */
+#define rhashtable_lookup_fast	rhashtable_lookup
+
 static inline int
 rhashtable_lookup_insert_fast(struct rhashtable *table, struct rhash_head *head,
 			      const struct rhashtable_params params)
