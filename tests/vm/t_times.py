@@ -58,7 +58,9 @@ def retries():
     times = [when for when, _ in found]
     gaps = [b - a for a, b in zip(times, times[1:])]
     note("%d initiations, gaps %.1f to %.1f s" % (len(found), min(gaps), max(gaps)))
-    check(all(4.9 <= gap <= 5.0 + SLACK for gap in gaps), "gaps", gaps)
+    check(all(4.9 <= gap <= 5.0 + SLACK for gap in gaps[1:]), "gaps", gaps)
+    # The first message is noticed late, by what Python loads to read it.
+    check_between(gaps[0], 4, 5.0 + SLACK, "the first gap")
     check_between(times[-1], 80, 91 + SLACK, "the last initiation")
     read = [veilproto.Responder(peer.me, message) for _, message in found]
     for what in "remote_ephemeral", "remote_index", "time":
