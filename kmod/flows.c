@@ -8,6 +8,7 @@
 
 #include "flows.h"
 #include "mark.h"
+#include "open.h"
 #include "policy.h"
 
 int veil_flows_hold(struct sk_buff *skb)
@@ -17,8 +18,14 @@ int veil_flows_hold(struct sk_buff *skb)
 
 void veil_flows_release(struct sk_buff *skb)
 {
-	if (!veil_unmark(skb, VEIL_MARK_FORWARD))
-		veil_unmark(skb, VEIL_MARK_OPENED);
+	if (veil_unmark(skb, VEIL_MARK_FORWARD) ||
+	    !veil_unmark(skb, VEIL_MARK_OPENED))
+		return;
+	/* POST_ROUTING asks again; IP input is over, and cb stays now. */
+	if (skb->protocol == htons(ETH_P_IP))
+		IPCB(skb)->flags |= VEIL_OPENED;
+	else
+		IP6CB(skb)->flags |= VEIL_OPENED;
 }
 
 static bool veil_flows_address(struct veil_net *vn, u16 family,

@@ -268,6 +268,7 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 				 const struct nf_hook_state *state)
 {
 	struct veil_net *vn = priv;
+	unsigned int verdict;
 
 	/* It was judged at the device behind. */
 	if (netif_is_l3_master(state->in))
@@ -279,7 +280,11 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 	veil_open_mark(vn, skb, false);
 	if (state->in->flags & IFF_LOOPBACK)
 		return NF_ACCEPT;
-	return veil_rx(vn, skb, state);
+	/* What NFQUEUE held before us goes on in process context. */
+	local_bh_disable();
+	verdict = veil_rx(vn, skb, state);
+	local_bh_enable();
+	return verdict;
 }
 
 void veil_hooks_continue(struct sk_buff *skb, struct nf_hook_state *state)

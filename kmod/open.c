@@ -225,14 +225,27 @@ static int veil_open_tunnel(struct veil_peer *peer, struct sk_buff *skb)
 static void veil_open_close(struct veil_session *session)
 {
 	struct veil_peer *peer = session->peer;
+	struct veil_session *current_session;
+	bool ends = false;
 
 	spin_lock_bh(&peer->lock);
-	if (rcu_access_pointer(peer->current_session) == session)
+	current_session = rcu_dereference_protected(peer->current_session,
+						    lockdep_is_held(&peer->lock));
+	if (current_session == session) {
+		ends = true;
 		veil_session_kill(peer, &peer->current_session);
-	else if (rcu_access_pointer(peer->previous_session) == session)
+	} else if (rcu_access_pointer(peer->previous_session) == session) {
+		/* Held back until the peer had confirmed a newer one, it ends
+		 * nothing; but ours may be newer, and never have reached it.
+		 */
+		ends = !current_session || !READ_ONCE(current_session->opened);
 		veil_session_kill(peer, &peer->previous_session);
+	}
+	if (ends)
+		peer->closed = true;
 	spin_unlock_bh(&peer->lock);
-	veil_peer_closed(peer);
+	if (ends)
+		veil_peer_closed(peer);
 	veil_timers_arm(peer);
 }
 
@@ -344,16 +357,18 @@ static unsigned int veil_open_submit(struct veil_request *request,
 	return verdict;
 }
 
-/* Pieces of skb, all of them ours to write to (as esp_input()). */
+/* Pieces of skb, all of them ours to write to.  Unlike esp_input() we take no
+ * page for our own: who pulls the header of a clone gets a copy of that, and
+ * shares the pages with a tap from then on without a trace (STACK A3).
+ */
 static int veil_open_own(struct sk_buff *skb)
 {
 	struct sk_buff *trailer;
 
 	if (!veil_frags_readable(skb))
 		return -EFAULT;
-	if (!skb_cloned(skb) && !skb_has_frag_list(skb) &&
-	    !(skb_is_nonlinear(skb) && skb_has_shared_frag(skb)))
-		return 1 + skb_shinfo(skb)->nr_frags;
+	if (!skb_cloned(skb) && !skb_is_nonlinear(skb))
+		return 1;
 	return skb_cow_data(skb, 0, &trailer);
 }
 

@@ -408,6 +408,7 @@ static int veil_batch_crypt(struct veil_open_batch *batch,
 {
 	struct veil_request *request = batch->request;
 	struct scatterlist *src = &request->sg[batch->at - 1];
+	u16 lane = be16_to_cpu(request->header.lane);
 	int err;
 
 	memcpy(request->aad, &request->header, sizeof(request->header));
@@ -423,8 +424,8 @@ static int veil_batch_crypt(struct veil_open_batch *batch,
 	if (err == -EINPROGRESS) {
 		/* It did not when it was tried. */
 		WRITE_ONCE(batch->session->prompt, false);
-		veil_request_hold(batch->session,
-				  be16_to_cpu(request->header.lane));
+		/* The request may be gone by now. */
+		veil_request_hold(batch->session, lane);
 		room->page = NULL;
 		batch->request = NULL;
 	}

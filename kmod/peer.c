@@ -404,9 +404,6 @@ static void veil_peer_closed_work(struct work_struct *work)
 
 void veil_peer_closed(struct veil_peer *peer)
 {
-	spin_lock_bh(&peer->lock);
-	peer->closed = true;
-	spin_unlock_bh(&peer->lock);
 	/* The packet path holds no reference: it may meet a peer at its end. */
 	if (!kref_get_unless_zero(&peer->refs))
 		return;
@@ -521,7 +518,8 @@ int veil_peer_check_add(struct veil_net *vn,
 static void veil_peer_inherit(struct veil_peer *peer, struct veil_peer *known)
 {
 	known->succeeded = true;
-	peer->confirmed = READ_ONCE(known->confirmed);
+	if (READ_ONCE(known->confirmed))
+		WRITE_ONCE(peer->confirmed, true);
 	peer->time_sent = known->time_sent;
 }
 
@@ -544,6 +542,9 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	peer = veil_peer_alloc(vn);
 	if (peer && config->policy)
 		peer->policy = config->policy;
+	/* Before its addresses can be found. */
+	if (peer && known)
+		peer->confirmed = READ_ONCE(known->confirmed);
 	err = peer ? veil_peer_fill(peer, config) : -ENOMEM;
 	if (err == -EADDRINUSE)
 		NL_SET_ERR_MSG_MOD(extack, "an address is given to two peers");
@@ -599,7 +600,8 @@ int veil_peer_check_set(struct veil_peer *peer,
 
 	if (veil_trial_refuses(peer->vn, extack))
 		return -EBUSY;
-	if (config->confirm && (veil_peer_config_ends(peer, config) ||
+	if (config->confirm && (config->prefix_count || config->no_prefix ||
+				veil_peer_config_ends(peer, config) ||
 				veil_peer_config_renews(config))) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "of a known peer only its policy can be changed on trial");

@@ -19,6 +19,7 @@
 #include "peer_key.h"
 #include "rotate.h"
 #include "session.h"
+#include "trial.h"
 
 static const struct rhashtable_params veil_by_key_params = {
 	.key_len = VEIL_KEY_LEN,
@@ -336,6 +337,7 @@ static void veil_peer_promote_key(struct veil_peer *peer)
 	peer->key = peer->next_key;
 	WRITE_ONCE(peer->public_key, peer->key->public);
 	peer->next_key = NULL;
+	veil_trial_rekeyed(peer->vn, old->public, peer->key->public);
 	veil_pairs_promote(peer, VEIL_PAIR_THEIR_NEXT);
 	veil_peer_unhash_key(peer, old);
 	kfree_rcu(old, rcu);

@@ -255,7 +255,7 @@ static void veil_batch_attach(struct sk_buff *outer,
 	outer->truesize += size;
 }
 
-/* Seal segment i onto outer; -ENOSPC: there it does not fit. */
+/* Seal segment i onto outer. */
 static int veil_batch_segment(struct veil_seal_batch *batch,
 			      struct sk_buff *outer, unsigned int i)
 {
@@ -269,8 +269,6 @@ static int veil_batch_segment(struct veil_seal_batch *batch,
 	void *data;
 	int err;
 
-	if (skb_shinfo(outer)->nr_frags == MAX_SKB_FRAGS)
-		return -ENOSPC;
 	if (!veil_pages_get(&room, size, false))
 		return -ENOMEM;
 	/* Attached first: the page stays as long as the request may need it. */
@@ -297,21 +295,26 @@ static int veil_batch_send(struct veil_seal_batch *batch, unsigned int first,
 
 	if (!outer)
 		return -ENOMEM;
-	while (done < n && !err) {
+	/* No error of the crypto API may be taken for "full": what is attached
+	 * then is clear.
+	 */
+	while (done < n && !err &&
+	       skb_shinfo(outer)->nr_frags < MAX_SKB_FRAGS) {
 		err = veil_batch_segment(batch, outer, first + done);
 		if (!err)
 			done++;
 	}
-	if (err == -ENOSPC && done) {
-		if (done == 1)
-			skb_gso_reset(outer);
-		else
-			skb_shinfo(outer)->gso_segs = done;
-	} else if (err) {
+	if (err) {
 		/* Some of it may be clear. */
 		if (err != -EINPROGRESS)
 			kfree_skb(outer);
 		return err;
+	}
+	if (done < n) {
+		if (done == 1)
+			skb_gso_reset(outer);
+		else
+			skb_shinfo(outer)->gso_segs = done;
 	}
 	veil_batch_complete(batch, outer);
 	/* Its last packet is paid for by the socket. */

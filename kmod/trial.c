@@ -67,6 +67,14 @@ int veil_trial_confirm(struct veil_net *vn, struct netlink_ext_ack *extack)
 	return 0;
 }
 
+void veil_trial_rekeyed(struct veil_net *vn, const u8 old[VEIL_KEY_LEN],
+			const u8 new[VEIL_KEY_LEN])
+{
+	if (vn->on_trial && vn->trial->is_peer &&
+	    !memcmp(vn->trial->public_key, old, VEIL_KEY_LEN))
+		memcpy(vn->trial->public_key, new, VEIL_KEY_LEN);
+}
+
 u32 veil_trial_left(const struct veil_net *vn)
 {
 	if (!vn->on_trial)

@@ -40,6 +40,9 @@ void veil_trial_begin(struct veil_net *vn, const struct veil_trial *trial,
 		      u32 seconds);
 /* Keep the change; -ENOENT if there is none. */
 int veil_trial_confirm(struct veil_net *vn, struct netlink_ext_ack *extack);
+/* The peer that is on trial is called by another key now. */
+void veil_trial_rekeyed(struct veil_net *vn, const u8 old[VEIL_KEY_LEN],
+			const u8 new[VEIL_KEY_LEN]);
 /* Seconds left, 0 without a trial; vn->lock read is enough. */
 u32 veil_trial_left(const struct veil_net *vn);
 

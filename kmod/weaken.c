@@ -247,6 +247,7 @@ void veil_weaken_end(struct veil_net *vn)
 	if (--vn->weaken_depth)
 		return;
 	list_for_each_entry_safe(touched, next, &vn->touched_list, list) {
+		cond_resched();
 		/* With the namespace goes what there was to protect. */
 		if (!READ_ONCE(vn->dying) && veil_weaken_lost(vn, touched))
 			veil_weaken_tell(vn, touched,

@@ -33,9 +33,18 @@ static int veil_xmit6_neighbour(struct net *net, struct sock *sk,
 				struct sk_buff *skb)
 {
 	struct dst_entry *dst = skb_dst(skb);
+	unsigned int room = LL_RESERVED_SPACE(dst->dev);
 	const struct in6_addr *nexthop;
 	struct neighbour *neigh;
 
+	/* What was sealed in itself has the inner packet's headroom. */
+	if (unlikely(room > skb_headroom(skb)) && dst->dev->header_ops) {
+		skb = skb_expand_head(skb, room);
+		if (!skb) {
+			veil_drop_count(veil_net(net), VEIL_DROP_no_memory);
+			return -ENOMEM;
+		}
+	}
 	if (lwtunnel_xmit_redirect(dst->lwtstate)) {
 		int res = lwtunnel_xmit(skb);
 

@@ -37,14 +37,6 @@ RULES = """
             oifname "%s" masquerade
         }
     }"""
-CT_RULES = """
-filter add dev %(device)s ingress chain 0 prio 1 protocol ip flower ct_state -trk \
-action ct zone 3 pipe action goto chain 1
-filter add dev %(device)s ingress chain 1 prio 1 protocol ip flower ct_state +trk+new \
-action ct zone 3 commit pipe action ct clear pipe action pass
-filter add dev %(device)s ingress chain 1 prio 2 protocol ip flower ct_state +trk+est \
-action ct clear pipe action pass
-"""
 state = {}
 
 
@@ -212,36 +204,6 @@ def vlan():
             move(host, device + ".5", device, *addresses)
             hosts.ip_batch(host, "link del %s.5" % device)
         routes_of_delta()
-
-
-@case("connections that tc (act_ct) has offloaded are sealed, and forgeries dropped")
-def act_ct():
-    use_table("down0")
-    alpha.run("nft", "delete chain inet flows forward")
-    lines = "qdisc add dev eth0 clsact\nqdisc add dev down0 clsact\n" + "".join(
-        CT_RULES % {"device": device} for device in ("eth0", "down0")
-    )
-    try:
-        alpha.run("tc", "-batch", "-", input=lines)
-    except AssertionError as error:
-        skip("this kernel's tc has no flower or ct: %s" % str(error)[-200:])
-    address = beta.v4
-    try:
-        with Stream(state["delta"], beta, address) as stream:
-            until_offloaded(stream)
-            protect()
-            tap, before = wire.Tap(hosts.wire), alpha.drops()
-            for _ in range(5):
-                stream.exchange(20000)
-            check_equal(in_clear(tap), [], "frames in clear")
-            check_equal(drops_since(before, alpha.drops()), {}, "drops")
-            forged(None, (alpha.v4, stream.client.getsockname()[1]), (address, 7))
-            wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
-            tap.close()
-    finally:
-        alpha.run(
-            "tc", "-batch", "-", input="qdisc del dev eth0 clsact\nqdisc del dev down0 clsact\n"
-        )
 
 
 ktap.run(set_up)

@@ -33,7 +33,7 @@ make_keys() {
 	keyctl link @u @s 2>/dev/null
 	veil genkey >"$dir/one" && veil genkey >"$dir/two" && veil genpsk >"$dir/psk" &&
 		ONE=$(logon one "$dir/one") && TWO=$(logon two "$dir/two") &&
-		PSK=$(logon psk "$dir/psk") && keyctl show @u
+		logon psk "$dir/psk" >/dev/null && keyctl show @u
 }
 
 by_serial() {

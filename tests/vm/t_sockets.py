@@ -7,6 +7,7 @@ and loopback is left alone (STACK A6, B4, B7).
 """
 
 import ctypes
+import json
 import mmap
 import os
 import select
@@ -48,7 +49,11 @@ def set_up():
 
 
 class Watched:
-    """In the end the wire carried nothing but Netveil, and nothing was dropped."""
+    """In the end the wire carried nothing but Netveil, and nothing was dropped, but
+    for what a protocol may lose while it learns the MTU."""
+
+    def __init__(self, *learning):
+        self.learning = learning
 
     def __enter__(self):
         self.tap = wire.Tap(hosts.wire)
@@ -66,7 +71,8 @@ class Watched:
             return
         check_equal(self.clear, [], "frames in clear")
         for host, before in zip((alpha, beta), self.before):
-            check_equal(drops_since(before, host.drops()), {}, "drops")
+            moved = drops_since(before, host.drops())
+            check(set(moved) <= set(self.learning), "drops", moved)
 
 
 @case("UDP segmentation, and a receiver that wants datagrams joined")
@@ -105,8 +111,12 @@ def big_tcp():
                 host.run("ip", "link", "set", "eth0", word, "185000")
             except AssertionError as error:
                 skip("no BIG TCP: " + str(error)[-200:])
+    link = json.loads(alpha.run("ip", "-d", "-j", "link", "show", "eth0"))[0]
+    addresses = [beta.v6]
+    if "gso_ipv4_max_size" in link:  # since 6.3
+        addresses.append(beta.v4)
     with Watched() as watched:
-        for _, _, address in list(each_way(alpha, beta))[:2]:
+        for address in addresses:
             with Log(alpha, "postrouting", "meta length > 65536") as large:
                 with Stream(alpha, beta, address) as stream:
                     for _ in range(4):
@@ -263,7 +273,8 @@ def mptcp():
 
 @case("SCTP")
 def sctp():
-    with Watched():
+    # 6.1's fills the path before it asks how long a packet may be.
+    with Watched("too_big"):
         for _, _, address in list(each_way(alpha, beta))[:2]:
             try:
                 with Stream(alpha, beta, address, socket.IPPROTO_SCTP) as stream:
