@@ -85,6 +85,8 @@ def inbound():
 
 @case("a hole: frames that tc mirred sends out past the fence are found, exit 1")
 def hole():
+    if os.uname().release.startswith("6.1."):
+        skip("on 6.1 packet sockets do not see these frames (README, Limits)")
     # Its other end is another host's: on alpha the fence would be there too.
     hosts.ip_batch(
         alpha, "link add hole1 type veth peer name hole0 netns wire", "link set hole1 up"
