@@ -38,7 +38,7 @@ def set_up():
 def verify(meanwhile, *words):
     """Its exit code and what it tells of beta's IPv4 address."""
     process = alpha.start(
-        VEIL, "-j", "verify", "-t", "3", *words, stdout=subprocess.PIPE, text=True
+        VEIL, "-j", "verify", "-t", "8", *words, stdout=subprocess.PIPE, text=True
     )
     path = "/proc/%d/net/packet" % process.pid
 
