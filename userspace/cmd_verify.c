@@ -71,7 +71,11 @@ static int gather(struct env *env, struct watch *watch)
 	return code;
 }
 
-/* All devices, without -i: index 0. */
+/*
+ * All devices, without -i: index 0. The socket listens to nothing until it is
+ * bound: one that listened from its making would take other devices' packets
+ * first, and be deaf for an RCU grace period while it is bound anew.
+ */
 static int open_capture(const struct verify *verify, int *result)
 {
 	struct sockaddr_ll from = {
@@ -86,7 +90,7 @@ static int open_capture(const struct verify *verify, int *result)
 		if (!from.sll_ifindex)
 			return err("verify: no device '%s'", verify->device);
 	}
-	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
+	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err("verify: cannot capture: %s", strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));

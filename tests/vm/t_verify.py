@@ -43,8 +43,9 @@ def verify(meanwhile, *words):
     path = "/proc/%d/net/packet" % process.pid
 
     def listening():
+        # sk, RefCnt, Type, Proto (3 is all): 0 until the socket is bound
         with open(path, encoding="ascii") as file:
-            return len(file.readlines()) > 1
+            return any(line.split()[3] == "0003" for line in file)
 
     wait_until(listening, 10, "veil verify listens")
     meanwhile()
