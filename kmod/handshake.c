@@ -28,6 +28,7 @@
 /* Whose message waits; holds a reference. */
 struct veil_handshake_cb {
 	struct veil_peer *peer;
+	bool unjudged;	/* an initiation that came before its peer's pairs */
 };
 
 #define VEIL_HANDSHAKE_CB(skb)	((struct veil_handshake_cb *)(skb)->cb)
@@ -37,7 +38,7 @@ void veil_handshake_queue(struct veil_peer *peer)
 	/* The packet path holds no reference: it may meet a peer at its end. */
 	if (!kref_get_unless_zero(&peer->refs))
 		return;
-	if (!queue_work(veil_wq, &peer->work))
+	if (!queue_work(veil_peer_wq, &peer->work))
 		veil_peer_put(peer);
 }
 
@@ -187,9 +188,17 @@ static struct sk_buff *veil_handshake_dequeue(struct veil_net *vn,
 void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 			       const struct veil_initiation *msg)
 {
-	enum veil_drop reason = veil_handshake_filter(peer, msg);
+	bool unjudged = READ_ONCE(peer->usable) &&
+			veil_pair_newest(peer) == VEIL_PAIR_NONE;
+	enum veil_drop reason = VEIL_DROPS;
 
+	/* The peer was added a moment ago.  The first message that the worker
+	 * takes has it make the pairs, so that X25519 runs once for all of them.
+	 */
+	if (!unjudged)
+		reason = veil_handshake_filter(peer, msg);
 	if (reason == VEIL_DROPS) {
+		VEIL_HANDSHAKE_CB(skb)->unjudged = unjudged;
 		veil_handshake_enqueue(peer, &peer->vn->initiations,
 				       &peer->initiations, skb);
 		return;
@@ -233,10 +242,20 @@ void veil_handshake_cookie(struct veil_peer *peer, struct sk_buff *skb,
 		veil_handshake_answer(peer, skb, msg->receiver);
 }
 
+static enum veil_drop veil_handshake_judge(struct veil_peer *peer,
+					   const struct veil_initiation *msg)
+{
+	return veil_pairs_make(peer) ? VEIL_DROP_no_memory :
+				       veil_handshake_filter(peer, msg);
+}
+
 static enum veil_drop veil_handshake_message(struct veil_peer *peer,
+					     const struct sk_buff *skb,
 					     const void *msg,
 					     const struct veil_addr_pair *addrs)
 {
+	enum veil_drop reason = VEIL_DROPS;
+
 	lockdep_assert_held(&peer->handshake_lock);
 	if (READ_ONCE(veil_asleep))
 		return VEIL_DROP_handshake_failed;
@@ -244,6 +263,10 @@ static enum veil_drop veil_handshake_message(struct veil_peer *peer,
 		return VEIL_DROP_policy_changed;
 	switch (*(const u8 *)msg) {
 	case VEIL_MSG_INITIATION:
+		if (VEIL_HANDSHAKE_CB(skb)->unjudged)
+			reason = veil_handshake_judge(peer, msg);
+		if (reason != VEIL_DROPS)
+			return reason;
 		return veil_responder_handle(peer, msg, addrs);
 	case VEIL_MSG_RESPONSE:
 		return veil_initiator_handle(peer, msg, addrs);
@@ -261,7 +284,7 @@ static void veil_handshake_handle(struct veil_peer *peer, struct sk_buff *skb)
 
 	msg = veil_addr_parse(skb, &addrs) + sizeof(struct udphdr);
 	mutex_lock(&peer->handshake_lock);
-	reason = veil_handshake_message(peer, msg, &addrs);
+	reason = veil_handshake_message(peer, skb, msg, &addrs);
 	mutex_unlock(&peer->handshake_lock);
 
 	if (reason == VEIL_DROPS)
@@ -320,8 +343,8 @@ void veil_handshake_send_work(struct work_struct *work)
 
 	down_read(&peer->vn->lock);
 	mutex_lock(&peer->handshake_lock);
-	if (READ_ONCE(peer->handshaking) && peer->usable && !peer->dead &&
-	    !READ_ONCE(veil_asleep))
+	if (!peer->dead && !READ_ONCE(veil_asleep) && !veil_pairs_make(peer) &&
+	    READ_ONCE(peer->handshaking) && peer->usable)
 		veil_initiator_send(peer);
 	else
 		veil_initiator_clear(peer);

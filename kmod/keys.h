@@ -10,6 +10,9 @@
 
 #include "noise.h"
 
+/* A point of low order (RFC 7748, 6.1): X25519 of it and any private key is zero. */
+bool veil_key_is_weak(const u8 public[VEIL_KEY_LEN]);
+
 /* K_pair of one direction: initiator's and responder's static public keys. */
 int veil_pair_key(u8 key[VEIL_PAIR_KEY_LEN], const u8 ss[VEIL_KEY_LEN],
 		  const u8 initiator[VEIL_KEY_LEN],

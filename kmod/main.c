@@ -11,6 +11,7 @@
 #include "net.h"
 #include "netlink.h"
 #include "pages.h"
+#include "peer.h"
 #include "request.h"
 #include "rx.h"
 #include "seal.h"
@@ -18,6 +19,7 @@
 #include "wipe.h"
 
 struct workqueue_struct *veil_wq;
+struct workqueue_struct *veil_peer_wq;
 
 static int __init veil_init(void)
 {
@@ -29,9 +31,12 @@ static int __init veil_init(void)
 	err = veil_cipher_init();
 	if (err)
 		goto err_crypto;
-	err = veil_rx_init();
+	err = veil_peer_init();
 	if (err)
 		goto err_crypto;
+	err = veil_rx_init();
+	if (err)
+		goto err_peer;
 	err = veil_tunnel_init();
 	if (err)
 		goto err_rx;
@@ -41,9 +46,15 @@ static int __init veil_init(void)
 		err = -ENOMEM;
 		goto err_tunnel;
 	}
+	veil_peer_wq = alloc_workqueue("netveil-peer", WQ_UNBOUND,
+				       num_online_cpus());
+	if (!veil_peer_wq) {
+		err = -ENOMEM;
+		goto err_wq;
+	}
 	err = veil_nets_init();
 	if (err)
-		goto err_wq;
+		goto err_peer_wq;
 	err = veil_fence_init();
 	if (err)
 		goto err_nets;
@@ -61,12 +72,16 @@ err_fence:
 	veil_fence_exit();
 err_nets:
 	veil_nets_exit();
+err_peer_wq:
+	destroy_workqueue(veil_peer_wq);
 err_wq:
 	destroy_workqueue(veil_wq);
 err_tunnel:
 	veil_tunnel_exit();
 err_rx:
 	veil_rx_exit();
+err_peer:
+	veil_peer_exit();
 err_crypto:
 	veil_crypto_exit();
 	return err;
@@ -85,12 +100,14 @@ static void __exit veil_exit(void)
 	 * completions and readers are past our code after these.
 	 */
 	rcu_barrier();
+	destroy_workqueue(veil_peer_wq);
 	destroy_workqueue(veil_wq);
 	rcu_barrier();
 	veil_request_exit();
 	veil_pages_exit();
 	veil_tunnel_exit();
 	veil_rx_exit();
+	veil_peer_exit();
 	veil_crypto_exit();
 }
 

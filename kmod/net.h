@@ -135,6 +135,10 @@ struct veil_net {
 
 extern unsigned int veil_net_id;
 extern struct workqueue_struct *veil_wq;
+/* Of peers' own works: no more than a CPU each, or thousands of peers that are
+ * added at once would have hundreds of threads wait for vn->lock.
+ */
+extern struct workqueue_struct *veil_peer_wq;
 
 static inline struct veil_net *veil_net(const struct net *net)
 {

@@ -146,17 +146,6 @@ static struct veil_pair *veil_pair_make(const struct veil_identity *ours,
 	return ERR_PTR(err);
 }
 
-/* The packet path asks whether there is any. */
-static void veil_pairs_changed(struct veil_peer *peer)
-{
-	bool usable = false;
-	int place;
-
-	for (place = 0; place < VEIL_PAIRS; place++)
-		usable |= !!rcu_access_pointer(peer->pairs[place]);
-	WRITE_ONCE(peer->usable, usable);
-}
-
 static bool veil_pair_wanted(const struct veil_peer *peer, int place)
 {
 	const struct veil_net *vn = peer->vn;
@@ -165,6 +154,17 @@ static bool veil_pair_wanted(const struct veil_peer *peer, int place)
 	return origin != NETVEIL_KEY_NONE &&
 	       (!(place & VEIL_PAIR_THEIR_NEXT) || peer->next_key) &&
 	       !rcu_access_pointer(peer->pairs[place]);
+}
+
+void veil_pairs_changed(struct veil_peer *peer)
+{
+	bool usable = false;
+	int place;
+
+	for (place = 0; place < VEIL_PAIRS; place++)
+		usable |= rcu_access_pointer(peer->pairs[place]) ||
+			  veil_pair_wanted(peer, place);
+	WRITE_ONCE(peer->usable, usable);
 }
 
 int veil_pairs_make(struct veil_peer *peer)

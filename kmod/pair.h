@@ -4,8 +4,9 @@
  *
  * There is one pair for each peer, and up to four while keys are changed: either
  * end may have a current key and a next one.  The packet path reads the table
- * under rcu_read_lock(); who holds vn->lock may read it too; it is written with
- * both vn->lock (write) and peer->lock.
+ * under rcu_read_lock(); who holds vn->lock may read it too.  It is written with
+ * peer->lock and either vn->lock written, or, to fill empty places, vn->lock read
+ * and peer->handshake_lock.
  */
 #ifndef _VEIL_PAIR_H
 #define _VEIL_PAIR_H
@@ -75,8 +76,12 @@ void veil_pair_commit(struct veil_peer *peer, u32 id, u64 ns);
  * Process context, vn->lock written.
  */
 
-/* Compute what is missing: all places for which both keys are there. */
+/* Compute what is missing: all places for which both keys are there.  Or with
+ * vn->lock read and peer->handshake_lock.
+ */
 int veil_pairs_make(struct veil_peer *peer);
+/* Tell the packet path whether there is a pair, or one to be made. */
+void veil_pairs_changed(struct veil_peer *peer);
 /* Wipe those whose place has all bits of set and none of clear, and whatever is
  * not yet a session and was made under one of them.
  */

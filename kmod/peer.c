@@ -34,13 +34,28 @@ struct veil_peer *veil_peer_lookup(struct veil_net *vn,
 	return address->behind ? NULL : address->peer;
 }
 
+/* Of its own, since kmalloc() would round a peer up to the next power of two. */
+static struct kmem_cache *veil_peer_cache;
+
+int veil_peer_init(void)
+{
+	veil_peer_cache = KMEM_CACHE(veil_peer, 0);
+	return veil_peer_cache ? 0 : -ENOMEM;
+}
+
+void veil_peer_exit(void)
+{
+	kmem_cache_destroy(veil_peer_cache);
+}
+
 static void veil_peer_free(struct rcu_head *rcu)
 {
 	struct veil_peer *peer = container_of(rcu, struct veil_peer, rcu);
 
 	kfree(peer->key);
 	kfree_sensitive(peer->traceroutes);
-	kfree_sensitive(peer);
+	memzero_explicit(peer, sizeof(*peer));
+	kmem_cache_free(veil_peer_cache, peer);
 }
 
 static void veil_peer_release(struct kref *refs)
@@ -413,7 +428,7 @@ void veil_peer_closed(struct veil_peer *peer)
 
 static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 {
-	struct veil_peer *peer = kzalloc(sizeof(*peer), GFP_KERNEL);
+	struct veil_peer *peer = kmem_cache_zalloc(veil_peer_cache, GFP_KERNEL);
 
 	if (!peer)
 		return NULL;
@@ -467,11 +482,11 @@ static int veil_peer_fill(struct veil_peer *peer,
 		err = veil_network_set(peer, config);
 	if (!err)
 		err = veil_peer_set_keys(peer, config);
-	if (!err)
-		err = veil_pairs_make(peer);
-	if (!err)
-		veil_peer_set_endpoint(peer, config);
-	return err;
+	if (err)
+		return err;
+	veil_pairs_changed(peer);
+	veil_peer_set_endpoint(peer, config);
+	return 0;
 }
 
 /* A peer that leaves in the same step makes room for one of its key. */
@@ -562,6 +577,11 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	vn->generation++;
 	veil_weaken_end(vn);
 	veil_handshake_start(peer);
+	/* Its pairs are made by the worker, also when no handshake starts: who adds
+	 * thousands of peers does not wait for as many X25519.
+	 */
+	if (!READ_ONCE(peer->handshaking))
+		veil_handshake_queue(peer);
 	return peer;
 }
 

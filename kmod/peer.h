@@ -107,7 +107,7 @@ struct veil_outstanding {
  * @psk: the pre-shared key; vn->lock
  * @psk_next: what takes its place with the first session confirmed under it
  * @pairs: of its static keys and ours, see pair.h
- * @usable: there is a pair; read by the packet path
+ * @usable: there is a pair, or the worker is to make one; read by the packet path
  * @proven: id of the pair of the last confirmed session
  * @renew_until: jiffies; until then, handshakes try to get under the newest keys
  * @rotate: a session was confirmed under a next key or psk, for veil_rotate_work()
@@ -309,6 +309,10 @@ void veil_peer_remove(struct veil_peer *peer);
 struct veil_peer *veil_peer_find(struct veil_net *vn,
 				 const u8 public_key[VEIL_KEY_LEN]);
 void veil_peer_status(struct veil_peer *peer, struct veil_peer_status *status);
+
+/* The memory of peers; exit when RCU has freed the last one. */
+int veil_peer_init(void);
+void veil_peer_exit(void);
 
 void veil_peer_put(struct veil_peer *peer);
 

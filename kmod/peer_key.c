@@ -43,13 +43,10 @@ struct veil_peer *veil_peer_find(struct veil_net *vn,
 	return key ? key->peer : NULL;
 }
 
-/* With a low-order point for a key every secret is zero (RFC 7748, 6.1). */
 int veil_peer_check_key(struct veil_net *vn, const u8 public_key[VEIL_KEY_LEN],
 			struct netlink_ext_ack *extack)
 {
-	u8 private[VEIL_KEY_LEN], secret[VEIL_KEY_LEN];
 	struct veil_peer *known;
-	int err;
 
 	if (veil_rotate_is_own(vn, public_key)) {
 		NL_SET_ERR_MSG_MOD(extack,
@@ -62,13 +59,11 @@ int veil_peer_check_key(struct veil_net *vn, const u8 public_key[VEIL_KEY_LEN],
 				   "a peer has this key already: veil peer show tells which");
 		return -EEXIST;
 	}
-	get_random_bytes(private, sizeof(private));
-	err = veil_x25519(secret, private, public_key);
-	memzero_explicit(private, sizeof(private));
-	memzero_explicit(secret, sizeof(secret));
-	if (err == -EKEYREJECTED)
+	if (veil_key_is_weak(public_key)) {
 		NL_SET_ERR_MSG_MOD(extack, "this is no valid public key");
-	return err;
+		return -EKEYREJECTED;
+	}
+	return 0;
 }
 
 static bool veil_peer_key_equal(const struct veil_key *key,

@@ -9,6 +9,7 @@
 #include <linux/siphash.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ktap.h"
@@ -216,7 +217,44 @@ static void test_tai64n_range(void)
 	EXPECT(range(epoch + end, 999999999, &ns) == -ERANGE);
 }
 
+/* X25519's own word on whether it makes anything of a key. */
+static bool makes_zero(const u8 key[VEIL_KEY_LEN])
+{
+	static const u8 private[VEIL_KEY_LEN] = { 8, 7, 6, 5, 4, 3, 2, 1 };
+	u8 secret[VEIL_KEY_LEN];
+
+	return veil_x25519(secret, private, key) == -EKEYREJECTED;
+}
+
+/* The canonical points of low order, those that are not, and all a bit away. */
+static void test_weak_keys(void)
+{
+	static const char *const weak[] = {
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+		"5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	};
+	u8 key[VEIL_KEY_LEN];
+	unsigned int i, bit;
+
+	for (i = 0; i < sizeof(weak) / sizeof(*weak); i++) {
+		for (bit = 0; bit < VEIL_KEY_LEN; bit++)
+			sscanf(weak[i] + 2 * bit, "%2hhx", &key[bit]);
+		EXPECT(veil_key_is_weak(key) && makes_zero(key));
+		for (bit = 0; bit < 8 * VEIL_KEY_LEN; bit++) {
+			key[bit / 8] ^= 1 << bit % 8;
+			EXPECT(veil_key_is_weak(key) == makes_zero(key));
+			key[bit / 8] ^= 1 << bit % 8;
+		}
+	}
+}
+
 static const struct ktap_case cases[] = {
+	{ "points of low order, and what is next to them", test_weak_keys },
 	{ "SipHash-2-4 of the paper", test_siphash_paper },
 	{ "stamp, beside OpenSSL", test_stamp },
 	{ "what the stamp covers", test_stamp_covers },
