@@ -15,6 +15,7 @@
 
 #include "icmp.h"
 #include "mtu.h"
+#include "open.h"
 #include "policy.h"
 #include "session.h"
 #include "traceroute.h"
@@ -230,10 +231,13 @@ static unsigned int veil_icmp_deliver(struct veil_peer *peer,
 		consume_skb(skb);	/* no socket has that packet's ports */
 		return NF_STOLEN;
 	}
-	if (veil_icmp_translate(skb, error, &trace)) {
+	if (veil_icmp_translate(skb, error, &trace) ||
+	    (veil_open_bridged(skb) && veil_mark(skb, VEIL_MARK_OPENED))) {
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
+	/* Its router may be under "require" itself. */
+	veil_open_judged(skb);
 	return NF_ACCEPT;
 }
 

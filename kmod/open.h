@@ -70,14 +70,19 @@ static inline void veil_open_mark(const struct veil_net *vn,
 			    (opened ? READ_ONCE(vn->rx_mark) & mask : 0);
 }
 
-static inline void veil_open_flag(const struct veil_net *vn,
-				  struct sk_buff *skb)
+static inline void veil_open_judged(struct sk_buff *skb)
 {
-	veil_open_mark(vn, skb, true);
 	if (skb->protocol == htons(ETH_P_IP))
 		IPCB(skb)->flags |= VEIL_OPENED;
 	else
 		IP6CB(skb)->flags |= VEIL_OPENED;
+}
+
+static inline void veil_open_flag(const struct veil_net *vn,
+				  struct sk_buff *skb)
+{
+	veil_open_mark(vn, skb, true);
+	veil_open_judged(skb);
 }
 
 static inline bool veil_opened(const struct sk_buff *skb)

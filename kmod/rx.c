@@ -281,7 +281,7 @@ static bool veil_rx_is_fragment(const struct sk_buff *skb)
 }
 
 /* From who is no peer: Netveil's messages and ICMP errors about them are judged
- * whatever the policy says.
+ * whatever the policy says.  An error that is believed is accepted as opened.
  */
 static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
 				     const struct veil_addr_pair *addrs)
@@ -395,7 +395,8 @@ static unsigned int veil_rx_unprotected(struct veil_net *vn,
 {
 	unsigned int verdict = veil_rx_stranger(vn, skb, addrs);
 
-	if (verdict != NF_ACCEPT || veil_policy_clear(policy) ||
+	if (verdict != NF_ACCEPT || veil_opened(skb) ||
+	    veil_policy_clear(policy) ||
 	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination) ||
 	    veil_rx_exempt(skb))
 		return verdict;
@@ -424,18 +425,25 @@ static unsigned int veil_rx_behind(struct veil_net *vn, struct sk_buff *skb,
 {
 	unsigned int verdict = veil_rx_stranger(vn, skb, addrs);
 
-	if (verdict != NF_ACCEPT)
+	if (verdict != NF_ACCEPT || veil_opened(skb))
 		return verdict;
 	return veil_rx_in_clear(vn, skb, addrs, policy);
 }
 
-/* From a peer itself, through us: ours to judge as in veil_hooks_ours(). */
+/* From a peer itself, through us: ours to judge as in veil_hooks_ours().  Into a
+ * network behind a peer we would seal it, and vouch for its source.
+ */
 static unsigned int veil_rx_transit(struct veil_net *vn, struct sk_buff *skb,
 				    const struct veil_addr_pair *addrs,
 				    const struct veil_policy *policy)
 {
-	if (!veil_network_local(vn, &addrs->destination) &&
-	    !veil_network_behind(vn, &addrs->source))
+	struct veil_policy to;
+
+	if (veil_network_local(vn, &addrs->destination) ||
+	    veil_network_behind(vn, &addrs->source))
+		return veil_rx_in_clear(vn, skb, addrs, policy);
+	veil_policy_lookup(vn, &addrs->destination, &to);
+	if (!to.behind || veil_policy_clear(&to))
 		return NF_ACCEPT;
 	return veil_rx_in_clear(vn, skb, addrs, policy);
 }

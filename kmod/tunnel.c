@@ -226,6 +226,7 @@ bool veil_tunnel_returned(struct sk_buff *skb)
 	if (likely(skb_dst(skb) != &veil_tunnel_mark->dst))
 		return false;
 	skb_dst_drop(skb);
+	skb_reset_redirect(skb);
 	return true;
 }
 
@@ -234,8 +235,9 @@ static void veil_tunnel_begin_anew(struct sk_buff *skb)
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, &veil_tunnel_mark->dst);
 	__vlan_hwaccel_clear_tag(skb);
-	/* Taps and traffic control have seen the outer packet. */
+	/* Taps, traffic control and generic XDP have seen the outer packet. */
 	skb->tc_skip_classify = 1;
+	skb_set_redirected(skb, false);
 	netif_receive_skb_core(skb);
 }
 

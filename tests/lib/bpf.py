@@ -3,9 +3,12 @@
 device or a control group, without a compiler.
 """
 
+import contextlib
 import ctypes
 import os
 import struct
+
+import hosts
 
 SYS_BPF = 321
 PROG_LOAD, OBJ_PIN, PROG_ATTACH = 5, 6, 8
@@ -51,28 +54,56 @@ def pin(program, path):
     bpf(OBJ_PIN, struct.pack("=QI", ctypes.addressof(name), program))
 
 
+@contextlib.contextmanager
+def xdp(host, code):
+    """Generic XDP on the host's eth0 meanwhile."""
+    if not os.path.ismount("/sys/fs/bpf"):
+        hosts.command("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+    program, path = load(XDP, code), "/sys/fs/bpf/xdp"
+    pin(program, path)
+    words = "ip", "link", "set", "eth0", "xdpgeneric"
+    # Another mount of /sys belongs to `ip netns exec`: not to this process.
+    with host.inside():
+        hosts.command(*words, "pinned", path)
+    try:
+        yield
+    finally:
+        with host.inside():
+            hosts.command(*words, "off")
+        os.unlink(path)
+        os.close(program)
+
+
 def attach(program, target, kind):
     bpf(PROG_ATTACH, struct.pack("=III", target, program, kind))
 
 
-def drop_protocol_in_frames(protocol):
-    """XDP: frames that hold an IPv4 packet of this protocol are dropped."""
+def drop_frames(**places):
+    """XDP: frames of 54 bytes and more that hold these bytes, by where ("at12=8"),
+    are dropped."""
+    checks = []
+    rest = 2 * len(places)
+    for place, value in places.items():
+        rest -= 2
+        checks.append((0x71, 0x25, int(place[2:]), 0))  # r5 = the byte
+        checks.append((0x55, 0x05, rest + 2, value))  # if r5 != value goto pass
     return (
         (0x61, 0x12, 0, 0),  # r2 = data
         (0x61, 0x13, 4, 0),  # r3 = data_end
         (0xBF, 0x24, 0, 0),  # r4 = r2
         (0x07, 0x04, 0, 54),  # r4 += 54
-        (0x2D, 0x34, 5, 0),  # if r4 > r3 goto pass
-        (0x71, 0x25, 23, 0),  # r5 = IPv4's protocol
-        (0x71, 0x20, 12, 0),  # r0 = first byte of the type
-        (0x55, 0x00, 2, 8),  # if r0 != 8 goto pass
-        (0x55, 0x05, 1, protocol),  # if r5 != protocol goto pass
-        (0x05, 0x00, 2, 0),  # goto drop
-        (0xB7, 0x00, 0, XDP_PASS),
-        (0x95, 0x00, 0, 0),
+        (0x2D, 0x34, len(checks) + 2, 0),  # if r4 > r3 goto pass
+        *checks,
         (0xB7, 0x00, 0, XDP_DROP),
         (0x95, 0x00, 0, 0),
+        (0xB7, 0x00, 0, XDP_PASS),
+        (0x95, 0x00, 0, 0),
     )
+
+
+def drop_protocol_in_frames(protocol):
+    """XDP: frames that hold an IPv4 packet of this protocol are dropped."""
+    return drop_frames(at12=8, at13=0, at23=protocol)
 
 
 def drop_protocol_of_sockets(protocol):

@@ -298,24 +298,11 @@ def tc_bpf():
 
 @case("XDP on the device sees ciphertext: it drops TCP, which passes")
 def xdp():
-    if not os.path.ismount("/sys/fs/bpf"):
-        hosts.command("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
-    program = bpf.load(bpf.XDP, bpf.drop_protocol_in_frames(TCP))
-    path = "/sys/fs/bpf/drop_tcp"
-    bpf.pin(program, path)
-    # Another mount of /sys belongs to `ip netns exec`: not to this process.
-    with alpha.inside():
-        hosts.command("ip", "link", "set", "eth0", "xdpgeneric", "pinned", path)
-    try:
+    with bpf.xdp(alpha, bpf.drop_protocol_in_frames(TCP)):
         hosts.flush_all()
         check(tcp_fails(), "without peers TCP is dropped")
         with link():
             traffic_passes()
-    finally:
-        with alpha.inside():
-            hosts.command("ip", "link", "set", "eth0", "xdpgeneric", "off")
-        os.unlink(path)
-        os.close(program)
 
 
 @case("SO_BINDTODEVICE")

@@ -97,9 +97,17 @@ def trace(host, address, path, last):
     sock.close()
 
 
+def everything_behind():
+    """The routers are under "require" themselves."""
+    behind_alpha = "10.1.0.0/24", "fd01::/64"
+    hosts.make_gateways(prefixes=(behind_alpha, ("0.0.0.0/0", "::/0")))
+    hosts.ping_once(alpha, beta.v4)
+    hosts.ping_once(alpha, beta.v6)
+
+
 @case("two routers and the peer, in IPv4 and IPv6, as without peers")
 def transport():
-    for set_peers in hosts.flush_all, peers:
+    for set_peers in hosts.flush_all, peers, everything_behind:
         set_peers()
         before = alpha.drops()
         with wire.Relay(hosts.wire) as relay:

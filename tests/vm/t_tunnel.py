@@ -16,6 +16,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import bpf
 import hosts
 import ktap
 import packets
@@ -187,6 +188,8 @@ def forged_sources():
         forged(left, packet, "stranger")
         packet = udp_packet(source, left.addresses[v6], RANDOM_INDEX, PORT)
         forged(left, packet, "plaintext_in")
+    # The peer's own, from outside into its network: we would seal it, as theirs.
+    forged(state["right"], udp_packet(beta.v4, state["right"].v4), "plaintext_in")
     # A third party's source is not protected: the control.
     tap = wire.Tap(left, left.device)
     state["wire"].packet(udp_packet("10.9.0.77", left.v4))
@@ -219,6 +222,15 @@ def any_source():
     check(not any(MARKER in frame for frame in tap.frames()), "nothing in clear")
     raw.close()
     tap.close()
+
+
+@case("XDP on the device sees no opened packet, of whichever family")
+def xdp():
+    hosts.make_gateways(lambda host: [host.v6])
+    # An IPv4 header where an IPv6 packet was.
+    with bpf.xdp(beta, bpf.drop_frames(at12=0x86, at13=0xDD, at14=0x45)):
+        got = datagrams(state["left"], state["right"], False)
+    check_equal(got, [[MARKER]] * 2, "payloads")
 
 
 @case("without a session nothing leaves")
