@@ -146,7 +146,7 @@ static int veil_network_add(struct veil_peer *peer,
 			    const struct veil_prefix *prefix,
 			    struct list_head *list)
 {
-	struct veil_address *address = kzalloc(sizeof(*address), GFP_KERNEL);
+	struct veil_address *address = kzalloc(sizeof(*address), GFP_KERNEL_ACCOUNT);
 	int err;
 
 	if (!address)
@@ -238,7 +238,7 @@ static int veil_network_add_local(struct veil_net *vn,
 				  const struct veil_prefix *prefix,
 				  struct list_head *list)
 {
-	struct veil_local *local = kzalloc(sizeof(*local), GFP_KERNEL);
+	struct veil_local *local = kzalloc(sizeof(*local), GFP_KERNEL_ACCOUNT);
 	int err;
 
 	if (!local)

@@ -169,7 +169,7 @@ int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
 
 	if (err)
 		return err;
-	node = kzalloc(sizeof(*node), GFP_KERNEL);
+	node = kzalloc(sizeof(*node), GFP_KERNEL_ACCOUNT);
 	if (!node)
 		return -ENOMEM;
 	node->node.prefix = *prefix;

@@ -5,7 +5,9 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/audit.h>
+#include <linux/ratelimit.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 
 #include "addr.h"
 #include "netlink.h"
@@ -13,8 +15,13 @@
 #include "policy.h"
 #include "weaken.h"
 
-/* Lines of one change in the kernel's log. */
+/* Lines of one change in the kernel's log; and, with audit records, in ten seconds
+ * of all namespaces that users without privilege may have made.
+ */
 #define VEIL_WEAKEN_LINES	16
+#define VEIL_WEAKEN_BURST	16
+
+static DEFINE_RATELIMIT_STATE(veil_weaken_limit, 10 * HZ, VEIL_WEAKEN_BURST);
 /* An IPv6 address, a slash, a length, and a zero. */
 #define VEIL_WEAKEN_TEXT	52
 
@@ -191,7 +198,23 @@ static void veil_weaken_print(char text[VEIL_WEAKEN_TEXT],
 		snprintf(text + len, VEIL_WEAKEN_TEXT - len, "/%u", length);
 }
 
-static void veil_weaken_audit(const char *reason, const char *text)
+static bool veil_weaken_limited(const struct veil_net *vn)
+{
+	return vn->net->user_ns != &init_user_ns &&
+	       !__ratelimit(&veil_weaken_limit);
+}
+
+static void veil_weaken_log(const struct veil_net *vn, const char *text)
+{
+	if (net_eq(vn->net, &init_net))
+		pr_notice("%s is no longer protected: %s\n", text,
+			  vn->weaken_reason);
+	else
+		pr_notice("%s is no longer protected in network namespace %u: %s\n",
+			  text, vn->net->ns.inum, vn->weaken_reason);
+}
+
+static void veil_weaken_audit(const struct veil_net *vn, const char *text)
 {
 	struct audit_buffer *buffer;
 
@@ -199,8 +222,8 @@ static void veil_weaken_audit(const char *reason, const char *text)
 				 AUDIT_KERNEL_OTHER);
 	if (!buffer)
 		return;
-	audit_log_format(buffer, "module=netveil op=weakened reason=%s prefix=%s pid=%d uid=%u auid=%u",
-			 reason, text, task_tgid_nr(current),
+	audit_log_format(buffer, "module=netveil op=weakened reason=%s prefix=%s netns=%u pid=%d uid=%u auid=%u",
+			 vn->weaken_reason, text, vn->net->ns.inum, task_tgid_nr(current),
 			 from_kuid(&init_user_ns, current_uid()),
 			 from_kuid(&init_user_ns, audit_get_loginuid(current)));
 	audit_log_end(buffer);
@@ -217,12 +240,13 @@ static void veil_weaken_tell(struct veil_net *vn,
 	};
 	char text[VEIL_WEAKEN_TEXT];
 
+	veil_netlink_tell(vn, &event);
+	if (veil_weaken_limited(vn))
+		return;
 	veil_weaken_print(text, &touched->node.prefix);
 	if (print)
-		pr_notice("%s is no longer protected: %s\n", text,
-			  vn->weaken_reason);
-	veil_weaken_audit(vn->weaken_reason, text);
-	veil_netlink_tell(vn, &event);
+		veil_weaken_log(vn, text);
+	veil_weaken_audit(vn, text);
 }
 
 static bool veil_weaken_lost(struct veil_net *vn,
@@ -256,7 +280,7 @@ void veil_weaken_end(struct veil_net *vn)
 		list_del(&touched->list);
 		kfree_rcu(touched, rcu);
 	}
-	if (lost > VEIL_WEAKEN_LINES)
+	if (lost > VEIL_WEAKEN_LINES && vn->net->user_ns == &init_user_ns)
 		pr_notice("and %u more are no longer protected: %s\n",
 			  lost - VEIL_WEAKEN_LINES, vn->weaken_reason);
 }

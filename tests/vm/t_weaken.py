@@ -24,6 +24,7 @@ from ktap import case, check, check_equal, skip, wait_until
 KEY, OTHER = (os.urandom(31) + b"\x01" for _ in range(2))
 NETLINK_AUDIT, AUDIT_SET, AUDIT_GROUP_READLOG = 9, 1001, 1
 AUDIT_KERNEL_OTHER = 1316
+LINE = rb"netveil: (\S+) is no longer protected in network namespace \d+: (\S+)"
 state = {}
 
 
@@ -46,7 +47,7 @@ def log_lines():
             continue
         if data is None:
             return lines
-        found = re.search(rb"netveil: (\S+) is no longer protected: (\S+)", data)
+        found = re.search(LINE, data)
         if found:
             lines.append((found[1].decode(), found[2].decode()))
 
