@@ -292,15 +292,15 @@ static bool veil_batch_attach(struct veil_open_batch *batch,
 	return true;
 }
 
-/* How much of text belongs into the linear part; 0: no valid packet. */
-static unsigned int veil_batch_linear(const struct veil_opened_text *text)
+/* How much of text belongs into the linear part. */
+static int veil_batch_linear(const struct veil_opened_text *text)
 {
 	const struct tcphdr *th = text->room.data;
 
 	if (text->protocol == IPPROTO_TCP) {
 		if (text->len < sizeof(*th) || th->doff * 4 < sizeof(*th) ||
 		    th->doff * 4 > text->len)
-			return 0;
+			return -EINVAL;
 		if (text->len > VEIL_BATCH_SMALL)
 			return th->doff * 4;
 	}
@@ -314,11 +314,11 @@ static unsigned int veil_batch_linear(const struct veil_opened_text *text)
 static enum veil_drop veil_batch_begin(struct veil_open_batch *batch,
 				       struct veil_opened_text *text)
 {
-	unsigned int linear = veil_batch_linear(text);
 	const struct tcphdr *th = text->room.data;
+	int linear = veil_batch_linear(text);
 	struct sk_buff *run;
 
-	if (!linear)
+	if (linear < 0)
 		return VEIL_DROP_bad_inner;
 	run = veil_batch_packet(batch, linear);
 	if (!run)

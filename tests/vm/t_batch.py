@@ -16,13 +16,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 import hosts
 import ktap
+import pypeer
 import wire
 from hosts import alpha, beta, drops_since
-from ktap import case, check, check_equal, note
+from ktap import case, check, check_equal, note, wait_until
 from veilproto import Identity
 
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 SIZE = 4 << 20
+UDP_SEGMENT = 103
 # Of a data message behind the UDP header's first bit: the low byte of its
 # counter, and a byte of its text.
 EVERY_16TH = "udp dport 51888 udp length > 1000 @th,184,8 & 0x0f == 7 "
@@ -168,6 +170,24 @@ def lost():
     transfer(alpha, beta, beta.v6, os.urandom(SIZE // 2))
     undo()
     no_drops(before, beta)
+
+
+@case("joined messages whose packets have no payload are delivered one by one")
+def empty():
+    peer = pypeer.connected()
+    kind, count, ends = 253, 5, (beta.v4, alpha.v4)
+    raw = alpha.socket(socket.AF_INET, socket.SOCK_RAW, kind)
+    raw.setblocking(False)
+    messages = [peer.session.seal(*ends, kind, b"") for _ in range(count)]
+    sock, before = peer.sockets[beta.v4], alpha.drops()
+    sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, len(messages[0]))
+    peer.send(b"".join(messages))
+    got = []
+    wait_until(lambda: got.extend(hosts.receive_all(raw)) or len(got) >= count, 10, "all")
+    check_equal([len(packet) for packet in got], [20] * count, "their lengths")
+    no_drops(before, alpha)
+    raw.close()
+    pypeer.close_all()
 
 
 @case("what taps hold is still sealed when it was opened")
