@@ -9,6 +9,7 @@
  * more, and last what is removed.
  */
 #include <linux/sched.h>
+#include <linux/sort.h>
 #include <net/genetlink.h>
 
 #include "netlink_peer.h"
@@ -171,6 +172,71 @@ static int veil_nl_check_step(struct veil_nl_step *step, bool leaving)
 	return err;
 }
 
+static size_t veil_nl_list_key(const struct nlattr *peer, int type,
+			       const u8 **keys)
+{
+	const struct nlattr *key = nla_find_nested(peer, type);
+
+	if (!key)
+		return 0;
+	*keys = nla_data(key);
+	return 1;
+}
+
+/* What peers will be known by that are not yet: at most two keys of each change. */
+static size_t veil_nl_list_keys(struct veil_nl_step *step, const u8 **keys)
+{
+	struct veil_nl_part part;
+	struct nlattr *peer;
+	size_t i, count = 0;
+
+	for (i = 0; i < step->count; i++) {
+		u8 command = step->changes[i].command;
+
+		if (command != NETVEIL_CMD_PEER_ADD &&
+		    command != NETVEIL_CMD_PEER_SET)
+			continue;
+		if (veil_nl_get_part(step, &step->changes[i], &part))
+			continue;	/* never: it was read before */
+		peer = part.attrs[NETVEIL_A_PEER];
+		if (command == NETVEIL_CMD_PEER_ADD)
+			count += veil_nl_list_key(peer,
+						  NETVEIL_PEER_A_PUBLIC_KEY,
+						  &keys[count]);
+		count += veil_nl_list_key(peer, NETVEIL_PEER_A_NEXT_KEY,
+					  &keys[count]);
+	}
+	return count;
+}
+
+static int veil_nl_compare_keys(const void *one, const void *other)
+{
+	return memcmp(*(const u8 **)one, *(const u8 **)other, VEIL_KEY_LEN);
+}
+
+/* Each change was checked against what there is; this is among themselves. */
+static int veil_nl_check_keys(struct veil_nl_step *step)
+{
+	size_t i, count;
+	const u8 **keys;
+	int err = 0;
+
+	keys = kvmalloc_array(step->count, 2 * sizeof(*keys), GFP_KERNEL);
+	if (!keys)
+		return -ENOMEM;
+	count = veil_nl_list_keys(step, keys);
+	sort(keys, count, sizeof(*keys), veil_nl_compare_keys, NULL);
+	for (i = 1; i < count && !err; i++) {
+		if (veil_nl_compare_keys(&keys[i - 1], &keys[i]))
+			continue;
+		NL_SET_ERR_MSG_MOD(step->info->extack,
+				   "a key is given to two peers");
+		err = -EEXIST;
+	}
+	kvfree(keys);
+	return err;
+}
+
 /* Policies that are new: those that protect, or the others. */
 static int veil_nl_add_policies(struct veil_nl_step *step, bool require)
 {
@@ -282,6 +348,8 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 		err = veil_nl_check_step(step, true);
 	if (!err)
 		err = veil_nl_check_step(step, false);
+	if (!err)
+		err = veil_nl_check_keys(step);
 	if (!err)
 		err = veil_nl_add_policies(step, true);
 	if (!err)

@@ -146,9 +146,10 @@ static int veil_network_add(struct veil_peer *peer,
 			    const struct veil_prefix *prefix,
 			    struct list_head *list)
 {
-	struct veil_address *address = kzalloc(sizeof(*address), GFP_KERNEL_ACCOUNT);
+	struct veil_address *address;
 	int err;
 
+	address = kzalloc(sizeof(*address), GFP_KERNEL_ACCOUNT);
 	if (!address)
 		return -ENOMEM;
 	address->peer = peer;
@@ -238,9 +239,10 @@ static int veil_network_add_local(struct veil_net *vn,
 				  const struct veil_prefix *prefix,
 				  struct list_head *list)
 {
-	struct veil_local *local = kzalloc(sizeof(*local), GFP_KERNEL_ACCOUNT);
+	struct veil_local *local;
 	int err;
 
+	local = kzalloc(sizeof(*local), GFP_KERNEL_ACCOUNT);
 	if (!local)
 		return -ENOMEM;
 	local->node.prefix = *prefix;

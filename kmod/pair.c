@@ -129,7 +129,7 @@ static void veil_pair_put(struct veil_peer *peer, int place,
 static struct veil_pair *veil_pair_make(const struct veil_identity *ours,
 					const u8 theirs[VEIL_KEY_LEN])
 {
-	struct veil_pair *pair = kzalloc(sizeof(*pair), GFP_KERNEL);
+	struct veil_pair *pair = kzalloc(sizeof(*pair), GFP_KERNEL_ACCOUNT);
 	int err;
 
 	if (!pair)
@@ -187,6 +187,49 @@ int veil_pairs_make(struct veil_peer *peer)
 	}
 	veil_pairs_changed(peer);
 	return err;
+}
+
+/* The pair of from that has the keys of this place of peer. */
+static const struct veil_pair *veil_pair_shared(const struct veil_peer *peer,
+						int place,
+						const struct veil_peer *from)
+{
+	static const int others[] = { 0, VEIL_PAIR_THEIR_NEXT };
+	const struct veil_pair *pair;
+	unsigned int i;
+
+	if (place & VEIL_PAIR_THEIR_NEXT && !peer->next_key)
+		return NULL;
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		/* What was its next key may be the current one now. */
+		pair = veil_pair_at(from, place ^ others[i]);
+		if (pair && !memcmp(veil_pair_theirs(peer, place),
+				    veil_pair_theirs(from, place ^ others[i]),
+				    VEIL_KEY_LEN))
+			return pair;
+	}
+	return NULL;
+}
+
+int veil_pairs_copy(struct veil_peer *peer, const struct veil_peer *from)
+{
+	const struct veil_pair *known;
+	struct veil_pair *pair;
+	int place;
+
+	for (place = 0; place < VEIL_PAIRS; place++) {
+		known = veil_pair_shared(peer, place, from);
+		if (!known)
+			continue;
+		pair = kmemdup(known, sizeof(*pair), GFP_KERNEL);
+		if (!pair)
+			return -ENOMEM;
+		pair->id = atomic_inc_return(&veil_pair_ids) ?: 1;
+		spin_lock_bh(&peer->lock);
+		veil_pair_put(peer, place, pair);
+		spin_unlock_bh(&peer->lock);
+	}
+	return 0;
 }
 
 /* Handshakes that were under way under a pair that is no more. */

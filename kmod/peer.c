@@ -202,9 +202,10 @@ static int veil_peer_add_address(struct veil_peer *peer,
 				 const struct in6_addr *addr,
 				 struct list_head *list)
 {
-	struct veil_address *address = kzalloc(sizeof(*address), GFP_KERNEL);
+	struct veil_address *address;
 	int err;
 
+	address = kzalloc(sizeof(*address), GFP_KERNEL_ACCOUNT);
 	if (!address)
 		return -ENOMEM;
 	address->peer = peer;
@@ -428,7 +429,8 @@ void veil_peer_closed(struct veil_peer *peer)
 
 static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 {
-	struct veil_peer *peer = kmem_cache_zalloc(veil_peer_cache, GFP_KERNEL);
+	struct veil_peer *peer = kmem_cache_zalloc(veil_peer_cache,
+						   GFP_KERNEL_ACCOUNT);
 
 	if (!peer)
 		return NULL;
@@ -469,9 +471,12 @@ static void veil_peer_unlink(struct veil_peer *peer)
 	veil_peer_put(peer);
 }
 
-/* All that a new peer has, which is in no list yet. */
+/* All that a new peer has, which is in no list yet; known: it takes over from
+ * that one, or NULL.
+ */
 static int veil_peer_fill(struct veil_peer *peer,
-			  const struct veil_peer_config *config)
+			  const struct veil_peer_config *config,
+			  const struct veil_peer *known)
 {
 	int err;
 
@@ -482,6 +487,8 @@ static int veil_peer_fill(struct veil_peer *peer,
 		err = veil_network_set(peer, config);
 	if (!err)
 		err = veil_peer_set_keys(peer, config);
+	if (!err && known)
+		err = veil_pairs_copy(peer, known);
 	if (err)
 		return err;
 	veil_pairs_changed(peer);
@@ -560,7 +567,7 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	/* Before its addresses can be found. */
 	if (peer && known)
 		peer->confirmed = READ_ONCE(known->confirmed);
-	err = peer ? veil_peer_fill(peer, config) : -ENOMEM;
+	err = peer ? veil_peer_fill(peer, config, known) : -ENOMEM;
 	if (err == -EADDRINUSE)
 		NL_SET_ERR_MSG_MOD(extack, "an address is given to two peers");
 	if (err) {

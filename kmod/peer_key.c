@@ -105,9 +105,15 @@ int veil_peer_check_keys(struct veil_net *vn, const struct veil_peer *peer,
 static struct veil_key *veil_peer_add_key(struct veil_peer *peer,
 					  const u8 public_key[VEIL_KEY_LEN])
 {
-	struct veil_key *key = kzalloc(sizeof(*key), GFP_KERNEL);
+	struct veil_peer *known = veil_peer_find(peer->vn, public_key);
+	struct veil_key *key;
 	int err;
 
+	/* Checked before; but a step has more than one change. */
+	if (veil_rotate_is_own(peer->vn, public_key) ||
+	    (known && !veil_peer_makes_room(known)))
+		return ERR_PTR(-EEXIST);
+	key = kzalloc(sizeof(*key), GFP_KERNEL_ACCOUNT);
 	if (!key)
 		return ERR_PTR(-ENOMEM);
 	key->peer = peer;

@@ -78,6 +78,14 @@ int veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
 	struct veil_peer *peer;
 	int err;
 
+	/* Given again it is no change; new pairs would not know what initiations
+	 * came in.
+	 */
+	if (vn->origin != NETVEIL_KEY_NONE &&
+	    !memcmp(vn->identity.public, identity->public, VEIL_KEY_LEN)) {
+		vn->origin = origin;
+		return 0;
+	}
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_pairs_drop(peer, 0, VEIL_PAIR_OUR_NEXT);
 	vn->identity = *identity;

@@ -360,12 +360,15 @@ class Control:
         self.request(PEER_SET, attr(A_PEER | NLA_NESTED, nest))
 
     def apply(self, *changes):
-        """(command, public_key, address...) of each, as one step."""
+        """(command, public_key, address or (attribute, value)...) of each, as one
+        step."""
         body = b""
-        for command, public_key, *addresses in changes:
+        for command, public_key, *more in changes:
             nest = attr(P_PUBLIC_KEY, public_key)
-            for address in addresses:
-                nest += attr(P_ADDRESS, ipaddress.ip_address(address).packed)
+            for each in more:
+                if isinstance(each, str):
+                    each = P_ADDRESS, ipaddress.ip_address(each).packed
+                nest += attr(*each)
             change = attr(A_COMMAND, bytes([command]))
             change += attr(A_PEER | NLA_NESTED, nest)
             body += attr(A_CHANGE | NLA_NESTED, change)

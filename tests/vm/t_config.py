@@ -318,7 +318,7 @@ def undone():
         (genl.PEER_ADD, two, beta.v4),
     )
     step_refused(
-        "known already",
+        "a key is given to two peers",
         (genl.PEER_DEL, right),
         (genl.PEER_ADD, right, beta.v4),
         (genl.PEER_ADD, right, beta.v6),

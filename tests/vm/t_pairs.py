@@ -169,6 +169,24 @@ def times():
     peer.talk()
 
 
+@case("times outlive a key given again, and a peer made anew in one step")
+def times_kept():
+    peer = fresh()
+    again = lambda: alpha.control.set_private_key(peer.module_identity.private)
+    anew = lambda: alpha.control.apply(
+        (genl.PEER_DEL, peer.me.public),
+        (genl.PEER_ADD, peer.me.public, *peer.host.addresses),
+    )
+    for change_something in again, anew:
+        initiation = peer.initiator().initiation()
+        peer.send(initiation)
+        peer.wait(RESPONSE)
+        peer.initiate()
+        peer.talk()
+        change_something()
+        peer.refused("stale_initiation", initiation)
+
+
 @case("psks: the newest that both have is named, and nothing else is taken")
 def psks():
     peer = fresh(psk=PSK)
@@ -253,6 +271,13 @@ def unique():
     alpha.control.add_peer(fourth.public, "10.9.0.78")
     alpha.control.delete_peer(theirs.public)
     alpha.control.add_peer(peer.me.public, "10.9.0.79")
+    # In one step, of which no half is taken.
+    key = genl.P_NEXT_KEY, Identity().public
+    one, other = (genl.PEER_SET, third.public, key), (genl.PEER_SET, fourth.public, key)
+    new = genl.PEER_ADD, Identity().public, "10.9.0.80"
+    for step in (one, other), (one, (*new, key)), (one, (genl.PEER_ADD, key[1], new[2])):
+        refused("given to two peers", alpha.control.apply, *step)
+        check_equal(alpha.control.peers()[third.public]["next_key"], None, "next key")
 
 
 ktap.run(hosts.set_up)
