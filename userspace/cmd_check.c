@@ -108,9 +108,32 @@ static void tell_silence(struct doctor *doctor, const struct peer *peer,
 	     reasons, *reasons ? " (see the README)" : "");
 }
 
+static bool is_own(const struct peer *peer, const struct address *address)
+{
+	unsigned int i;
+
+	for (i = 0; i < peer->address_count; i++)
+		if (address_equal(&peer->addresses[i], address))
+			return true;
+	return false;
+}
+
+/* There is a session. */
+static void tell_echo(struct doctor *doctor, bool behind, int err)
+{
+	if (!err)
+		tell(doctor, GOOD, "traffic", "a ping went there and back");
+	else if (behind)
+		tell(doctor, DOUBTFUL, "traffic",
+		     "there is a session, but no answer to a ping: no such host, a firewall behind the gateway, or the gateway does not seal what goes from there to this host: veil set local NETWORK on it");
+	else
+		tell(doctor, DOUBTFUL, "traffic",
+		     "there is a session, but no answer to a ping: a firewall behind it, or the other end has no peer with this host's address");
+}
+
 /* Whether there is a session now; with or without an answer to the echo. */
 static bool check_handshake(struct doctor *doctor, const struct peer *peer,
-			    int echoed)
+			    const struct address *address, int echoed)
 {
 	struct peers peers = {0};
 	struct state state = {0};
@@ -129,11 +152,8 @@ static bool check_handshake(struct doctor *doctor, const struct peer *peer,
 				(uint64_t)time(NULL)));
 	else
 		tell_silence(doctor, peer, &state);
-	if (up && echoed)
-		tell(doctor, DOUBTFUL, "traffic",
-		     "there is a session, but no answer to a ping: a firewall behind it, or the other end has no peer with this host's address");
-	else if (up)
-		tell(doctor, GOOD, "traffic", "a ping went there and back");
+	if (up)
+		tell_echo(doctor, !is_own(peer, address), echoed);
 	model_free_peers(&peers);
 	return up && !echoed;
 }
@@ -178,7 +198,7 @@ static void check_traffic(struct doctor *doctor, const struct peer *peer,
 	if (err == -EPERM)
 		tell(doctor, WRONG, "firewall",
 		     "OUTPUT refuses packets to the peer: nft list ruleset, iptables -S OUTPUT");
-	if (check_handshake(doctor, peer, err))
+	if (check_handshake(doctor, peer, &echo->address, err))
 		check_mtu(doctor, echo);
 }
 
@@ -218,6 +238,41 @@ static void check_peer(struct doctor *doctor, const struct peer *peer,
 	echo_close(&echo);
 }
 
+/* Whether anything is routed into a network; what goes there is then sealed. */
+static bool is_routed(const struct prefix *prefix)
+{
+	struct echo echo = { .raw = -1, .udp = -1 };
+	struct address host = prefix->address;
+	int err;
+
+	if (prefix->length < 8u * host.len)
+		host.bytes[host.len - 1] |= 1;
+	err = echo_open(&echo, &host);
+	echo_close(&echo);
+	return err != -ENETUNREACH && err != -EHOSTUNREACH;
+}
+
+static void check_networks(struct doctor *doctor, const struct peer *peer)
+{
+	char prefix[TEXT_LEN], gateway[TEXT_LEN];
+	unsigned int i, missing = 0;
+
+	for (i = 0; i < peer->prefix_count; i++) {
+		if (is_routed(&peer->prefixes[i]))
+			continue;
+		missing++;
+		format_prefix(prefix, &peer->prefixes[i]);
+		tell(doctor, WRONG, "networks",
+		     "no route to %s behind this peer: ip route add %s via %s, or another next hop",
+		     prefix, prefix,
+		     format_address(gateway, &peer->endpoint.address));
+	}
+	if (peer->prefix_count && !missing)
+		tell(doctor, GOOD, "networks",
+		     "there are routes to the networks behind it (%u)",
+		     peer->prefix_count);
+}
+
 /* One that is named by a word, or all. */
 static int check_peers(struct doctor *doctor, const char *word)
 {
@@ -228,9 +283,11 @@ static int check_peers(struct doctor *doctor, const char *word)
 	if (!word && !doctor->peers.count)
 		tell(doctor, WRONG, "policy",
 		     "there are no peers, and nothing is encrypted: veil peer add");
-	for (i = 0; !word && i < doctor->peers.count; i++)
-		check_peer(doctor, &doctor->peers.list[i],
-			   &doctor->peers.list[i].endpoint.address);
+	for (i = 0; !word && i < doctor->peers.count; i++) {
+		peer = &doctor->peers.list[i];
+		check_peer(doctor, peer, &peer->endpoint.address);
+		check_networks(doctor, peer);
+	}
 	if (!word)
 		return 0;
 	peer = model_find(&doctor->peers, word, "check");
@@ -239,6 +296,7 @@ static int check_peers(struct doctor *doctor, const char *word)
 	if (parse_address(&address, word))
 		address = peer->endpoint.address;
 	check_peer(doctor, peer, &address);
+	check_networks(doctor, peer);
 	return 0;
 }
 

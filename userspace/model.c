@@ -45,12 +45,20 @@ static bool take_prefix(const struct nlattr *attr, struct prefix *prefix)
 	return prefix->length <= 8 * len;
 }
 
-/* Appends to a list of at most max, if it is one. */
-static void add_prefix(const struct nlattr *attr, struct prefix *list,
-		       unsigned int *count, unsigned int max)
+static void add_local(const struct nlattr *attr, struct state *state)
 {
-	if (*count < max && take_prefix(attr, &list[*count]))
-		(*count)++;
+	if (state->local_count < NETVEIL_LOCALS_MAX &&
+	    take_prefix(attr, &state->locals[state->local_count]))
+		state->local_count++;
+}
+
+/* The list with room for one more at its end. */
+static void *grow(void *list, size_t count, size_t size)
+{
+	list = reallocarray(list, count + 1, size);
+	if (!list)
+		die_no_memory();
+	return list;
 }
 
 static void add_drop(const struct nlattr *nest, struct state *state)
@@ -130,8 +138,7 @@ static void parse_state_attr(const struct nlattr *attr, struct state *state)
 		take(attr, &state->rx_mask, sizeof(state->rx_mask));
 		break;
 	case NETVEIL_A_LOCAL:
-		add_prefix(attr, state->locals, &state->local_count,
-			   NETVEIL_LOCALS_MAX);
+		add_local(attr, state);
 		break;
 	}
 }
@@ -215,6 +222,22 @@ static void parse_session(const struct nlattr *attr, struct peer *peer)
 	}
 }
 
+static void add_address(const struct nlattr *attr, struct peer *peer)
+{
+	peer->addresses = grow(peer->addresses, peer->address_count,
+			       sizeof(*peer->addresses));
+	if (take_address(attr, &peer->addresses[peer->address_count]))
+		peer->address_count++;
+}
+
+static void add_prefix(const struct nlattr *attr, struct peer *peer)
+{
+	peer->prefixes = grow(peer->prefixes, peer->prefix_count,
+			      sizeof(*peer->prefixes));
+	if (take_prefix(attr, &peer->prefixes[peer->prefix_count]))
+		peer->prefix_count++;
+}
+
 static void parse_config(const struct nlattr *attr, struct peer *peer)
 {
 	switch (mnl_attr_get_type(attr)) {
@@ -222,13 +245,10 @@ static void parse_config(const struct nlattr *attr, struct peer *peer)
 		take(attr, peer->public_key, NETVEIL_KEY_LEN);
 		break;
 	case NETVEIL_PEER_A_ADDRESS:
-		if (peer->address_count < NETVEIL_ADDRESSES_MAX &&
-		    take_address(attr, &peer->addresses[peer->address_count]))
-			peer->address_count++;
+		add_address(attr, peer);
 		break;
 	case NETVEIL_PEER_A_PREFIX:
-		add_prefix(attr, peer->prefixes, &peer->prefix_count,
-			   NETVEIL_PREFIXES_MAX);
+		add_prefix(attr, peer);
 		break;
 	case NETVEIL_PEER_A_ENDPOINT:
 		take_address(attr, &peer->endpoint.address);
@@ -257,14 +277,9 @@ static void parse_config(const struct nlattr *attr, struct peer *peer)
 
 static struct peer *add_peer(struct peers *peers)
 {
-	struct peer *list;
-
-	list = reallocarray(peers->list, peers->count + 1, sizeof(*list));
-	if (!list)
-		die_no_memory();
-	peers->list = list;
-	memset(&list[peers->count], 0, sizeof(*list));
-	return &list[peers->count++];
+	peers->list = grow(peers->list, peers->count, sizeof(*peers->list));
+	memset(&peers->list[peers->count], 0, sizeof(*peers->list));
+	return &peers->list[peers->count++];
 }
 
 static void parse_peer(const struct nlattr *nest, struct peer *peer)
@@ -316,6 +331,30 @@ static bool is_named(const struct peer *peer, const char *word,
 	return !address && *word && !strncmp(key, word, strlen(word));
 }
 
+/* The gateway for address: who has the longest prefix that covers it. */
+static const struct peer *find_gateway(const struct peers *peers,
+				       const struct address *address)
+{
+	const struct peer *found = NULL;
+	unsigned int i, best = 0;
+	size_t p;
+
+	for (p = 0; p < peers->count; p++) {
+		const struct peer *peer = &peers->list[p];
+
+		for (i = 0; i < peer->prefix_count; i++) {
+			const struct prefix *prefix = &peer->prefixes[i];
+
+			if (prefix_covers(prefix, address) &&
+			    (!found || prefix->length > best)) {
+				found = peer;
+				best = prefix->length;
+			}
+		}
+	}
+	return found;
+}
+
 const struct peer *model_find(const struct peers *peers, const char *word,
 			      const char *what)
 {
@@ -336,6 +375,8 @@ const struct peer *model_find(const struct peers *peers, const char *word,
 		}
 		found = peer;
 	}
+	if (!found && is_address)
+		found = find_gateway(peers, &address);
 	if (!found)
 		err("%s: %s: no such peer: give its key, the start of its key, or one of its addresses",
 		    what, word);
@@ -345,7 +386,12 @@ const struct peer *model_find(const struct peers *peers, const char *word,
 void model_free_peers(void *data)
 {
 	struct peers *peers = data;
+	size_t i;
 
+	for (i = 0; i < peers->count; i++) {
+		free(peers->list[i].addresses);
+		free(peers->list[i].prefixes);
+	}
 	free(peers->list);
 	memset(peers, 0, sizeof(*peers));
 }
@@ -380,12 +426,8 @@ int model_parse_policy(const struct nlmsghdr *answer, void *data)
 	const struct nlattr *attr;
 	struct policy *policy;
 
-	policy = reallocarray(policies->list, policies->count + 1,
-			      sizeof(*policy));
-	if (!policy)
-		die_no_memory();
-	policies->list = policy;
-	policy += policies->count++;
+	policies->list = grow(policies->list, policies->count, sizeof(*policy));
+	policy = &policies->list[policies->count++];
 	memset(policy, 0, sizeof(*policy));
 	mnl_attr_for_each(attr, answer, sizeof(struct genlmsghdr))
 		parse_policy_attr(attr, policy);

@@ -22,9 +22,9 @@ struct clear {
 
 struct peer {
 	uint8_t public_key[NETVEIL_KEY_LEN];
-	struct address addresses[NETVEIL_ADDRESSES_MAX];
+	struct address *addresses;
 	unsigned int address_count;
-	struct prefix prefixes[NETVEIL_PREFIXES_MAX];
+	struct prefix *prefixes;
 	unsigned int prefix_count;
 	struct endpoint endpoint;
 	bool has_next_key;
@@ -118,8 +118,8 @@ struct nl;
 /* Everything there is; what names the request in messages. An exit code. */
 int model_get(struct nl *nl, struct state *state, struct peers *peers,
 	      const char *what);
-/* The one that word names: its key, the start of its key, or one of its
- * addresses. NULL after saying why there is none.
+/* The one that word names: its key, the start of its key, one of its addresses,
+ * or one behind it. NULL after saying why there is none.
  */
 const struct peer *model_find(const struct peers *peers, const char *word,
 			      const char *what);

@@ -284,3 +284,15 @@ const char *parse_endpoint(struct endpoint *endpoint, const char *text)
 		return reason;
 	return parse_port(&endpoint->port, port);
 }
+
+bool prefix_covers(const struct prefix *prefix, const struct address *address)
+{
+	unsigned int whole = prefix->length / 8, bits = prefix->length % 8;
+	uint8_t mask = (uint8_t)(0xff << (8 - bits));
+
+	if (prefix->address.len != address->len ||
+	    memcmp(prefix->address.bytes, address->bytes, whole))
+		return false;
+	return !bits || !((prefix->address.bytes[whole] ^
+			   address->bytes[whole]) & mask);
+}

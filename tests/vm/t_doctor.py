@@ -168,4 +168,19 @@ def top():
     check(seen.startswith(b"\033[?1049h") and seen.endswith(b"\033[?1049l"), "screens", seen)
 
 
+@case("check looks at the networks behind a gateway, and at a host in one")
+def networks():
+    _, right = hosts.add_networks()
+    hosts.make_gateways()
+    found("networks", "ok", "(2)")
+    found("traffic", "ok", "there and back", right.v4)
+    found("traffic", "doubtful", "no such host", "10.2.0.77")
+    route = "10.2.0.0/24", "via", beta.v4
+    alpha.run("ip", "route", "del", *route)
+    told = found("networks", "wrong", "ip route add 10.2.0.0/24 via " + beta.v4)
+    check_equal(told["traffic"][0], "ok", "the gateway itself")
+    code, out, err = veil("check", "10.3.0.1")
+    check(code == 1 and "no such peer" in err, "behind nobody", code, out, err)
+
+
 ktap.run(set_up)
