@@ -156,6 +156,10 @@ def main():
     ask()
     # IP options cannot go in transport mode.
     alpha.run("ping", "-q", "-c", "1", "-R", beta.v4)
+    # So that all that JSON can have is there.
+    alpha.veil("set", "local", "10.1.0.0/16", "rx-mark", "0x1/0x1")
+    alpha.control.set_prefixes(other.public, "10.2.0.0/16", "fd02::/48", "10.3.0.1/32")
+    alpha.control.add_policy("10.4.0.1/32", "require")
     for name, words in {
         "metrics.prom": ("metrics",),
         "metrics.open": ("metrics", "openmetrics"),
