@@ -54,6 +54,18 @@ static void put_file(FILE *to, const char *option, const char *name,
 		fprintf(to, "\t%s %s\n", option, name ? name : UNKNOWN);
 }
 
+/* A key that came from somewhere is named by where it came from. */
+static void put_identity(FILE *to, const char *option, uint8_t origin,
+			 const struct conf *known)
+{
+	if (origin == NETVEIL_KEY_USER || origin == NETVEIL_KEY_KEYRING)
+		put_file(to, option, find_word(known, "set", NULL, option),
+			 "this host");
+	if (origin == NETVEIL_KEY_KERNEL)
+		fprintf(to, "# The %s was made in the kernel and is nowhere else: veil key generate\n",
+			option);
+}
+
 static void put_settings(FILE *to, const struct state *state,
 			 const struct conf *known)
 {
@@ -61,10 +73,8 @@ static void put_settings(FILE *to, const struct state *state,
 	unsigned int i;
 
 	fprintf(to, "set\n");
-	if (state->origin == NETVEIL_KEY_USER)
-		put_file(to, "private-key",
-			 find_word(known, "set", NULL, "private-key"),
-			 "this host");
+	put_identity(to, "private-key", state->origin, known);
+	put_identity(to, "next-private-key", state->next_origin, known);
 	fprintf(to, "\tlisten-port %u\n\tcipher %s\n", state->listen_port,
 		name_of(cipher_names, CIPHER_NAMES, state->cipher));
 	for (i = 0; i < state->local_count; i++)
@@ -73,8 +83,6 @@ static void put_settings(FILE *to, const struct state *state,
 	if (state->rx_mask)
 		fprintf(to, "\trx-mark 0x%x/0x%x\n", state->rx_mark,
 			state->rx_mask);
-	if (state->origin == NETVEIL_KEY_KERNEL)
-		fprintf(to, "# The private key was made in the kernel and is nowhere else: veil key generate\n");
 }
 
 static void put_peer(FILE *to, const struct record *peer,

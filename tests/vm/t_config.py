@@ -23,6 +23,7 @@ import pypeer
 import wire
 from hosts import alpha, beta
 from ktap import case, check, check_equal, note, wait_until
+from veilproto import Identity
 
 MANY = 2000
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
@@ -408,6 +409,54 @@ def save():
     code, out, err = veil("save", path_of("new.conf"))
     check(code == 0 and "private-key" in err and "psk" in err, "warnings", err)
     check_equal(veil("load", path_of("new.conf"))[0], 1, "to be completed first")
+
+
+def same(path, host):
+    """Neither diff nor sync finds anything to do."""
+    check_equal(veil("diff", path, host=host), (0, "", ""), "diff of " + path)
+    check_equal(veil("sync", path, host=host), (0, "", ""), "sync of " + path)
+
+
+@case("keys and psks change by files, and a key's old file undoes nothing")
+def rotated():
+    up(psk="psk")
+    new = Identity()
+    write("a2.key", text_of(new.private) + "\n")
+    write("psk2", text_of(os.urandom(32)) + "\n")
+
+    def files(psk):
+        ours = conf_of(alpha, psk="psk").replace("a.key", "a.key next-private-key a2.key")
+        theirs = conf_of(beta, psk="psk") + "\tnext-key %s\n" % text_of(new.public)
+        return [write(host.name + ".conf", text.replace("\tpsk psk\n", psk))
+                for host, text in ((alpha, ours), (beta, theirs))]
+
+    before = session()
+    path, other = files("\tpsk psk\n\tpsk-next psk2\n")
+    check_equal(veil("sync", path), (0, "", ""), "sync")
+    same(path, alpha)
+    same_session(before)
+    check_equal(veil("save", path), (0, "", ""), "save")
+    same(path, alpha)
+    check_equal(veil("sync", other, host=beta), (0, "", ""), "sync")
+    wait_until(lambda: set(beta.control.peers()) == {new.public}
+               and not beta.peer()["has_psk_next"]
+               and alpha.peer()["on_next"] and not alpha.peer()["has_psk_next"],
+               20, "both use the next key and psk")
+    # The psk's files catch up; those of the keys do later.
+    path, other = files("\tpsk psk2\n")
+    before = session()
+    same(path, alpha)
+    same(other, beta)
+    alpha.veil("key", "retire")
+    same(path, alpha)
+    check_equal(alpha.control.get()["public_key"], new.public, "alpha's key")
+    write("alpha.conf", conf_of(alpha, psk="psk2").replace("a.key", "a2.key"))
+    write("beta.conf", conf_of(beta, psk="psk2").replace(
+        text_of(state["a"].public), text_of(new.public)))
+    same(path, alpha)
+    same(other, beta)
+    same_session(before)
+    hosts.ping_once(alpha, beta.v4)
 
 
 @case("networks behind a peer and our own are part of the configuration")
