@@ -45,6 +45,8 @@
 	FN(crossed_initiation)	\
 	FN(handshake_queue_full) \
 	FN(rate_limited)	\
+	FN(bad_mac1)		\
+	FN(no_cookie)		\
 	FN(handshake_failed)	\
 	FN(unexpected_response)	\
 	FN(psk_mismatch)	\

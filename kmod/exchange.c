@@ -38,6 +38,11 @@ bool veil_exchange_no_nat(const u8 source[VEIL_ADDR_LEN],
 	       !memcmp(destination, &addrs->destination, VEIL_ADDR_LEN);
 }
 
+u8 veil_exchange_flags(const struct veil_peer *peer)
+{
+	return peer->roaming ? VEIL_PAYLOAD_ROAMS : 0;
+}
+
 int veil_exchange_keys(struct veil_session *session, struct veil_noise *noise,
 		       const struct veil_response_header *header)
 {

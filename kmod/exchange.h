@@ -20,6 +20,8 @@ bool veil_exchange_rotates(const struct veil_peer *peer, int place,
 bool veil_exchange_no_nat(const u8 source[VEIL_ADDR_LEN],
 			  const u8 destination[VEIL_ADDR_LEN],
 			  const struct veil_addr_pair *addrs);
+/* Flags for the other end's payload. */
+u8 veil_exchange_flags(const struct veil_peer *peer);
 /* Split, derive the data keys and set them.  Wipes noise. */
 int veil_exchange_keys(struct veil_session *session, struct veil_noise *noise,
 		       const struct veil_response_header *header);

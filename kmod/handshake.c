@@ -25,7 +25,7 @@
 /* Initiations of one peer that are let in, a second. */
 #define VEIL_HANDSHAKES_RATE	50
 
-/* Whose message waits; holds a reference. */
+/* Whose message waits; holds a reference, since its address may not tell. */
 struct veil_handshake_cb {
 	struct veil_peer *peer;
 	bool unjudged;	/* an initiation that came before its peer's pairs */
@@ -69,7 +69,9 @@ void veil_handshake_start(struct veil_peer *peer)
 		return;
 
 	spin_lock_bh(&peer->lock);
+	/* One that roams, and was not heard yet, has to begin itself. */
 	if (!peer->handshaking && !peer->dead &&
+	    !ipv6_addr_any(&peer->endpoint) &&
 	    (!peer->last_initiation ||
 	     time_after_eq(now, peer->last_initiation + VEIL_RETRY_TIME * HZ))) {
 		WRITE_ONCE(peer->handshaking, true);
@@ -113,6 +115,27 @@ static bool veil_handshake_rate(struct veil_peer *peer)
 	return within;
 }
 
+bool veil_handshake_well_formed(const struct veil_initiation *msg)
+{
+	return msg->header.version == VEIL_PROTOCOL_VERSION &&
+	       !msg->header.reserved[0] && !msg->header.reserved[1];
+}
+
+bool veil_handshake_stamped(const struct veil_peer *peer,
+			    const struct veil_initiation *msg)
+{
+	return READ_ONCE(peer->usable) &&
+	       /* As if there were no peer. */
+	       READ_ONCE(peer->policy) != NETVEIL_POLICY_BYPASS &&
+	       veil_pair_match(peer, msg) != VEIL_PAIR_NONE;
+}
+
+bool veil_handshake_unjudged(const struct veil_peer *peer)
+{
+	return READ_ONCE(peer->usable) &&
+	       veil_pair_newest(peer) == VEIL_PAIR_NONE;
+}
+
 static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
 					    const struct veil_initiation *msg)
 {
@@ -120,8 +143,7 @@ static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
 	int place;
 	u64 ns;
 
-	if (msg->header.version != VEIL_PROTOCOL_VERSION ||
-	    msg->header.reserved[0] || msg->header.reserved[1])
+	if (!veil_handshake_well_formed(msg))
 		return VEIL_DROP_malformed;
 	if (!READ_ONCE(peer->usable))
 		return VEIL_DROP_no_key;
@@ -188,8 +210,7 @@ static struct sk_buff *veil_handshake_dequeue(struct veil_net *vn,
 void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 			       const struct veil_initiation *msg)
 {
-	bool unjudged = READ_ONCE(peer->usable) &&
-			veil_pair_newest(peer) == VEIL_PAIR_NONE;
+	bool unjudged = veil_handshake_unjudged(peer);
 	enum veil_drop reason = VEIL_DROPS;
 
 	/* The peer was added a moment ago.  The first message that the worker
@@ -249,17 +270,32 @@ static enum veil_drop veil_handshake_judge(struct veil_peer *peer,
 				       veil_handshake_filter(peer, msg);
 }
 
+/* Whether peer may be there: its addresses may have changed while a message from
+ * one of them waited.
+ */
+static bool veil_handshake_from(struct veil_peer *peer,
+				const struct in6_addr *source)
+{
+	bool from;
+
+	rcu_read_lock();
+	from = peer->roaming || veil_peer_lookup(peer->vn, source) == peer;
+	rcu_read_unlock();
+	return from;
+}
+
 static enum veil_drop veil_handshake_message(struct veil_peer *peer,
 					     const struct sk_buff *skb,
 					     const void *msg,
-					     const struct veil_addr_pair *addrs)
+					     const struct veil_addr_pair *addrs,
+					     u16 port)
 {
 	enum veil_drop reason = VEIL_DROPS;
 
 	lockdep_assert_held(&peer->handshake_lock);
 	if (READ_ONCE(veil_asleep))
 		return VEIL_DROP_handshake_failed;
-	if (peer->dead)
+	if (peer->dead || !veil_handshake_from(peer, &addrs->source))
 		return VEIL_DROP_policy_changed;
 	switch (*(const u8 *)msg) {
 	case VEIL_MSG_INITIATION:
@@ -267,7 +303,7 @@ static enum veil_drop veil_handshake_message(struct veil_peer *peer,
 			reason = veil_handshake_judge(peer, msg);
 		if (reason != VEIL_DROPS)
 			return reason;
-		return veil_responder_handle(peer, msg, addrs);
+		return veil_responder_handle(peer, msg, addrs, port);
 	case VEIL_MSG_RESPONSE:
 		return veil_initiator_handle(peer, msg, addrs);
 	default:
@@ -279,12 +315,14 @@ static enum veil_drop veil_handshake_message(struct veil_peer *peer,
 static void veil_handshake_handle(struct veil_peer *peer, struct sk_buff *skb)
 {
 	struct veil_addr_pair addrs;
+	const struct udphdr *uh;
 	enum veil_drop reason;
-	const void *msg;
+	u16 port;
 
-	msg = veil_addr_parse(skb, &addrs) + sizeof(struct udphdr);
+	uh = veil_addr_parse(skb, &addrs);
+	port = peer->roaming ? ntohs(uh->source) : peer->port;
 	mutex_lock(&peer->handshake_lock);
-	reason = veil_handshake_message(peer, skb, msg, &addrs);
+	reason = veil_handshake_message(peer, skb, uh + 1, &addrs, port);
 	mutex_unlock(&peer->handshake_lock);
 
 	if (reason == VEIL_DROPS)

@@ -23,6 +23,13 @@ void veil_handshake_soon(struct veil_peer *peer, unsigned long when);
 /* Forget the outstanding initiation.  Process context, vn->lock held. */
 void veil_handshake_cancel(struct veil_peer *peer);
 
+/* An initiation's clear header, and its stamp. */
+bool veil_handshake_well_formed(const struct veil_initiation *msg);
+bool veil_handshake_stamped(const struct veil_peer *peer,
+			    const struct veil_initiation *msg);
+/* Whether no stamp of peer can be told yet: the worker is to make its pairs. */
+bool veil_handshake_unjudged(const struct veil_peer *peer);
+
 /* From the hook, skb linear at its IP header and UDP length checked; consume
  * skb.  An initiation from an address of peer: drop at the cost of one SipHash
  * what peer has not sent just now.

@@ -19,6 +19,7 @@
 #include "policy.h"
 #include "session.h"
 #include "traceroute.h"
+#include "unknown.h"
 
 /* Packets that may be under way on a lane when an error about one arrives. */
 #define VEIL_ICMP_LATELY	65536
@@ -266,34 +267,70 @@ static enum veil_drop veil_icmp_judge(struct veil_peer *peer,
 	return VEIL_DROPS;
 }
 
+/* The roaming peer to whose place the quoted packet went.  Who merely says so has
+ * many of them looked at seldom.
+ */
+static struct veil_peer *veil_icmp_roamer(struct veil_net *vn,
+					  const struct sk_buff *skb,
+					  const struct veil_icmp_error *error,
+					  struct veil_data_header *header)
+{
+	struct veil_session *session;
+	const struct in6_addr *remote;
+	struct veil_peer *peer;
+
+	if (error->protocol != IPPROTO_UDP || error->later)
+		return NULL;
+	if (READ_ONCE(vn->roamer_count) > VEIL_STAMPS_MAX &&
+	    !__ratelimit(&vn->roamer_errors))
+		return NULL;
+	list_for_each_entry_rcu(peer, &vn->roamers, roamer) {
+		session = rcu_dereference(peer->current_session);
+		if (!session)
+			continue;
+		remote = &rcu_dereference(session->ends)->place.remote;
+		if (ipv6_addr_equal(remote, &error->addrs.destination) &&
+		    veil_icmp_judge(peer, skb, error, header) == VEIL_DROPS)
+			return peer;
+	}
+	return NULL;
+}
+
 unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 		       const struct veil_addr_pair *addrs)
 {
 	bool ipv4 = skb->protocol == htons(ETH_P_IP);
+	enum veil_drop reason = VEIL_DROP_icmp_forged;
+	struct veil_peer *peer = NULL, *roamer;
 	struct veil_data_header header;
 	struct veil_icmp_error error;
 	struct veil_policy policy;
-	enum veil_drop reason;
 
 	if (ipv4 ? !veil_icmp_parse4(skb, &error) :
 		   !veil_icmp_parse6(skb, &error))
 		return NF_ACCEPT;
-	veil_policy_lookup(vn, &error.addrs.destination, &policy);
-	if (veil_policy_clear(&policy) || !veil_addr_is_local(vn->net, skb->dev, &error.addrs.source) ||
+	if (!veil_addr_is_local(vn->net, skb->dev, &error.addrs.source) ||
 	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
 		return NF_ACCEPT;
 
-	reason = policy.peer ?
-		 veil_icmp_judge(policy.peer, skb, &error, &header) :
-		 VEIL_DROP_icmp_forged;
-	/* Under "prefer" there are packets in clear to complain about. */
-	if (reason == VEIL_DROP_icmp_forged &&
-	    policy.kind == NETVEIL_POLICY_PREFER)
-		return NF_ACCEPT;
+	veil_policy_lookup(vn, &error.addrs.destination, &policy);
+	if (!veil_policy_clear(&policy))
+		peer = policy.peer;
+	if (peer)
+		reason = veil_icmp_judge(peer, skb, &error, &header);
 	if (reason == VEIL_DROPS)
-		return veil_icmp_deliver(policy.peer, skb, &error, &header);
-	if (policy.peer)
-		veil_peer_drop(policy.peer, skb, reason);
+		return veil_icmp_deliver(peer, skb, &error, &header);
+	roamer = veil_icmp_roamer(vn, skb, &error, &header);
+	if (roamer)
+		return veil_icmp_deliver(roamer, skb, &error, &header);
+
+	/* Under "prefer" there are packets in clear to complain about. */
+	if (veil_policy_clear(&policy) ||
+	    (reason == VEIL_DROP_icmp_forged &&
+	     policy.kind == NETVEIL_POLICY_PREFER))
+		return NF_ACCEPT;
+	if (peer)
+		veil_peer_drop(peer, skb, reason);
 	else
 		veil_drop(vn, skb, reason);
 	return NF_STOLEN;

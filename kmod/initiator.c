@@ -11,6 +11,7 @@
 #include "handshake.h"
 #include "initiator.h"
 #include "keys.h"
+#include "roam.h"
 #include "session.h"
 #include "socket.h"
 #include "timers.h"
@@ -101,6 +102,7 @@ static void veil_initiator_offer(struct veil_peer *peer, bool bare,
 	memset(&own->offer, 0, sizeof(own->offer));
 	veil_net_aeads(peer->vn, own->offer.aead);
 	own->offer.lanes = veil_session_lanes();
+	own->offer.flags = veil_exchange_flags(peer);
 	memcpy(own->offer.source, &addrs->source, VEIL_ADDR_LEN);
 	memcpy(own->offer.destination, &addrs->destination, VEIL_ADDR_LEN);
 	own->psk_count = 0;
@@ -168,7 +170,7 @@ static void veil_initiator_near(struct veil_peer *peer, struct in6_addr *near)
 	rcu_read_lock();
 	session = rcu_dereference(peer->current_session);
 	if (session)
-		*near = session->local;
+		*near = rcu_dereference(session->ends)->place.local;
 	else
 		veil_tx_waiting_source(peer, near);
 	rcu_read_unlock();
@@ -183,8 +185,10 @@ void veil_initiator_send(struct veil_peer *peer)
 	struct in6_addr near;
 
 	veil_initiator_clear(peer);
+	if (veil_roam_endpoint(peer, &own->remote, &own->port))
+		return;
 	veil_initiator_near(peer, &near);
-	if (veil_socket_route(peer->vn, &peer->endpoint, &near, &addrs))
+	if (veil_socket_route(peer->vn, &own->remote, &near, &addrs))
 		return;
 	own->epoch = atomic_read(&veil_epoch);
 	own->index.kind = VEIL_INDEX_HANDSHAKE;
@@ -205,7 +209,7 @@ void veil_initiator_send(struct veil_peer *peer)
 	if (!way.last)
 		veil_handshake_soon(peer, own->sent + HZ);
 	trace_veil_handshake(peer, "initiation-sent");
-	veil_socket_send(peer->vn, &addrs, peer->port, &msg, sizeof(msg));
+	veil_socket_send(peer->vn, &addrs, own->port, &msg, sizeof(msg));
 }
 
 enum veil_drop veil_initiator_cookie(struct veil_peer *peer,
@@ -261,7 +265,7 @@ static enum veil_drop veil_initiator_open(struct veil_peer *peer,
 	if (!veil_initiator_offered(&own->offer, choice->aead))
 		return VEIL_DROP_no_common_cipher;
 	if (choice->lanes < 1 || choice->lanes > VEIL_LANES_MAX ||
-	    choice->reserved[0] || choice->reserved[1])
+	    choice->flags & ~VEIL_PAYLOAD_FLAGS || choice->reserved)
 		return VEIL_DROP_malformed;
 	return VEIL_DROPS;
 }
@@ -275,11 +279,14 @@ veil_initiator_session(struct veil_peer *peer, int place,
 {
 	struct veil_outstanding *own = &peer->initiation;
 	const struct veil_psk *psk = veil_initiator_psk(own, msg);
+	bool moves = choice->flags & VEIL_PAYLOAD_ROAMS;
 	struct veil_session_params params = {
 		.peer = peer,
 		.aead = choice->aead,
 		.initiator = true,
-		.transport = veil_exchange_no_nat(choice->source,
+		.moves = moves,
+		.transport = !moves && !peer->roaming &&
+			     veil_exchange_no_nat(choice->source,
 						  choice->destination, addrs),
 		.tx_lanes = choice->lanes,
 		.remote = msg->header.sender,
@@ -287,8 +294,12 @@ veil_initiator_session(struct veil_peer *peer, int place,
 		.psk = psk,
 		.rotates = veil_exchange_rotates(peer, place, psk),
 		.epoch = own->epoch,
-		.local = addrs->destination,
-		.remote_address = addrs->source,
+		.place = {
+			.local = addrs->destination,
+			/* It has shown that it hears us there. */
+			.remote = peer->roaming ? own->remote : addrs->source,
+			.port = own->port,
+		},
 	};
 	struct veil_session *session;
 	int err;

@@ -19,6 +19,7 @@
 #define VEIL_PAIR_KEY_LEN	16	/* SipHash-2-4 */
 #define VEIL_ADDR_LEN		16	/* IPv6, or IPv4 mapped into it */
 #define VEIL_COOKIE_LEN		16
+#define VEIL_TOKEN_LEN		8	/* of a challenge */
 #define VEIL_SALT_LEN		32	/* of a cookie reply */
 
 #define VEIL_PROTOCOL_VERSION	1
@@ -60,11 +61,17 @@ struct veil_macs {
 	u8 mac2[VEIL_MAC_LEN];
 } __packed;
 
+/* Flags of both payloads; the other bits are reserved. */
+enum veil_payload_flags {
+	VEIL_PAYLOAD_ROAMS	= 0x01,	/* the receiver roams, for the sender */
+	VEIL_PAYLOAD_FLAGS	= 0x01,
+};
+
 /* What the initiator offers; sealed in Noise message 1. */
 struct veil_offer {
 	u8 aead[VEIL_AEAD_MAX];	/* fastest first, unused places 0 */
 	u8 lanes;		/* receive lanes, 1 to VEIL_LANES_MAX */
-	u8 reserved;
+	u8 flags;		/* enum veil_payload_flags */
 	u8 source[VEIL_ADDR_LEN];	/* as its sender knows them: an */
 	u8 destination[VEIL_ADDR_LEN];	/* address that differs tells of NAT */
 	u8 psk_id[VEIL_PSKS_MAX][VEIL_PSK_ID_LEN];	/* newest first, or 0 */
@@ -74,7 +81,8 @@ struct veil_offer {
 struct veil_choice {
 	u8 aead;
 	u8 lanes;
-	u8 reserved[2];
+	u8 flags;		/* enum veil_payload_flags */
+	u8 reserved;
 	u8 source[VEIL_ADDR_LEN];
 	u8 destination[VEIL_ADDR_LEN];
 } __packed;
@@ -131,7 +139,9 @@ enum veil_data_flags {
 	VEIL_DATA_TUNNEL	= 0x01,	/* plaintext is a whole IP packet */
 	VEIL_DATA_CSUM_PARTIAL	= 0x02,	/* L4 checksum holds the pseudo header's sum */
 	VEIL_DATA_CLOSE		= 0x04,	/* sender forgets this session: empty plaintext */
-	VEIL_DATA_FLAGS		= 0x07,
+	VEIL_DATA_CHALLENGE	= 0x08,	/* plaintext is a token; echo it from there */
+	VEIL_DATA_ECHO		= 0x10,	/* plaintext is the token of a challenge */
+	VEIL_DATA_FLAGS		= 0x1f,
 };
 
 struct veil_data_header {

@@ -24,6 +24,7 @@
 #include "timers.h"
 #include "trial.h"
 #include "tx.h"
+#include "unknown.h"
 #include "weaken.h"
 
 unsigned int veil_net_id;
@@ -133,6 +134,7 @@ void veil_net_flush(struct veil_net *vn)
 		veil_peer_remove(peer);
 	veil_policy_flush(vn);
 	veil_weaken_end(vn);
+	veil_unknown_forget(vn);
 	veil_rotate_forget(vn);
 }
 
@@ -150,6 +152,7 @@ static void veil_net_forget_sessions(struct veil_net *vn)
 		veil_session_kill_all(peer);
 		veil_timers_arm(peer);
 	}
+	veil_unknown_forget(vn);
 	up_read(&vn->lock);
 }
 
@@ -197,6 +200,7 @@ static int __net_init veil_net_init(struct net *net)
 	vn->port = VEIL_PORT;
 	init_rwsem(&vn->lock);
 	INIT_LIST_HEAD(&vn->fences);
+	INIT_LIST_HEAD(&vn->roamers);
 	skb_queue_head_init(&vn->initiations);
 	skb_queue_head_init(&vn->responses);
 	INIT_WORK(&vn->handshake_work, veil_handshake_work);
@@ -280,7 +284,8 @@ static void __net_exit veil_net_exit(struct net *net)
 	veil_net_flush(vn);
 	up_write(&vn->lock);
 
-	/* No hook feeds it any more. */
+	/* No hook feeds them any more; the first feeds the second. */
+	veil_unknown_exit(vn);
 	cancel_work_sync(&vn->handshake_work);
 	veil_handshake_purge(vn, &vn->initiations);
 	veil_handshake_purge(vn, &vn->responses);

@@ -32,6 +32,7 @@
 
 struct netlink_ext_ack;
 struct veil_trial;
+struct veil_unknown;
 
 /**
  * struct veil_net - one namespace
@@ -79,6 +80,10 @@ struct veil_trial;
  * @fences: struct veil_fence, one for each device; under RTNL
  * @initiations: from peers with a right stamp, for @handshake_work
  * @responses: to our own initiations; served first
+ * @roamers: peers that roam; RCU
+ * @roamer_count: how many; read without the lock by the packet path
+ * @unknown: initiations from unknown addresses; there from the first of these on
+ * @roamer_errors: how often all of @roamers are looked at for an ICMP error
  * @handshake_work: takes both queues in process context
  * @rotate_work: veil_rotate_work()
  * @drops: counters
@@ -127,6 +132,10 @@ struct veil_net {
 	struct list_head fences;
 	struct sk_buff_head initiations;
 	struct sk_buff_head responses;
+	struct list_head roamers;
+	u32 roamer_count;
+	struct veil_unknown *unknown;
+	struct ratelimit_state roamer_errors;
 	struct work_struct handshake_work;
 	struct delayed_work rotate_work;
 	struct veil_drops __percpu *drops;

@@ -21,6 +21,8 @@ static const struct nla_policy veil_peer_key_policy[] = {
 	[NETVEIL_PEER_A_ENDPOINT] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16), \
 	[NETVEIL_PEER_A_ENDPOINT_PORT] =				\
 		NLA_POLICY_FULL_RANGE(NLA_U16, &veil_nl_port_range),	\
+	[NETVEIL_PEER_A_ROAMING] = NLA_POLICY_MAX(NLA_U8, 1),		\
+	[NETVEIL_PEER_A_KEEPALIVE] = { .type = NLA_U16 },		\
 	[NETVEIL_PEER_A_PSK] = NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),	\
 	[NETVEIL_PEER_A_PSK_NEXT] =					\
 		NLA_POLICY_EXACT_LEN(NETVEIL_KEY_LEN),			\
@@ -382,6 +384,19 @@ static int veil_nl_get_endpoint(struct veil_peer_config *config,
 	return veil_nl_get_address(&config->endpoint, endpoint, extack);
 }
 
+static void veil_nl_get_roaming(struct veil_peer_config *config,
+				struct nlattr **tb)
+{
+	if (tb[NETVEIL_PEER_A_ROAMING]) {
+		config->has_roaming = true;
+		config->roaming = nla_get_u8(tb[NETVEIL_PEER_A_ROAMING]);
+	}
+	if (tb[NETVEIL_PEER_A_KEEPALIVE]) {
+		config->has_keepalive = true;
+		config->keepalive = nla_get_u16(tb[NETVEIL_PEER_A_KEEPALIVE]);
+	}
+}
+
 static int veil_nl_get_config(struct veil_peer_config *config,
 			      struct genl_info *info, struct nlattr **tb)
 {
@@ -403,6 +418,7 @@ static int veil_nl_get_config(struct veil_peer_config *config,
 		config->confirm = nla_get_u32(info->attrs[NETVEIL_A_CONFIRM]);
 	if (tb[NETVEIL_PEER_A_POLICY])
 		config->policy = nla_get_u8(tb[NETVEIL_PEER_A_POLICY]);
+	veil_nl_get_roaming(config, tb);
 	return veil_nl_get_keys(config, tb, info->extack);
 }
 
@@ -425,7 +441,9 @@ static int veil_nl_parse_new(struct genl_info *info, struct nlattr **tb)
 
 	if (err)
 		return err;
-	if (NL_REQ_ATTR_CHECK(info->extack, info->attrs[NETVEIL_A_PEER], tb,
+	/* What roams may have prefixes only; peer.c looks at that. */
+	if (!tb[NETVEIL_PEER_A_ROAMING] &&
+	    NL_REQ_ATTR_CHECK(info->extack, info->attrs[NETVEIL_A_PEER], tb,
 			      NETVEIL_PEER_A_ADDRESS)) {
 		GENL_SET_ERR_MSG(info, "a peer wants at least one address");
 		return -EINVAL;

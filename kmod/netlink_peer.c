@@ -12,6 +12,7 @@
 #include "network.h"
 #include "peer_key.h"
 #include "session.h"
+#include "roam.h"
 #include "trial.h"
 
 /* Answers */
@@ -51,7 +52,8 @@ static size_t veil_nl_peer_size(unsigned int prefixes)
 	       nla_total_size(sizeof(u16)) +		/* endpoint port */
 	       nla_total_size(NETVEIL_KEY_LEN) +	/* next key */
 	       4 * nla_total_size(0) +			/* psks, on next, confirmed */
-	       3 * nla_total_size(sizeof(u8)) +		/* state, cipher, policy */
+	       4 * nla_total_size(sizeof(u8)) +		/* state, cipher, policy, roaming */
+	       nla_total_size(sizeof(u16)) +		/* keepalive */
 	       2 * nla_total_size_64bit(sizeof(u64)) +	/* handshake, age */
 	       8 * nla_total_size_64bit(sizeof(u64)) +	/* counters */
 	       2 * nla_total_size(sizeof(u32));		/* queued, mtu */
@@ -60,6 +62,19 @@ static size_t veil_nl_peer_size(unsigned int prefixes)
 static int veil_nl_put_u64(struct sk_buff *skb, int type, u64 value)
 {
 	return nla_put_u64_64bit(skb, type, value, NETVEIL_PEER_A_PAD);
+}
+
+static int veil_nl_put_endpoint(struct sk_buff *skb, struct veil_peer *peer)
+{
+	struct in6_addr endpoint;
+	u16 port;
+
+	if (veil_roam_endpoint(peer, &endpoint, &port))
+		return 0;
+	if (veil_nl_put_address(skb, NETVEIL_PEER_A_ENDPOINT, &endpoint) ||
+	    nla_put_u16(skb, NETVEIL_PEER_A_ENDPOINT_PORT, port))
+		return -EMSGSIZE;
+	return 0;
 }
 
 static int veil_nl_put_peer_keys(struct sk_buff *skb,
@@ -79,8 +94,7 @@ static int veil_nl_put_peer_keys(struct sk_buff *skb,
 	return 0;
 }
 
-static int veil_nl_put_peer_config(struct sk_buff *skb,
-				   const struct veil_peer *peer)
+static int veil_nl_put_peer_config(struct sk_buff *skb, struct veil_peer *peer)
 {
 	const struct veil_address *address;
 
@@ -95,9 +109,9 @@ static int veil_nl_put_peer_config(struct sk_buff *skb,
 		if (veil_nl_put_prefix(skb, NETVEIL_PEER_A_PREFIX,
 				       &address->node.prefix))
 			return -EMSGSIZE;
-	if (veil_nl_put_address(skb, NETVEIL_PEER_A_ENDPOINT,
-				&peer->endpoint) ||
-	    nla_put_u16(skb, NETVEIL_PEER_A_ENDPOINT_PORT, peer->port))
+	if (veil_nl_put_endpoint(skb, peer) ||
+	    nla_put_u8(skb, NETVEIL_PEER_A_ROAMING, peer->roaming) ||
+	    nla_put_u16(skb, NETVEIL_PEER_A_KEEPALIVE, peer->keepalive))
 		return -EMSGSIZE;
 	if (nla_put_u8(skb, NETVEIL_PEER_A_POLICY, peer->policy))
 		return -EMSGSIZE;

@@ -14,27 +14,52 @@
 #include "open.h"
 #include "peer_key.h"
 #include "request.h"
+#include "roam.h"
 #include "seal.h"
 #include "timers.h"
 #include "trace.h"
 #include "tunnel.h"
 #include "tx.h"
 
-struct veil_session *veil_open_session(struct veil_peer *peer,
+/* Where a packet came from, and to. */
+static void veil_open_place(const struct sk_buff *skb, struct veil_place *place)
+{
+	const struct udphdr *uh = (const void *)skb_transport_header(skb);
+	struct veil_addr_pair addrs;
+
+	veil_addr_of(skb, &addrs);
+	place->local = addrs.destination;
+	place->remote = addrs.source;
+	place->port = ntohs(uh->source);
+}
+
+/* What these flags may come with: a token of just this length, in tunnel mode. */
+static bool veil_open_flags_ok(u8 flags, size_t text)
+{
+	u8 token = flags & (VEIL_DATA_CHALLENGE | VEIL_DATA_ECHO);
+
+	if (flags & ~VEIL_DATA_FLAGS)
+		return false;
+	return !token || (text == VEIL_TOKEN_LEN && is_power_of_2(token) &&
+			  flags == (token | VEIL_DATA_TUNNEL));
+}
+
+struct veil_session *veil_open_session(struct veil_net *vn,
+				       struct veil_peer *peer,
 				       const struct veil_data_header *header,
 				       enum veil_drop *reason)
 {
 	struct veil_index *index;
 	struct veil_session *session;
 
-	index = veil_index_lookup(peer->vn, be32_to_cpu(header->receiver));
+	index = veil_index_lookup(vn, be32_to_cpu(header->receiver));
 	/* Pairs with veil_session_set_keys(). */
 	if (!index || smp_load_acquire(&index->kind) != VEIL_INDEX_SESSION) {
 		*reason = VEIL_DROP_unknown_index;
 		return NULL;
 	}
 	session = container_of(index, struct veil_session, index);
-	if (index->peer != peer) {
+	if (index->peer != peer && !READ_ONCE(index->peer->roaming)) {
 		*reason = VEIL_DROP_wrong_source;
 		return NULL;
 	}
@@ -54,7 +79,7 @@ enum veil_drop veil_open_check(struct veil_session *session,
 	struct veil_lane *l;
 	bool fresh;
 
-	if (header->flags & ~VEIL_DATA_FLAGS)
+	if (!veil_open_flags_ok(header->flags, len - VEIL_TAG_LEN))
 		return VEIL_DROP_malformed;
 	if (lane >= session->rx_lanes)
 		return VEIL_DROP_wrong_lane;
@@ -88,18 +113,21 @@ void veil_open_confirm(struct veil_session *session)
 		spin_unlock_bh(&peer->lock);
 		veil_peer_confirmed(session);
 	}
-	if (promoted)
-		veil_tx_session_up(peer);
+	if (!promoted)
+		return;
+	veil_roam_confirmed(session);
+	veil_tx_session_up(peer);
 }
 
 bool veil_open_account(struct veil_session *session,
 		       const struct veil_data_header *header,
-		       size_t delivered)
+		       size_t delivered, bool *newest)
 {
 	struct veil_lane *lane = &session->lanes[be16_to_cpu(header->lane)];
 	bool fresh;
 
 	spin_lock_bh(&lane->rx_lock);
+	*newest = be64_to_cpu(header->counter) >= lane->window.next;
 	fresh = veil_window_set(&lane->window, be64_to_cpu(header->counter));
 	if (fresh && delivered) {
 		lane->rx_packets++;
@@ -249,6 +277,25 @@ static void veil_open_close(struct veil_session *session)
 	veil_timers_arm(peer);
 }
 
+/* What is not to be delivered to anybody else. */
+static unsigned int veil_open_control(struct veil_request *request,
+				      const struct veil_place *place)
+{
+	struct veil_session *session = request->session;
+	u8 flags = request->header.flags;
+	struct sk_buff *skb = request->skb;
+	u8 token[VEIL_TOKEN_LEN];
+
+	if (flags & VEIL_DATA_CLOSE)
+		veil_open_close(session);
+	if (request->text &&
+	    !skb_copy_bits(skb, skb_transport_offset(skb) + VEIL_OPEN_HEAD,
+			   token, sizeof(token)))
+		veil_roam_token(session, place, flags, token);
+	consume_skb(skb);
+	return NF_STOLEN;
+}
+
 /* An authentic packet of text bytes. */
 static unsigned int veil_open_deliver(struct veil_request *request,
 				      unsigned int text)
@@ -257,25 +304,27 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 	struct sk_buff *skb = request->skb;
 	struct veil_peer *peer = session->peer;
 	u8 flags = request->header.flags;
+	bool control = !text || flags & (VEIL_DATA_CHALLENGE | VEIL_DATA_ECHO);
+	unsigned int len = control ? 0 : text;
 	__be16 protocol = skb->protocol;
-	unsigned int len = text;
+	struct veil_place place;
+	bool newest;
 	int err;
 
 	/* The inner packet's, as veil_seal_plan() counted it. */
-	if (text && !(flags & VEIL_DATA_TUNNEL))
+	if (!control && !(flags & VEIL_DATA_TUNNEL))
 		len += skb_transport_offset(skb) - sizeof(struct veil_trailer);
-	if (!veil_open_account(session, &request->header, len)) {
+	if (!veil_open_account(session, &request->header, len, &newest)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_replayed);
 		return NF_STOLEN;
 	}
-	veil_timers_opened(peer, text);
+	veil_timers_opened(peer, !control);
 	veil_open_confirm(session);
-	if (!text) {
-		if (flags & VEIL_DATA_CLOSE)
-			veil_open_close(session);
-		consume_skb(skb);
-		return NF_STOLEN;
-	}
+	veil_open_place(skb, &place);
+	if (newest)
+		veil_roam_seen(session, &place);
+	if (control)
+		return veil_open_control(request, &place);
 
 	err = pskb_trim(skb, skb->len - VEIL_TAG_LEN);
 	if (!err && flags & VEIL_DATA_TUNNEL)
@@ -406,8 +455,8 @@ static unsigned int veil_open_begin(struct veil_session *session,
 	return veil_open_submit(request, aad_len);
 }
 
-unsigned int veil_open(struct veil_peer *peer, struct sk_buff *skb,
-		       const struct nf_hook_state *state)
+unsigned int veil_open(struct veil_net *vn, struct veil_peer *peer,
+		       struct sk_buff *skb, const struct nf_hook_state *state)
 {
 	unsigned int head = skb_transport_offset(skb) + VEIL_OPEN_HEAD;
 	enum veil_drop reason = VEIL_DROP_malformed;
@@ -417,15 +466,21 @@ unsigned int veil_open(struct veil_peer *peer, struct sk_buff *skb,
 	if (skb->len >= head + VEIL_TAG_LEN && pskb_may_pull(skb, head)) {
 		memcpy(&header, skb->data + head - sizeof(header),
 		       sizeof(header));
-		session = veil_open_session(peer, &header, &reason);
+		session = veil_open_session(vn, peer, &header, &reason);
 	}
 	if (session)
 		reason = veil_open_check(session, &header, skb->len - head);
-	if (reason != VEIL_DROPS) {
+	if (session)
+		peer = session->peer;
+	if (reason != VEIL_DROPS && peer) {
 		veil_peer_drop(peer, skb, reason);
 		/* It may have a session with whom we were before a reboot. */
 		if (reason == VEIL_DROP_unknown_index)
 			veil_handshake_start(peer);
+		return NF_STOLEN;
+	}
+	if (reason != VEIL_DROPS) {
+		veil_drop(vn, skb, reason);
 		return NF_STOLEN;
 	}
 	return veil_open_begin(session, skb, &header, state);

@@ -20,19 +20,21 @@
  */
 void veil_open_cut(struct sk_buff *skb, unsigned int len, unsigned int keep);
 
-/* skb: a whole data packet from an address of peer to one of ours, its UDP
+/* skb: a whole data packet to an address of ours from one of peer's, or from
+ * somewhere else (peer is NULL, and its session that of one that roams); its UDP
  * header checked, transport header set.  Returns a netfilter verdict: accepted,
  * it is the inner packet; otherwise skb was consumed.
  */
-unsigned int veil_open(struct veil_peer *peer, struct sk_buff *skb,
-		       const struct nf_hook_state *state);
+unsigned int veil_open(struct veil_net *vn, struct veil_peer *peer,
+		       struct sk_buff *skb, const struct nf_hook_state *state);
 
 /*
  * Steps of opening, for batches as well.
  */
 
 /* The session that header names; the reason to drop otherwise. */
-struct veil_session *veil_open_session(struct veil_peer *peer,
+struct veil_session *veil_open_session(struct veil_net *vn,
+				       struct veil_peer *peer,
 				       const struct veil_data_header *header,
 				       enum veil_drop *reason);
 /* What is looked at before len bytes of text and tag are opened; VEIL_DROPS: go
@@ -41,10 +43,12 @@ struct veil_session *veil_open_session(struct veil_peer *peer,
 enum veil_drop veil_open_check(struct veil_session *session,
 			       const struct veil_data_header *header,
 			       size_t len);
-/* The counter is spent; false if it was before. */
+/* The counter is spent; false if it was before.  newest: it is the lane's highest
+ * so far.
+ */
 bool veil_open_account(struct veil_session *session,
 		       const struct veil_data_header *header,
-		       size_t delivered);
+		       size_t delivered, bool *newest);
 /* Something opened under session: the other end has its keys. */
 void veil_open_confirm(struct veil_session *session);
 /* Take away what the outer packet left on the skb. */

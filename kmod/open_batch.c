@@ -439,9 +439,10 @@ static enum veil_drop veil_batch_deliver(struct veil_open_batch *batch,
 {
 	struct veil_trailer trailer;
 	unsigned int len = text->len;
+	bool newest;
 
 	if (!veil_open_account(batch->session, header,
-			       batch->hlen + len - sizeof(trailer)))
+			       batch->hlen + len - sizeof(trailer), &newest))
 		return VEIL_DROP_replayed;
 	batch->opened = true;
 	memcpy(&trailer, text->room.data + len - sizeof(trailer),
@@ -549,7 +550,9 @@ static struct veil_session *veil_batch_session(struct veil_open_batch *batch,
 	    skb_copy_bits(skb, batch->offset, header, sizeof(*header)) ||
 	    header->type != VEIL_MSG_DATA)
 		return NULL;
-	session = veil_open_session(batch->peer, header, &reason);
+	session = veil_open_session(batch->peer->vn, batch->peer, header,
+				    &reason);
+	/* That of a peer that roams is for tunnel mode. */
 	if (!session || !session->transport || !READ_ONCE(session->prompt))
 		return NULL;
 	return session;

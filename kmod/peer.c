@@ -16,6 +16,7 @@
 #include "netlink.h"
 #include "network.h"
 #include "peer_key.h"
+#include "roam.h"
 #include "session.h"
 #include "timers.h"
 #include "trial.h"
@@ -326,15 +327,44 @@ static int veil_peer_check(struct veil_net *vn, const struct veil_peer *peer,
 	return veil_peer_check_keys(vn, peer, config, extack);
 }
 
+/* Whether it roams was decided before: its addresses tell nothing then.
+ * turned: it did not, or did, until now.
+ */
 static void veil_peer_set_endpoint(struct veil_peer *peer,
-				   const struct veil_peer_config *config)
+				   const struct veil_peer_config *config,
+				   bool turned)
 {
+	const struct veil_address *first =
+		list_first_entry_or_null(&peer->addresses, struct veil_address,
+					 list);
+
+	spin_lock_bh(&peer->lock);
 	if (config->has_endpoint)
 		peer->endpoint = config->endpoint;
-	else if (config->address_count)
-		peer->endpoint = config->addresses[0];
+	else if (!peer->roaming && first &&
+		 (config->address_count || turned))
+		peer->endpoint = first->node.prefix.addr;
 	if (config->port)
 		WRITE_ONCE(peer->port, config->port);
+	else if (turned && !config->has_endpoint)
+		WRITE_ONCE(peer->port, VEIL_PORT);
+	spin_unlock_bh(&peer->lock);
+	if (config->has_keepalive) {
+		WRITE_ONCE(peer->keepalive, config->keepalive);
+		veil_timers_arm(peer);
+	}
+}
+
+/* Where handshakes go: an address of the peer's, if it does not roam. */
+static int veil_peer_check_endpoint(const struct veil_peer_config *config,
+				    bool roaming, bool known,
+				    struct netlink_ext_ack *extack)
+{
+	if (!config->has_endpoint || roaming || known)
+		return 0;
+	NL_SET_ERR_MSG_MOD(extack,
+			   "the endpoint must be one of the peer's addresses, if the peer does not roam");
+	return -EINVAL;
 }
 
 /*
@@ -457,6 +487,7 @@ static void veil_peer_unlink(struct veil_peer *peer)
 {
 	veil_peer_del_addresses(&peer->addresses);
 	veil_network_clear(peer);
+	veil_roam_unlink(peer);
 	spin_lock_bh(&peer->lock);
 	WRITE_ONCE(peer->dead, true);
 	spin_unlock_bh(&peer->lock);
@@ -492,8 +523,10 @@ static int veil_peer_fill(struct veil_peer *peer,
 	if (err)
 		return err;
 	veil_pairs_changed(peer);
-	veil_peer_set_endpoint(peer, config);
-	return 0;
+	err = veil_roam_set(peer, config->roaming);
+	if (!err)
+		veil_peer_set_endpoint(peer, config, config->roaming);
+	return err;
 }
 
 /* A peer that leaves in the same step makes room for one of its key. */
@@ -517,20 +550,20 @@ int veil_peer_check_add(struct veil_net *vn,
 
 	if (veil_trial_refuses(vn, extack))
 		return -EBUSY;
-	if (!config->address_count) {
-		NL_SET_ERR_MSG_MOD(extack, "a new peer needs an address");
+	if (!config->address_count &&
+	    !(config->roaming && config->prefix_count)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "a new peer needs an address, or one that roams a prefix");
 		return -EINVAL;
 	}
 	err = veil_peer_check_unknown(vn, config->public_key, extack);
-	if (err)
-		return err;
-	if (config->has_endpoint &&
-	    !veil_peer_has_address(config, &config->endpoint)) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "the endpoint must be one of the peer's addresses");
-		return -EINVAL;
-	}
-	err = veil_peer_check(vn, NULL, config, extack);
+	if (!err)
+		err = veil_peer_check_endpoint(config, config->roaming,
+					       veil_peer_has_address(config,
+								     &config->endpoint),
+					       extack);
+	if (!err)
+		err = veil_peer_check(vn, NULL, config, extack);
 	return err ?: veil_peer_check_key(vn, config->public_key, extack);
 }
 
@@ -604,12 +637,19 @@ void veil_peer_keep(struct veil_peer *peer)
 			   peer->public_key);
 }
 
+static bool veil_peer_config_turns(const struct veil_peer *peer,
+				   const struct veil_peer_config *config)
+{
+	return config->has_roaming && config->roaming != peer->roaming;
+}
+
 /* Whether sessions must not outlive the change. */
 static bool veil_peer_config_ends(const struct veil_peer *peer,
 				  const struct veil_peer_config *config)
 {
 	return config->address_count || config->has_endpoint || config->port ||
-	       !veil_peer_same_psk(peer, config);
+	       !veil_peer_same_psk(peer, config) ||
+	       veil_peer_config_turns(peer, config);
 }
 
 /* Whether it brings keys that the next handshake should be under. */
@@ -623,7 +663,8 @@ int veil_peer_check_set(struct veil_peer *peer,
 			const struct veil_peer_config *config,
 			struct netlink_ext_ack *extack)
 {
-	bool known = true;
+	bool known;
+	int err;
 
 	if (veil_trial_refuses(peer->vn, extack))
 		return -EBUSY;
@@ -634,26 +675,32 @@ int veil_peer_check_set(struct veil_peer *peer,
 				   "of a known peer only its policy can be changed on trial");
 		return -EOPNOTSUPP;
 	}
-	if (config->has_endpoint && config->address_count)
+	if (config->address_count)
 		known = veil_peer_has_address(config, &config->endpoint);
-	else if (config->has_endpoint)
+	else
 		known = veil_peer_address(&peer->addresses, &config->endpoint);
-	if (!known) {
+	if (config->has_roaming && !config->roaming &&
+	    !config->address_count && list_empty(&peer->addresses)) {
 		NL_SET_ERR_MSG_MOD(extack,
-				   "the endpoint must be one of the peer's addresses");
+				   "a peer that does not roam needs an address: give it as well");
 		return -EINVAL;
 	}
-	return veil_peer_check(peer->vn, peer, config, extack);
+	err = veil_peer_check_endpoint(config, config->has_roaming ?
+				       config->roaming : peer->roaming,
+				       known, extack);
+	return err ?: veil_peer_check(peer->vn, peer, config, extack);
 }
 
 int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		  struct netlink_ext_ack *extack)
 {
 	bool ends = veil_peer_config_ends(peer, config);
+	bool turned = veil_peer_config_turns(peer, config);
 	int err;
 
 	if (!config->address_count && !config->has_endpoint && !config->port &&
 	    !config->policy && !config->prefix_count && !config->no_prefix &&
+	    !config->has_roaming && !config->has_keepalive &&
 	    veil_peer_same_keys(peer, config))
 		return 0;
 	err = veil_peer_set_keys(peer, config);
@@ -665,8 +712,10 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		err = veil_peer_set_addresses(peer, config);
 	if (!err)
 		err = veil_network_set(peer, config);
+	if (!err && turned)
+		err = veil_roam_set(peer, config->roaming);
 	if (!err)
-		veil_peer_set_endpoint(peer, config);
+		veil_peer_set_endpoint(peer, config, turned);
 	if (veil_peer_set_policy(peer, config->policy) || ends)
 		veil_peer_restart(peer);
 	else if (veil_peer_config_renews(config))

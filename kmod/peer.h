@@ -66,6 +66,20 @@ struct veil_path {
 	unsigned long until;
 };
 
+/* Where the outer packets of a session go from and to; IPv4 mapped. */
+struct veil_place {
+	struct in6_addr local;
+	struct in6_addr remote;
+	u16 port;
+};
+
+/* What a peer that roams has to echo from there; peer->lock. */
+struct veil_challenge {
+	struct veil_place place;
+	u8 token[VEIL_TOKEN_LEN];
+	unsigned long sent;		/* jiffies | 1; 0: nothing to echo */
+};
+
 /* Our own outstanding initiation; peer->handshake_lock. */
 struct veil_outstanding {
 	struct veil_index index;	/* in the table while active */
@@ -75,6 +89,8 @@ struct veil_outstanding {
 	struct veil_psk psks[VEIL_PSKS_MAX];	/* as offered */
 	unsigned int psk_count;
 	struct veil_offer offer;
+	struct in6_addr remote;		/* where it went to */
+	u16 port;
 	unsigned long sent;		/* jiffies */
 	int epoch;			/* veil_epoch then */
 	u8 mac1[VEIL_MAC_LEN];		/* what a cookie reply answers */
@@ -96,8 +112,14 @@ struct veil_outstanding {
  * @address_count: how many
  * @prefixes: struct veil_address of the networks behind it; vn->lock
  * @prefix_count: how many
- * @endpoint: the address that handshakes go to; vn->lock
- * @port: its listen port; read without a lock by the packet path
+ * @endpoint: the address that handshakes go to, all zero if it roams and was not
+ *	heard yet; vn->lock and, as it moves, lock
+ * @port: its listen port, or what NAT made of it; read without a lock by the
+ *	packet path
+ * @roaming: its address is whatever it was last proven to be (roam.h)
+ * @roamer: veil_net.roamers if @roaming
+ * @challenge: of a place where it may be now; lock
+ * @keepalive: seconds, or 0; read without a lock
  * @policy: enum netveil_policy, of what is its own; read without a lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
  *	read without
@@ -142,6 +164,7 @@ struct veil_outstanding {
  * @tx_unanswered: jiffies | 1; data was sent and nothing opened since; or 0
  * @last_rx: jiffies of the last packet opened
  * @last_tx_data: jiffies of the last data packet sealed
+ * @last_tx: jiffies of the last packet sealed
  * @paths: MTU of outer packets, IPv4 and IPv6
  * @traceroutes: what traceroute sent to it (traceroute.c), or NULL
  * @drops: packets from or to it that were dropped
@@ -166,6 +189,10 @@ struct veil_peer {
 	u32 prefix_count;
 	struct in6_addr endpoint;
 	u16 port;
+	bool roaming;
+	struct list_head roamer;
+	struct veil_challenge challenge;
+	u16 keepalive;
 	u8 policy;
 	bool confirmed;
 	bool closed;
@@ -211,6 +238,7 @@ struct veil_peer {
 	unsigned long tx_unanswered;
 	unsigned long last_rx;
 	unsigned long last_tx_data;
+	unsigned long last_tx;
 	struct veil_path paths[2];
 	struct veil_traceroutes *traceroutes;
 
@@ -237,6 +265,10 @@ struct veil_peer {
  * @policy: of what is its own; NETVEIL_POLICY_NONE leaves it, or "require" for
  *	a new peer
  * @confirm: on trial, for so many seconds; 0: for good
+ * @has_roaming: @roaming is given
+ * @roaming: it may be anywhere
+ * @has_keepalive: @keepalive is given
+ * @keepalive: seconds; 0 none
  * @has_psk: @psk is given
  * @no_psk: forget the psk
  * @psk: pre-shared key; the caller wipes it
@@ -259,6 +291,10 @@ struct veil_peer_config {
 	u16 port;
 	u8 policy;
 	u32 confirm;
+	bool has_roaming;
+	bool roaming;
+	bool has_keepalive;
+	u16 keepalive;
 	bool has_psk;
 	bool no_psk;
 	u8 psk[VEIL_KEY_LEN];

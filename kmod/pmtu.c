@@ -36,10 +36,15 @@ static unsigned int veil_pmtu_tunnel(struct veil_peer *peer,
 				     struct veil_session *session,
 				     const struct sk_buff *skb)
 {
-	struct dst_entry *dst = session ? veil_tunnel_route(session) : NULL;
-	bool ipv6 = !session || !veil_addr_is_v4(&session->local);
+	struct dst_entry *dst = NULL;
+	struct veil_place place;
 	unsigned int mtu;
+	bool ipv6 = true;
 
+	if (session) {
+		dst = veil_tunnel_route(session, &place);
+		ipv6 = !veil_addr_is_v4(&place.local);
+	}
 	mtu = veil_mtu_tunnel(veil_pmtu_path(peer, dst ?: skb_dst(skb), ipv6),
 			      ipv6);
 	dst_release(dst);

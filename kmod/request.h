@@ -32,7 +32,9 @@
  * @header: copy of the packet's
  * @nonce: lane and counter
  * @aad: what is authenticated but not encrypted
- * @text: out: bytes of text, 0 for a keepalive
+ * @text: bytes of text
+ * @control: out: no packet of anybody's, but ours to send to @place
+ * @place: out: see @control
  * @sg: @aad, then the text
  * @aead: the request itself; @sg's table lies behind its private part
  */
@@ -47,6 +49,8 @@ struct veil_request {
 	u8 nonce[VEIL_NONCE_LEN];
 	u8 aad[VEIL_AAD_MAX];
 	unsigned int text;
+	bool control;
+	struct veil_place place;
 	struct scatterlist *sg;
 	struct aead_request aead;
 };

@@ -26,6 +26,25 @@ struct veil_answer {
 	int epoch;
 };
 
+int veil_responder_identify(const struct veil_identity *self,
+			    const struct veil_initiation *msg,
+			    u8 public_key[VEIL_KEY_LEN])
+{
+	const struct veil_piece prologue[] = {
+		{ VEIL_LABEL_PROLOGUE, sizeof(VEIL_LABEL_PROLOGUE) - 1 },
+		{ &msg->header, sizeof(msg->header) },
+	};
+	struct veil_noise noise;
+	int err;
+
+	err = veil_noise_read1_static(&noise, msg->noise, self, prologue,
+				      ARRAY_SIZE(prologue));
+	if (!err)
+		memcpy(public_key, noise.s_remote, VEIL_KEY_LEN);
+	veil_noise_wipe(&noise);
+	return err;
+}
+
 static enum veil_drop veil_responder_open(struct veil_peer *peer,
 					  const struct veil_initiation *msg,
 					  struct veil_answer *answer)
@@ -47,7 +66,7 @@ static enum veil_drop veil_responder_open(struct veil_peer *peer,
 				     &answer->offer, sizeof(answer->offer)))
 		return VEIL_DROP_handshake_failed;
 	if (answer->offer.lanes < 1 || answer->offer.lanes > VEIL_LANES_MAX ||
-	    answer->offer.reserved)
+	    answer->offer.flags & ~VEIL_PAYLOAD_FLAGS)
 		return VEIL_DROP_malformed;
 	if (veil_tai64n_to_ns(&answer->time, &msg->header.time) ||
 	    answer->time <= READ_ONCE(pair->committed))
@@ -106,12 +125,15 @@ static struct veil_session *
 veil_responder_session(struct veil_peer *peer,
 		       const struct veil_initiation *msg,
 		       const struct veil_answer *answer,
-		       const struct veil_addr_pair *addrs)
+		       const struct veil_addr_pair *addrs, u16 port)
 {
+	bool moves = answer->offer.flags & VEIL_PAYLOAD_ROAMS;
 	struct veil_session_params params = {
 		.peer = peer,
 		.aead = answer->aead,
-		.transport = veil_exchange_no_nat(answer->offer.source,
+		.moves = moves,
+		.transport = !moves && !peer->roaming &&
+			     veil_exchange_no_nat(answer->offer.source,
 						  answer->offer.destination,
 						  addrs),
 		.tx_lanes = answer->offer.lanes,
@@ -122,8 +144,11 @@ veil_responder_session(struct veil_peer *peer,
 						 answer->psk),
 		.time = answer->time,
 		.epoch = answer->epoch,
-		.local = addrs->destination,
-		.remote_address = addrs->source,
+		.place = {
+			.local = addrs->destination,
+			.remote = addrs->source,
+			.port = port,
+		},
 	};
 	struct veil_session *session = veil_session_create(&params);
 	int err;
@@ -148,6 +173,7 @@ static int veil_responder_write(struct veil_peer *peer,
 	struct veil_choice choice = {
 		.aead = answer->aead,
 		.lanes = session->rx_lanes,
+		.flags = veil_exchange_flags(peer),
 	};
 	u8 e_private[VEIL_KEY_LEN];
 	int err;
@@ -200,6 +226,7 @@ static bool veil_responder_crossed(const struct veil_peer *peer, int place)
 static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 					    const struct veil_initiation *msg,
 					    const struct veil_addr_pair *addrs,
+					    u16 port,
 					    struct veil_answer *answer)
 {
 	const struct veil_addr_pair back = {
@@ -218,7 +245,7 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 		return reason;
 
 	trace_veil_handshake(peer, "initiation-received");
-	session = veil_responder_session(peer, msg, answer, addrs);
+	session = veil_responder_session(peer, msg, answer, addrs, port);
 	if (IS_ERR(session))
 		return VEIL_DROP_no_memory;
 	if (veil_responder_write(peer, session, answer, &back)) {
@@ -229,14 +256,15 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 		veil_initiator_clear(peer);
 	veil_exchange_install(peer, session);
 	trace_veil_handshake(peer, "response-sent");
-	veil_socket_send(peer->vn, &back, peer->port, &answer->msg,
+	veil_socket_send(peer->vn, &back, port, &answer->msg,
 			 sizeof(answer->msg));
 	return VEIL_DROPS;
 }
 
 enum veil_drop veil_responder_handle(struct veil_peer *peer,
 				     const struct veil_initiation *msg,
-				     const struct veil_addr_pair *addrs)
+				     const struct veil_addr_pair *addrs,
+				     u16 port)
 {
 	int place = veil_pair_match(peer, msg);
 	struct veil_answer *answer;
@@ -258,7 +286,7 @@ enum veil_drop veil_responder_handle(struct veil_peer *peer,
 		return VEIL_DROP_no_memory;
 	answer->place = place;
 	answer->epoch = atomic_read(&veil_epoch);
-	reason = veil_responder_answer(peer, msg, addrs, answer);
+	reason = veil_responder_answer(peer, msg, addrs, port, answer);
 	kfree_sensitive(answer);
 	return reason;
 }

@@ -8,9 +8,15 @@
 #include "addr.h"
 #include "peer.h"
 
-/* Answer an initiation; why it was dropped, or VEIL_DROPS. */
+/* Answer an initiation, to that port; why it was dropped, or VEIL_DROPS. */
 enum veil_drop veil_responder_handle(struct veil_peer *peer,
 				     const struct veil_initiation *msg,
-				     const struct veil_addr_pair *addrs);
+				     const struct veil_addr_pair *addrs,
+				     u16 port);
+
+/* Who an initiation to self says it is from, at the price of X25519. */
+int veil_responder_identify(const struct veil_identity *self,
+			    const struct veil_initiation *msg,
+			    u8 public_key[VEIL_KEY_LEN]);
 
 #endif /* _VEIL_RESPONDER_H */

@@ -24,6 +24,7 @@
 #include "open_batch.h"
 #include "policy.h"
 #include "rx.h"
+#include "unknown.h"
 
 /* Lives in a module that insmod would not load for us. */
 static typeof(nf_ct_frag6_gather) *veil_frag6_gather;
@@ -77,57 +78,102 @@ static bool veil_rx_for_port(const struct veil_net *vn,
 	return uh && uh->dest == htons(READ_ONCE(vn->port));
 }
 
-static unsigned int veil_rx_handshake(struct veil_peer *peer,
-				      struct sk_buff *skb)
+/* peer: whose address the packet came from, or NULL. */
+static unsigned int veil_rx_drop(struct veil_net *vn, struct veil_peer *peer,
+				 struct sk_buff *skb, enum veil_drop reason)
 {
-	const void *msg;
-	size_t len;
-
-	if (skb_linearize(skb)) {
-		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
-		return NF_STOLEN;
-	}
-	msg = skb_transport_header(skb) + sizeof(struct udphdr);
-	len = skb->len - skb_transport_offset(skb) - sizeof(struct udphdr);
-	if (*(const u8 *)msg == VEIL_MSG_INITIATION &&
-	    len == sizeof(struct veil_initiation))
-		veil_handshake_initiation(peer, skb, msg);
-	else if (*(const u8 *)msg == VEIL_MSG_RESPONSE &&
-		 len == sizeof(struct veil_response))
-		veil_handshake_response(peer, skb, msg);
-	else if (*(const u8 *)msg == VEIL_MSG_COOKIE &&
-		 len == sizeof(struct veil_cookie_reply))
-		veil_handshake_cookie(peer, skb, msg);
+	if (peer)
+		veil_peer_drop(peer, skb, reason);
 	else
-		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
+		veil_drop(vn, skb, reason);
 	return NF_STOLEN;
 }
 
+/* Whose initiation a response or cookie reply answers, from wherever it came. */
+static struct veil_peer *veil_rx_answered(struct veil_net *vn,
+					  struct veil_peer *peer,
+					  __be32 receiver)
+{
+	struct veil_index *index = veil_index_lookup(vn, be32_to_cpu(receiver));
+
+	if (index && index->peer != peer && READ_ONCE(index->peer->roaming))
+		return index->peer;
+	return peer;
+}
+
+static unsigned int veil_rx_initiation(struct veil_net *vn,
+				       struct veil_peer *peer,
+				       struct sk_buff *skb,
+				       const struct veil_initiation *msg)
+{
+	/* A peer that roams may do so behind another one's address. */
+	if (READ_ONCE(vn->roamer_count) &&
+	    !(peer && (veil_handshake_unjudged(peer) ||
+		       veil_handshake_stamped(peer, msg))))
+		veil_unknown_initiation(vn, peer, skb, msg);
+	else if (peer)
+		veil_handshake_initiation(peer, skb, msg);
+	else
+		veil_drop(vn, skb, VEIL_DROP_stranger);
+	return NF_STOLEN;
+}
+
+static unsigned int veil_rx_handshake(struct veil_net *vn,
+				      struct veil_peer *peer,
+				      struct sk_buff *skb)
+{
+	const struct veil_cookie_reply *cookie;
+	const struct veil_response *response;
+	const void *msg;
+	size_t len;
+	u8 type;
+
+	if (skb_linearize(skb))
+		return veil_rx_drop(vn, peer, skb, VEIL_DROP_no_memory);
+	msg = skb_transport_header(skb) + sizeof(struct udphdr);
+	len = skb->len - skb_transport_offset(skb) - sizeof(struct udphdr);
+	type = *(const u8 *)msg;
+	if (type == VEIL_MSG_INITIATION && len == sizeof(struct veil_initiation))
+		return veil_rx_initiation(vn, peer, skb, msg);
+	if (type == VEIL_MSG_RESPONSE && len == sizeof(*response)) {
+		response = msg;
+		peer = veil_rx_answered(vn, peer, response->header.receiver);
+		if (!peer)
+			return veil_rx_drop(vn, peer, skb, VEIL_DROP_stranger);
+		veil_handshake_response(peer, skb, response);
+		return NF_STOLEN;
+	}
+	if (type == VEIL_MSG_COOKIE && len == sizeof(*cookie)) {
+		cookie = msg;
+		peer = veil_rx_answered(vn, peer, cookie->receiver);
+		if (!peer)
+			return veil_rx_drop(vn, peer, skb, VEIL_DROP_stranger);
+		veil_handshake_cookie(peer, skb, cookie);
+		return NF_STOLEN;
+	}
+	return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
+}
+
 /* A whole UDP packet for our port. */
-static unsigned int veil_rx_message(struct veil_peer *peer,
+static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 				    struct sk_buff *skb,
 				    const struct nf_hook_state *state)
 {
 	unsigned int offset = skb_transport_offset(skb);
-	u8 type;
 
-	if (skb->protocol == htons(ETH_P_IP) && ip_hdr(skb)->ihl > 5) {
-		veil_peer_drop(peer, skb, VEIL_DROP_ip_options);
-		return NF_STOLEN;
-	}
+	if (skb->protocol == htons(ETH_P_IP) && ip_hdr(skb)->ihl > 5)
+		return veil_rx_drop(vn, peer, skb, VEIL_DROP_ip_options);
 	if (!pskb_may_pull(skb, offset + sizeof(struct udphdr) + 1) ||
-	    ntohs(udp_hdr(skb)->len) != skb->len - offset) {
-		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
-		return NF_STOLEN;
-	}
-	type = *(u8 *)(udp_hdr(skb) + 1);
-	if (type == VEIL_MSG_DATA)
-		return veil_open(peer, skb, state);
-	return veil_rx_handshake(peer, skb);
+	    ntohs(udp_hdr(skb)->len) != skb->len - offset)
+		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
+	if (*(u8 *)(udp_hdr(skb) + 1) == VEIL_MSG_DATA)
+		return veil_open(vn, peer, skb, state);
+	return veil_rx_handshake(vn, peer, skb);
 }
 
 /* Several packets that a device or GRO joined: each for itself. */
-static unsigned int veil_rx_split(struct veil_peer *peer, struct sk_buff *skb,
+static unsigned int veil_rx_split(struct veil_net *vn, struct veil_peer *peer,
+				  struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
 	struct sk_buff *segments, *next;
@@ -140,34 +186,33 @@ static unsigned int veil_rx_split(struct veil_peer *peer, struct sk_buff *skb,
 		mac = skb->data - skb_mac_header(skb);
 	__skb_push(skb, mac);
 	segments = skb_gso_segment(skb, NETIF_F_HW_CSUM);
-	if (IS_ERR_OR_NULL(segments)) {
-		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
-		return NF_STOLEN;
-	}
+	if (IS_ERR_OR_NULL(segments))
+		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
 	consume_skb(skb);
 	skb_list_walk_safe(segments, skb, next) {
 		struct nf_hook_state rest = *state;
 
 		skb_mark_not_on_list(skb);
 		__skb_pull(skb, mac);
-		if (veil_rx_message(peer, skb, state) == NF_ACCEPT)
+		if (veil_rx_message(vn, peer, skb, state) == NF_ACCEPT)
 			veil_hooks_continue(skb, &rest);
 	}
 	return NF_STOLEN;
 }
 
-static unsigned int veil_rx_batch(struct veil_peer *peer, struct sk_buff *skb,
+static unsigned int veil_rx_batch(struct veil_net *vn, struct veil_peer *peer,
+				  struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
 	struct sk_buff_head odd;
 
 	__skb_queue_head_init(&odd);
 	if (veil_open_bridged(skb) || !veil_open_batch(peer, skb, state, &odd))
-		return veil_rx_split(peer, skb, state);
+		return veil_rx_split(vn, peer, skb, state);
 	while ((skb = __skb_dequeue(&odd))) {
 		struct nf_hook_state rest = *state;
 
-		if (veil_rx_message(peer, skb, state) == NF_ACCEPT)
+		if (veil_rx_message(vn, peer, skb, state) == NF_ACCEPT)
 			veil_hooks_continue(skb, &rest);
 	}
 	return NF_STOLEN;
@@ -280,26 +325,6 @@ static bool veil_rx_is_fragment(const struct sk_buff *skb)
 	return ipv6_hdr(skb)->nexthdr == NEXTHDR_FRAGMENT;
 }
 
-/* From who is no peer: Netveil's messages and ICMP errors about them are judged
- * whatever the policy says.  An error that is believed is accepted as opened.
- */
-static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
-				     const struct veil_addr_pair *addrs)
-{
-	/* An ICMP error in pieces, for us, is judged whole. */
-	if (veil_rx_is_fragment(skb) &&
-	    veil_addr_is_local(vn->net, skb->dev, &addrs->destination) &&
-	    !veil_rx_gather(vn, skb, IPPROTO_ICMP, IPPROTO_ICMPV6))
-		return NF_STOLEN;
-	if (!veil_rx_for_port(vn, skb))
-		return veil_icmp(vn, skb, addrs);
-	if (!veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
-		return NF_ACCEPT;
-	/* Silence: nobody learns that we are here. */
-	veil_drop(vn, skb, VEIL_DROP_stranger);
-	return NF_STOLEN;
-}
-
 /* br_netfilter shows us a frame that the bridge will pass on, since it is
  * neither for the bridge nor for its port: opened, it would go out at its other
  * ports; and it does not come by here again.
@@ -315,6 +340,43 @@ static bool veil_rx_bridged(const struct sk_buff *skb)
 #else
 	return false;
 #endif
+}
+
+/* Pieces of what is for us, from an unknown address, are judged whole: an ICMP
+ * error, and the packets of peers that roam.
+ */
+static bool veil_rx_gather_unknown(struct veil_net *vn, struct sk_buff *skb)
+{
+	return veil_rx_gather(vn, skb, IPPROTO_ICMP, IPPROTO_ICMPV6) &&
+	       (!READ_ONCE(vn->roamer_count) ||
+		veil_rx_gather(vn, skb, IPPROTO_UDP, IPPROTO_UDP));
+}
+
+/* From who is no peer: Netveil's messages and ICMP errors about them are judged
+ * whatever the policy says.  What is believed is accepted as opened.
+ */
+static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
+				     const struct veil_addr_pair *addrs,
+				     const struct nf_hook_state *state)
+{
+	if (veil_rx_is_fragment(skb) &&
+	    veil_addr_is_local(vn->net, skb->dev, &addrs->destination) &&
+	    !veil_rx_gather_unknown(vn, skb))
+		return NF_STOLEN;
+	if (!veil_rx_for_port(vn, skb))
+		return veil_icmp(vn, skb, addrs);
+	if (!veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
+		return NF_ACCEPT;
+	/* Silence: nobody learns that we are here. */
+	if (!READ_ONCE(vn->roamer_count))
+		return veil_rx_drop(vn, NULL, skb, VEIL_DROP_stranger);
+	if (READ_ONCE(vn->dying) || veil_rx_bridged(skb))
+		return veil_rx_drop(vn, NULL, skb, READ_ONCE(vn->dying) ?
+				    VEIL_DROP_namespace_exit :
+				    VEIL_DROP_bridged);
+	if (skb_is_gso(skb))
+		return veil_rx_split(vn, NULL, skb, state);
+	return veil_rx_message(vn, NULL, skb, state);
 }
 
 /* IPsec inside of Netveil: the packet that was in an ESP packet comes by here
@@ -391,9 +453,10 @@ unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 static unsigned int veil_rx_unprotected(struct veil_net *vn,
 					struct sk_buff *skb,
 					const struct veil_addr_pair *addrs,
-					const struct veil_policy *policy)
+					const struct veil_policy *policy,
+					const struct nf_hook_state *state)
 {
-	unsigned int verdict = veil_rx_stranger(vn, skb, addrs);
+	unsigned int verdict = veil_rx_stranger(vn, skb, addrs, state);
 
 	if (verdict != NF_ACCEPT || veil_opened(skb) ||
 	    veil_policy_clear(policy) ||
@@ -421,9 +484,10 @@ static unsigned int veil_rx_in_clear(struct veil_net *vn, struct sk_buff *skb,
  */
 static unsigned int veil_rx_behind(struct veil_net *vn, struct sk_buff *skb,
 				   const struct veil_addr_pair *addrs,
-				   const struct veil_policy *policy)
+				   const struct veil_policy *policy,
+				   const struct nf_hook_state *state)
 {
-	unsigned int verdict = veil_rx_stranger(vn, skb, addrs);
+	unsigned int verdict = veil_rx_stranger(vn, skb, addrs, state);
 
 	if (verdict != NF_ACCEPT || veil_opened(skb))
 		return verdict;
@@ -459,9 +523,9 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 	veil_policy_lookup(vn, &addrs.source, &policy);
 	peer = policy.peer;
 	if (!peer || veil_policy_clear(&policy))
-		return veil_rx_unprotected(vn, skb, &addrs, &policy);
+		return veil_rx_unprotected(vn, skb, &addrs, &policy, state);
 	if (policy.behind)
-		return veil_rx_behind(vn, skb, &addrs, &policy);
+		return veil_rx_behind(vn, skb, &addrs, &policy, state);
 	if (!veil_addr_is_local(vn->net, skb->dev, &addrs.destination))
 		return veil_rx_transit(vn, skb, &addrs, &policy);
 	if (policy.kind == NETVEIL_POLICY_PREFER && veil_rx_bridged(skb))
@@ -478,6 +542,6 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 	if (!veil_rx_for_port(vn, skb))
 		return veil_rx_clear(vn, skb, &policy, &addrs.source);
 	if (skb_is_gso(skb))
-		return veil_rx_batch(peer, skb, state);
-	return veil_rx_message(peer, skb, state);
+		return veil_rx_batch(vn, peer, skb, state);
+	return veil_rx_message(vn, peer, skb, state);
 }

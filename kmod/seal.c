@@ -19,6 +19,7 @@
 #include "handshake.h"
 #include "pmtu.h"
 #include "request.h"
+#include "roam.h"
 #include "seal.h"
 #include "seal_batch.h"
 #include "socket.h"
@@ -162,6 +163,7 @@ void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb)
  * @fragment: the outer packet will not fit its path
  * @header: of the outer packet
  * @addrs: of both
+ * @port: that the outer packet goes to
  * @inner4: header of the inner packet, without its options
  * @inner6: the same
  */
@@ -176,6 +178,7 @@ struct veil_plan {
 	bool fragment;
 	struct veil_data_header header;
 	struct veil_addr_pair addrs;
+	u16 port;
 	union {
 		struct iphdr inner4;
 		struct ipv6hdr inner6;
@@ -312,25 +315,39 @@ static void veil_seal_ipv6(struct sk_buff *outer, const struct veil_plan *plan)
 	ip6h->payload_len = htons(outer->len - sizeof(*ip6h));
 }
 
+/* One port for all lanes where NAT may be on the way: each would have a mapping
+ * of its own, and a peer that roams would be in several places at once.
+ */
+static u16 veil_seal_port(const struct veil_session *session, u16 lane)
+{
+	return READ_ONCE(session->peer->vn->port) +
+	       (session->transport ? lane : 0);
+}
+
+static void veil_seal_send_control(struct veil_request *request)
+{
+	const struct veil_place *place = &request->place;
+	const struct veil_addr_pair addrs = {
+		.source = place->local,
+		.destination = place->remote,
+	};
+
+	veil_socket_xmit(request->session->peer->vn, &addrs,
+			 veil_seal_port(request->session, 0), place->port,
+			 request->skb);
+}
+
 static void veil_seal_done(struct veil_request *request, int err)
 {
 	struct veil_peer *peer = request->session->peer;
 	struct sk_buff *outer = request->skb;
-	bool keepalive = !request->text;
-	u16 lane = be16_to_cpu(request->header.lane);
-	struct veil_addr_pair addrs = {
-		.source = request->session->local,
-		.destination = request->session->remote_address,
-	};
 
 	if (err) {
 		veil_peer_drop(peer, outer, VEIL_DROP_crypto_failed);
 	} else {
-		veil_timers_sent(peer, !keepalive);
-		if (keepalive)
-			veil_socket_xmit(peer->vn, &addrs,
-					 READ_ONCE(peer->vn->port) + lane,
-					 READ_ONCE(peer->port), outer);
+		veil_timers_sent(peer, !request->control);
+		if (request->control)
+			veil_seal_send_control(request);
 		else
 			veil_xmit(peer, outer);
 	}
@@ -432,14 +449,17 @@ static enum veil_drop veil_seal_ends(struct veil_session *session,
 				     struct veil_plan *plan)
 {
 	struct dst_entry *dst = skb_dst(skb);
+	struct veil_place place;
 	unsigned int len;
 	bool ipv6;
 
 	veil_addr_of(skb, &plan->addrs);
+	plan->port = READ_ONCE(session->peer->port);
 	if (plan->mode == VEIL_TUNNEL) {
-		plan->addrs.source = session->local;
-		plan->addrs.destination = session->remote_address;
-		plan->dst = veil_tunnel_route(session);
+		plan->dst = veil_tunnel_route(session, &place);
+		plan->addrs.source = place.local;
+		plan->addrs.destination = place.remote;
+		plan->port = place.port;
 		dst = plan->dst;
 	}
 	if (!dst)
@@ -531,7 +551,6 @@ void veil_seal_reset(struct sk_buff *skb, unsigned int hlen)
 static int veil_seal_fill(struct veil_session *session, struct sk_buff *outer,
 			  const struct veil_plan *plan)
 {
-	struct veil_peer *peer = session->peer;
 	u16 lane = be16_to_cpu(plan->header.lane);
 
 	veil_seal_reset(outer, plan->head - sizeof(plan->header) -
@@ -545,8 +564,7 @@ static int veil_seal_fill(struct veil_session *session, struct sk_buff *outer,
 	else
 		veil_seal_ipv6(outer, plan);
 	veil_socket_udp_header(outer, &plan->addrs,
-			       READ_ONCE(peer->vn->port) + lane,
-			       READ_ONCE(peer->port));
+			       veil_seal_port(session, lane), plan->port);
 	if (plan->mode != VEIL_TRANSPORT)
 		return 0;
 	return veil_seal_trailer(outer, plan->head + plan->copy,
@@ -599,6 +617,7 @@ static struct veil_request *veil_seal_request(struct veil_session *session,
 		return NULL;
 	request->skb = outer;
 	request->text = plan->text;
+	request->control = false;
 	*aad_len = veil_request_aad(request, &plan->addrs);
 	if (veil_seal_map(request, *aad_len, plan->head)) {
 		veil_request_free(request);
@@ -667,27 +686,34 @@ void veil_seal(struct veil_session *session, struct sk_buff *skb, bool between)
 	}
 }
 
-void veil_seal_keepalive(struct veil_session *session, u8 flags)
+void veil_seal_control(struct veil_session *session,
+		       const struct veil_place *place, u8 flags,
+		       const u8 *token)
 {
 	const struct veil_addr_pair addrs = {
-		.source = session->local,
-		.destination = session->remote_address,
+		.source = place->local,
+		.destination = place->remote,
 	};
 	struct veil_data_header header = {
 		.type = VEIL_MSG_DATA,
-		.flags = flags | (session->transport ? 0 : VEIL_DATA_TUNNEL),
+		.flags = flags,
 		.receiver = session->remote,
 	};
+	unsigned int text = token ? VEIL_TOKEN_LEN : 0;
 	struct veil_request *request;
 	struct sk_buff *skb;
 	u64 counter;
 
-	if (veil_session_take(session, 0, 0, 1, &counter))
+	/* What it answers may have been opened a while ago. */
+	if (veil_session_expired(session) ||
+	    veil_session_take(session, 0, 0, 1, &counter))
 		return;
 	atomic_inc(&session->keepalives);
+	if (token || !session->transport)
+		header.flags |= VEIL_DATA_TUNNEL;
 	header.counter = cpu_to_be64(counter);
-	skb = alloc_skb(VEIL_SOCKET_HEADROOM + sizeof(header) + VEIL_TAG_LEN,
-			GFP_ATOMIC);
+	skb = alloc_skb(VEIL_SOCKET_HEADROOM + sizeof(header) + text +
+			VEIL_TAG_LEN, GFP_ATOMIC);
 	if (!skb)
 		return;
 	request = veil_request_alloc(session, &header, 1);
@@ -699,8 +725,21 @@ void veil_seal_keepalive(struct veil_session *session, u8 flags)
 	skb_put_data(skb, &header, sizeof(header));
 	sg_set_buf(&request->sg[0], request->aad,
 		   veil_request_aad(request, &addrs));
-	sg_set_buf(&request->sg[1], skb_put(skb, VEIL_TAG_LEN), VEIL_TAG_LEN);
+	sg_set_buf(&request->sg[1], skb_put(skb, text + VEIL_TAG_LEN),
+		   text + VEIL_TAG_LEN);
+	if (token)
+		memcpy(sg_virt(&request->sg[1]), token, text);
 	request->skb = skb;
-	request->text = 0;
+	request->text = text;
+	request->control = true;
+	request->place = *place;
 	veil_seal_submit(request, request->sg[0].length);
+}
+
+void veil_seal_keepalive(struct veil_session *session, u8 flags)
+{
+	const struct veil_ends *ends = veil_roam_ends(session);
+	struct veil_place place = ends->place;
+
+	veil_seal_control(session, &place, flags, NULL);
 }

@@ -24,6 +24,10 @@ void veil_seal(struct veil_session *session, struct sk_buff *skb, bool between);
  * or 0.
  */
 void veil_seal_keepalive(struct veil_session *session, u8 flags);
+/* The same to place, with a token of VEIL_TOKEN_LEN bytes as text, or NULL. */
+void veil_seal_control(struct veil_session *session,
+		       const struct veil_place *place, u8 flags,
+		       const u8 *token);
 
 /* Outer headers are at skb's data, the UDP header behind hlen bytes: forget what
  * skb was before.

@@ -29,13 +29,39 @@ void veil_lane_release(struct veil_session *session, u16 lane)
 		wake_up_var(in_flight);
 }
 
+struct veil_ends *veil_ends_alloc(const struct veil_place *place, gfp_t gfp)
+{
+	struct veil_ends *ends = kzalloc(sizeof(*ends), gfp);
+
+	if (!ends)
+		return NULL;
+	ends->place = *place;
+	if (!dst_cache_init(&ends->route, gfp | __GFP_NOWARN))
+		return ends;
+	kfree(ends);
+	return NULL;
+}
+
+static void veil_ends_free_rcu(struct rcu_head *rcu)
+{
+	struct veil_ends *ends = container_of(rcu, struct veil_ends, rcu);
+
+	dst_cache_destroy(&ends->route);
+	kfree(ends);
+}
+
+void veil_ends_free(struct veil_ends *ends)
+{
+	call_rcu(&ends->rcu, veil_ends_free_rcu);
+}
+
 static void veil_session_free(struct veil_session *session)
 {
 	if (!IS_ERR_OR_NULL(session->tx))
 		crypto_free_aead(session->tx);
 	if (!IS_ERR_OR_NULL(session->rx))
 		crypto_free_aead(session->rx);
-	dst_cache_destroy(&session->route);
+	veil_ends_free(rcu_dereference_protected(session->ends, true));
 	veil_peer_put(session->peer);
 	kvfree(session);
 }
@@ -64,16 +90,18 @@ veil_session_create(const struct veil_session_params *params)
 	u8 rx_lanes = veil_session_lanes();
 	unsigned int lanes = max(params->tx_lanes, rx_lanes);
 	struct veil_session *session;
+	struct veil_ends *ends;
 	unsigned int i;
 
 	session = kvzalloc(struct_size(session, lanes, lanes), GFP_KERNEL);
 	if (!session)
 		return ERR_PTR(-ENOMEM);
-	if (dst_cache_init(&session->route, GFP_KERNEL)) {
+	ends = veil_ends_alloc(&params->place, GFP_KERNEL);
+	if (!ends) {
 		kvfree(session);
 		return ERR_PTR(-ENOMEM);
 	}
-
+	RCU_INIT_POINTER(session->ends, ends);
 	for (i = 0; i < lanes; i++)
 		spin_lock_init(&session->lanes[i].rx_lock);
 	INIT_RCU_WORK(&session->destroy, veil_session_destroy);
@@ -93,8 +121,7 @@ veil_session_create(const struct veil_session_params *params)
 		memcpy(session->psk_id, params->psk->id, VEIL_PSK_ID_LEN);
 	session->time = params->time;
 	session->epoch = params->epoch;
-	session->local = params->local;
-	session->remote_address = params->remote_address;
+	session->moves = params->moves;
 	session->born = ktime_get_coarse_boottime_ns();
 	return session;
 }

@@ -40,6 +40,13 @@ struct veil_lane {
 	atomic_t in_flight ____cacheline_aligned_in_smp;
 };
 
+/* A session's outer addresses; RCU: replaced as a whole when an end moves. */
+struct veil_ends {
+	struct veil_place place;
+	struct dst_cache route;		/* between the two, in tunnel mode */
+	struct rcu_head rcu;
+};
+
 /**
  * struct veil_session - keys that both ends agreed on
  * @index: by which the peer names us; in veil_net.indexes
@@ -63,9 +70,9 @@ struct veil_lane {
  * @prompt: it seldom does: both answered at once when they were tried
  * @tx_lanes: the peer receives on so many
  * @rx_lanes: we receive on so many
- * @local: address that the handshake used here, for keepalives
- * @remote_address: address that the handshake used there
- * @route: of outer packets between these two (tunnel.c)
+ * @moves: the other end lets us roam
+ * @ends: addresses that the handshake used, or where both ends are since; changed
+ *	under the peer's lock
  * @keepalives: counters taken by keepalives
  * @forgeries: packets that did not authenticate
  * @confirm_tries: keepalives sent by the initiator until something opens
@@ -94,9 +101,8 @@ struct veil_session {
 	bool prompt;
 	u8 tx_lanes;
 	u8 rx_lanes;
-	struct in6_addr local;
-	struct in6_addr remote_address;
-	struct dst_cache route;
+	bool moves;
+	struct veil_ends __rcu *ends;
 	atomic_t keepalives;
 	atomic64_t forgeries;
 	u8 confirm_tries;
@@ -117,9 +123,13 @@ struct veil_session_params {
 	bool rotates;
 	u64 time;
 	int epoch;	/* from before our ephemeral key was made */
-	struct in6_addr local;
-	struct in6_addr remote_address;
+	bool moves;
+	struct veil_place place;
 };
+
+struct veil_ends *veil_ends_alloc(const struct veil_place *place, gfp_t gfp);
+/* No reader finds it any more, but some may have it still. */
+void veil_ends_free(struct veil_ends *ends);
 
 /* Receive lanes that we announce. */
 u8 veil_session_lanes(void);

@@ -59,8 +59,10 @@ static bool veil_tick_rekey(const struct veil_peer *peer,
 		return true;
 	if (!session->initiator)
 		return false;
+	/* With keepalives there is always somebody who may want to be heard. */
 	return (age >= VEIL_REKEY_AFTER_TIME &&
-		veil_lately(READ_ONCE(peer->last_tx_data))) ||
+		(READ_ONCE(peer->keepalive) ||
+		 veil_lately(READ_ONCE(peer->last_tx_data)))) ||
 	       (age >= VEIL_REKEY_RECEIVING_TIME &&
 		veil_lately(READ_ONCE(peer->last_rx)));
 }
@@ -89,6 +91,15 @@ static bool veil_tick_confirm(struct veil_session *session)
 	return true;
 }
 
+/* So that NAT on the way does not forget us. */
+static bool veil_tick_mapping(const struct veil_peer *peer)
+{
+	u16 seconds = READ_ONCE(peer->keepalive);
+
+	return seconds && time_after_eq(jiffies, READ_ONCE(peer->last_tx) +
+					seconds * HZ);
+}
+
 static void veil_tick_session(struct veil_peer *peer, struct veil_tick *tick,
 			      struct veil_session *session)
 {
@@ -101,7 +112,8 @@ static void veil_tick_session(struct veil_peer *peer, struct veil_tick *tick,
 	tick->start = silent || rekey || veil_tick_renew(peer, session);
 	tick->keepalive = veil_tick_confirm(session) ||
 			  veil_elapsed(READ_ONCE(peer->rx_unanswered),
-				       VEIL_KEEPALIVE_TIME);
+				       VEIL_KEEPALIVE_TIME) ||
+			  veil_tick_mapping(peer);
 	tick->flush = !skb_queue_empty_lockless(&peer->queue);
 }
 
@@ -143,12 +155,14 @@ static void veil_tick_look(struct veil_peer *peer, struct veil_tick *tick)
 	if (current_session)
 		veil_tick_session(peer, tick, current_session);
 	else
-		tick->start = !skb_queue_empty_lockless(&peer->queue);
+		tick->start = READ_ONCE(peer->keepalive) ||
+			      !skb_queue_empty_lockless(&peer->queue);
 	veil_tick_handshake(peer, tick);
 	tick->again = current_session || peer->handshaking ||
 		      rcu_access_pointer(peer->next_session) ||
 		      rcu_access_pointer(peer->previous_session) ||
 		      READ_ONCE(peer->initiation.active) ||
+		      READ_ONCE(peer->keepalive) ||
 		      (tick->start && !tick->give_up);
 }
 

@@ -26,6 +26,8 @@ static inline void veil_timers_sent(struct veil_peer *peer, bool data)
 
 	if (READ_ONCE(peer->rx_unanswered))
 		WRITE_ONCE(peer->rx_unanswered, 0);
+	if (READ_ONCE(peer->last_tx) != now)
+		WRITE_ONCE(peer->last_tx, now);
 	if (!data)
 		return;
 	if (READ_ONCE(peer->last_tx_data) != now)

@@ -19,6 +19,7 @@
 #include "hooks.h"
 #include "network.h"
 #include "open.h"
+#include "roam.h"
 #include "rx.h"
 #include "socket.h"
 #include "tunnel.h"
@@ -49,19 +50,18 @@ bool veil_tunnel_between(struct veil_net *vn, const struct sk_buff *skb,
 				    &addrs->source));
 }
 
-static struct dst_entry *veil_tunnel_find_route(struct veil_session *session)
+static struct dst_entry *veil_tunnel_find_route(struct veil_net *vn,
+						struct veil_ends *ends)
 {
-	struct veil_net *vn = session->peer->vn;
 	struct veil_addr_pair addrs = {
-		.source = session->local,
-		.destination = session->remote_address,
+		.source = ends->place.local,
+		.destination = ends->place.remote,
 	};
 	struct dst_entry *dst;
 
 	dst = veil_socket_dst(vn, &addrs,
-			      veil_addr_domain(vn->net, &session->local),
-			      READ_ONCE(vn->port),
-			      READ_ONCE(session->peer->port));
+			      veil_addr_domain(vn->net, &ends->place.local),
+			      READ_ONCE(vn->port), ends->place.port);
 	if (IS_ERR(dst))
 		return NULL;
 	/* Our own address by now, or an unreachable route. */
@@ -70,23 +70,28 @@ static struct dst_entry *veil_tunnel_find_route(struct veil_session *session)
 		return NULL;
 	}
 	if (veil_addr_is_v4(&addrs.source))
-		dst_cache_set_ip4(&session->route, dst,
+		dst_cache_set_ip4(&ends->route, dst,
 				  veil_addr_v4(&addrs.source));
 	else
-		dst_cache_set_ip6(&session->route, dst, &addrs.source);
+		dst_cache_set_ip6(&ends->route, dst, &addrs.source);
 	return dst;
 }
 
-struct dst_entry *veil_tunnel_route(struct veil_session *session)
+struct dst_entry *veil_tunnel_route(struct veil_session *session,
+				    struct veil_place *place)
 {
+	struct veil_ends *ends = rcu_dereference(session->ends);
 	struct dst_entry *dst;
 
 	/* The cache is each CPU's own, and hooks may run preemptible. */
 	local_bh_disable();
-	dst = dst_cache_get(&session->route);
-	if (!dst)
-		dst = veil_tunnel_find_route(session);
+	dst = dst_cache_get(&ends->route);
+	if (!dst) {
+		ends = veil_roam_ends(session);
+		dst = veil_tunnel_find_route(session->peer->vn, ends);
+	}
 	local_bh_enable();
+	*place = ends->place;
 	return dst;
 }
 

@@ -25,9 +25,10 @@ bool veil_tunnel_between(struct veil_net *vn, const struct sk_buff *skb,
 			 const struct veil_addr_pair *addrs);
 
 /* Route of outer packets from end to end of session, with a reference; NULL if
- * there is none.
+ * there is none.  place: where these ends are now.
  */
-struct dst_entry *veil_tunnel_route(struct veil_session *session);
+struct dst_entry *veil_tunnel_route(struct veil_session *session,
+				    struct veil_place *place);
 
 /* What an outer IP header says; dsfield as the inner packet's, df as well where it
  * is IPv4.

@@ -84,8 +84,10 @@ void veil_xmit(struct veil_peer *peer, struct sk_buff *skb)
 					     veil_pmtu_outer(peer, skb);
 	struct net *net = peer->vn->net;
 	struct sock *sk = veil_socket_sk(peer->vn, ipv6);
+	/* For the fence, which cannot tell by the look of these. */
+	bool mark = skb->len > mtu || READ_ONCE(peer->roaming);
 
-	if (!sk || (skb->len > mtu && veil_mark(skb, VEIL_MARK_SEALED))) {
+	if (!sk || (mark && veil_mark(skb, VEIL_MARK_SEALED))) {
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return;
 	}

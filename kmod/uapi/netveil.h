@@ -232,6 +232,11 @@ enum netveil_attr {
  *	address in network order and then its length in bits; repeated, up to
  *	%NETVEIL_PREFIXES_MAX times; replaces all prefixes in a SET
  * @NETVEIL_PEER_A_NO_PREFIX: flag, in a SET: no network is behind it any more
+ * @NETVEIL_PEER_A_ROAMING: u8, 0 or 1: it may be anywhere and move; its addresses
+ *	are those inside the tunnel, and _ENDPOINT is where it was heard last,
+ *	absent when that is not known
+ * @NETVEIL_PEER_A_KEEPALIVE: u16, seconds without a packet to it after which one
+ *	is sent, so that NAT on the way keeps its mapping; 0 never
  */
 enum netveil_peer_attr {
 	NETVEIL_PEER_A_UNSPEC,
@@ -269,6 +274,8 @@ enum netveil_peer_attr {
 	NETVEIL_PEER_A_CLEAR_LAST,
 	NETVEIL_PEER_A_PREFIX,
 	NETVEIL_PEER_A_NO_PREFIX,
+	NETVEIL_PEER_A_ROAMING,
+	NETVEIL_PEER_A_KEEPALIVE,
 	__NETVEIL_PEER_A_MAX,
 };
 
@@ -370,6 +377,7 @@ enum netveil_policy {
  * @NETVEIL_EVENT_POLICY_REMOVED: it has it no more
  * @NETVEIL_EVENT_CONFIRM_EXPIRED: a change on trial of NETVEIL_A_PREFIX or a peer
  *	was not confirmed, and was undone
+ * @NETVEIL_EVENT_MOVED: a peer that roams was proven to be at another endpoint
  */
 enum netveil_event {
 	NETVEIL_EVENT_UNSPEC,
@@ -385,6 +393,7 @@ enum netveil_event {
 	NETVEIL_EVENT_POLICY_ADDED,
 	NETVEIL_EVENT_POLICY_REMOVED,
 	NETVEIL_EVENT_CONFIRM_EXPIRED,
+	NETVEIL_EVENT_MOVED,
 };
 
 #endif /* _UAPI_NETVEIL_H */

@@ -34,7 +34,10 @@ UNKNOWN = "172.16.0.0"
 def set_up():
     """Two modules with a session, and a third host at a known address."""
     hosts.set_up()
-    return hosts.add_gamma()
+    gamma = hosts.add_gamma()
+    # Answers to forged addresses find a way out, as they would in the world.
+    hosts.ip_batch(alpha, "route add 172.16.0.0/16 via " + gamma.v4)
+    return gamma
 
 
 def frame(source, message, target_mac=None, target=None):
@@ -98,6 +101,16 @@ def replayed(state):
     )
 
 
+def right_mac1(_):
+    """What a stranger can make who knows alpha's public key."""
+    message = Initiator(Identity(), alpha_key(), "10.9.0.99", alpha.v4).initiation()
+    return (
+        [frame(UNKNOWN, message)],
+        (SOURCE_LOW,),
+        ("stranger", "no_cookie", "handshake_queue_full", "rate_limited"),
+    )
+
+
 def random_data(state):
     """Data packets with an index that is alive."""
     index = state["index"]
@@ -106,10 +119,12 @@ def random_data(state):
 
 
 KINDS = {
-    "initiations from unknown addresses": stranger,
-    "initiations from a peer's address with a wrong stamp": wrong_stamp,
-    "a right initiation, repeated": replayed,
-    "random data with a valid index": random_data,
+    "initiations from unknown addresses": (stranger, 0),
+    "initiations from a peer's address with a wrong stamp": (wrong_stamp, 0),
+    "a right initiation, repeated": (replayed, 0),
+    "right mac1 and no cookie, one peer roams": (right_mac1, 1),
+    "right mac1 and no cookie, 17 peers roam": (right_mac1, 17),
+    "random data with a valid index": (random_data, 0),
 }
 
 
@@ -117,7 +132,15 @@ def alpha_key():
     return alpha.control.get()["public_key"]
 
 
-def session_under_attack(state):
+def roamers(count):
+    """So many further peers of alpha that roam, and never come; none with 0."""
+    if count:
+        for number in range(count):
+            key = Identity().public
+            alpha.control.add_peer(key, "10.50.0.%d" % (number + 1), roaming=1)
+
+
+def session_under_attack(state, roaming):
     """The two modules anew, and what a tap recorded of their handshake."""
     pypeer.close_all()
     tap = wire.Tap(hosts.wire)
@@ -132,6 +155,7 @@ def session_under_attack(state):
     state["index"] = int.from_bytes(data[-1][4:8], "big")
     tap.close()
     state["peer"] = b.public
+    roamers(roaming)
 
 
 def recorded_initiation(found):
@@ -227,8 +251,8 @@ def newcomer(gamma):
 
 def under_flood(state, gamma, name, count, size):
     """A transfer and a new session while a flood of that kind comes."""
-    make = KINDS[name]
-    session_under_attack(state)
+    make, roaming = KINDS[name]
+    session_under_attack(state, roaming)
     frames, vary, reasons = make(state)
     with bounded_memory(32 << 10):
         transfer = Transfer(size)

@@ -79,7 +79,9 @@ A_CHANGE, A_COMMAND = 22, 23
     P_CLEAR_LAST,
     P_PREFIX,
     P_NO_PREFIX,
-) = range(2, 35)
+    P_ROAMING,
+    P_KEEPALIVE,
+) = range(2, 37)
 EVENT = 8
 POLICY_GET, POLICY_ADD, POLICY_SET, POLICY_DEL, CONFIRM = range(11, 16)
 (
@@ -100,7 +102,7 @@ POLICY_GET, POLICY_ADD, POLICY_SET, POLICY_DEL, CONFIRM = range(11, 16)
 POLICIES = ["none", "require", "prefer", "bypass"]
 EVENTS = (
     "unspecified peer-added peer-removed session-up session-down plaintext weakened"
-    " peer-rekeyed psk-changed acquire policy-added policy-removed confirm-expired"
+    " peer-rekeyed psk-changed acquire policy-added policy-removed confirm-expired moved"
 ).split()
 NETLINK_ADD_MEMBERSHIP, CTRL_A_GROUPS, GROUP_NAME, GROUP_ID = 1, 7, 1, 2
 STATE_NONE, STATE_HANDSHAKE, STATE_UP = range(3)
@@ -118,6 +120,8 @@ PEER_NUMBERS = {
     P_QUEUED: "queued",
     P_DROPS: "drops",
     P_MTU: "mtu",
+    P_ROAMING: "roaming",
+    P_KEEPALIVE: "keepalive",
     P_POLICY: "policy",
     P_CLEAR_RX_PACKETS: "clear_rx",
     P_CLEAR_TX_PACKETS: "clear_tx",
@@ -327,7 +331,9 @@ class Control:
         policy=None,
         command=PEER_ADD,
         prefixes=(),
+        **more,
     ):
+        """more: roaming, keepalive, endpoint, port."""
         nest = attr(P_PUBLIC_KEY, public_key)
         for each in prefixes:
             nest += attr(P_PREFIX, prefix_bytes(each))
@@ -337,6 +343,14 @@ class Control:
             nest += attr(P_PSK, psk)
         if policy:
             nest += attr(P_POLICY, bytes([POLICIES.index(policy)]))
+        if "endpoint" in more:
+            nest += attr(P_ENDPOINT, ipaddress.ip_address(more["endpoint"]).packed)
+        if "port" in more:
+            nest += attr(P_ENDPOINT_PORT, struct.pack("=H", more["port"]))
+        if "roaming" in more:
+            nest += attr(P_ROAMING, bytes([more["roaming"]]))
+        if "keepalive" in more:
+            nest += attr(P_KEEPALIVE, struct.pack("=H", more["keepalive"]))
         self.request(command, attr(A_PEER | NLA_NESTED, nest))
 
     def set_next_private_key(self, key):
@@ -376,6 +390,9 @@ class Control:
 
     def set_psk(self, public_key, psk):
         self.add_peer(public_key, psk=psk, command=PEER_SET)
+
+    def set_roaming(self, public_key, roaming):
+        self.add_peer(public_key, command=PEER_SET, roaming=roaming)
 
     def delete_peer(self, public_key):
         self.add_peer(public_key, command=PEER_DEL)
@@ -461,6 +478,10 @@ def read_peer(nest):
             peer["next_key"] = value
         elif kind == P_PREFIX:
             peer["prefixes"].append(prefix_text(value))
+        elif kind == P_ENDPOINT:
+            peer["endpoint"] = str(ipaddress.ip_address(value))
+        elif kind == P_ENDPOINT_PORT:
+            peer["port"] = number(value)
         elif kind in PEER_NUMBERS:
             peer[PEER_NUMBERS[kind]] = number(value)
     return key, peer

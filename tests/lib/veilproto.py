@@ -31,15 +31,16 @@ VERSION = 1
 INITIATION, RESPONSE, COOKIE, DATA = 1, 2, 3, 4
 AES_256_GCM, CHACHA20_POLY1305 = 1, 2
 AEADS = {AES_256_GCM: AESGCM, CHACHA20_POLY1305: ChaCha20Poly1305}
-TUNNEL, CSUM_PARTIAL, CLOSE = 1, 2, 4
+TUNNEL, CSUM_PARTIAL, CLOSE, CHALLENGE, ECHO = 1, 2, 4, 8, 16
+ROAMS = 1
 NO_PSK = bytes(32)
 LANES_MAX = 64
 
 INITIATION_HEADER = struct.Struct(">BB2xI12s")
 RESPONSE_HEADER = struct.Struct(">BBBxII")
 DATA_HEADER = struct.Struct(">BBHIQ")
-OFFER = struct.Struct(">2sBx16s16s16s")
-CHOICE = struct.Struct(">BB2x16s16s")
+OFFER = struct.Struct(">2sBB16s16s16s")
+CHOICE = struct.Struct(">BBBx16s16s")
 COOKIE_REPLY = struct.Struct(">B3xI32s32s")
 
 NOISE1 = INITIATION_HEADER.size + 8
@@ -300,7 +301,9 @@ def choose_aead(mine, theirs):
 
 class Session:
     """The data keys of a finished handshake, as one end has them; lanes is the
-    number that the other end receives on."""
+    number that the other end receives on, tunnel whether only that mode is."""
+
+    tunnel = False
 
     def __init__(self, aead, send_key, receive_key, local, remote, lanes):
         self.aead, self.lanes = aead, lanes
@@ -327,7 +330,13 @@ class Session:
         plaintext = l4 + bytes(pad) + bytes([pad, next_header])
         return self.seal_message(plaintext, packed(source, destination), **header)
 
+    def token(self, flag, token, **header):
+        """A challenge, or the echo of one."""
+        return self.seal_message(token, flags=TUNNEL | flag, **header)
+
     def keepalive(self, source, destination, **header):
+        if self.tunnel:
+            return self.seal_message(b"", flags=TUNNEL, **header)
         return self.seal_message(b"", packed(source, destination), **header)
 
     def open_message(self, message, addresses=b""):
@@ -383,6 +392,7 @@ class Initiator:
     header: bytes = None
     alter: callable = None
     cookie: bytes = None
+    flags: int = 0
 
     def initiation(self):
         if self.header is None:
@@ -393,6 +403,7 @@ class Initiator:
         offer = OFFER.pack(
             bytes(self.aeads),
             self.lanes,
+            self.flags,
             address_bytes(self.source),
             address_bytes(self.destination),
             b"".join(map(psk_id, self.psks)),
@@ -426,6 +437,7 @@ class Initiator:
             RESPONSE_HEADER.unpack(header)[3],
             choice[1],
         )
+        session.tunnel = bool(choice[2] & ROAMS)
         return session, choice
 
 
@@ -477,15 +489,16 @@ class Responder:
         self.read_offer(payload)
 
     def read_offer(self, payload):
-        aeads, self.lanes, self.source, self.destination, ids = OFFER.unpack(payload)
-        if payload[3] or not 1 <= self.lanes <= LANES_MAX:
+        aeads, self.lanes, self.flags, *ends, ids = OFFER.unpack(payload)
+        self.source, self.destination = ends
+        if self.flags & ~ROAMS or not 1 <= self.lanes <= LANES_MAX:
             raise ProtocolError("a malformed offer")
         self.aeads = aeads.rstrip(b"\0")
         self.psk_ids = [ids[:8], ids[8:]]
 
     def response(self, source, destination, psk=None, aead=None, **forged):
         """Message 2 and the session. psk: one that the initiator offered;
-        forged: psk_choice, index, lanes, ephemeral as they would not be."""
+        forged: psk_choice, index, lanes, flags, ephemeral as they would not be."""
         psk_choice = 0 if psk is None else 1 + self.psk_ids.index(psk_id(psk))
         psk_choice = forged.get("psk_choice", psk_choice)
         index = forged.get("index", random_index())
@@ -496,6 +509,7 @@ class Responder:
         choice = CHOICE.pack(
             aead,
             forged.get("lanes", LANES_MAX),
+            forged.get("flags", 0),
             address_bytes(source),
             address_bytes(destination),
         )
@@ -560,7 +574,7 @@ def handshake(psk=None, aead=None):
     response, theirs = responder.response("10.9.0.2", "10.9.0.1", psk, aead)
     assert len(response) == RESPONSE_LEN == 128
     ours, choice = initiator.finish(response)
-    assert choice[2:] == (address_bytes("10.9.0.2"), address_bytes("10.9.0.1"))
+    assert choice[3:] == (address_bytes("10.9.0.2"), address_bytes("10.9.0.1"))
     return ours, theirs
 
 

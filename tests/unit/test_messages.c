@@ -51,7 +51,7 @@ static void test_payloads(void)
 	LEN(veil_offer, 52);
 	AT(veil_offer, aead, 0);
 	AT(veil_offer, lanes, 2);
-	AT(veil_offer, reserved, 3);
+	AT(veil_offer, flags, 3);
 	AT(veil_offer, source, 4);
 	AT(veil_offer, destination, 20);
 	AT(veil_offer, psk_id, 36);
@@ -60,7 +60,8 @@ static void test_payloads(void)
 	LEN(veil_choice, 36);
 	AT(veil_choice, aead, 0);
 	AT(veil_choice, lanes, 1);
-	AT(veil_choice, reserved, 2);
+	AT(veil_choice, flags, 2);
+	AT(veil_choice, reserved, 3);
 	AT(veil_choice, source, 4);
 	AT(veil_choice, destination, 20);
 }
@@ -104,7 +105,12 @@ static void test_numbers(void)
 	EXPECT(VEIL_DATA_TUNNEL == 0x01);
 	EXPECT(VEIL_DATA_CSUM_PARTIAL == 0x02);
 	EXPECT(VEIL_DATA_CLOSE == 0x04);
-	EXPECT(VEIL_DATA_FLAGS == 0x07);
+	EXPECT(VEIL_DATA_CHALLENGE == 0x08);
+	EXPECT(VEIL_DATA_ECHO == 0x10);
+	EXPECT(VEIL_DATA_FLAGS == 0x1f);
+	EXPECT(VEIL_PAYLOAD_ROAMS == 0x01);
+	EXPECT(VEIL_PAYLOAD_FLAGS == 0x01);
+	EXPECT(VEIL_TOKEN_LEN == 8);
 	EXPECT(VEIL_PROTOCOL_VERSION == 1);
 	EXPECT(VEIL_PORT == 51888);
 	EXPECT(VEIL_LANES_MAX == 64);

@@ -44,7 +44,7 @@ for kind in attack.KINDS:
 
 @case("everything recorded, sent again: nothing is delivered twice")
 def replay():
-    attack.session_under_attack(state)
+    attack.session_under_attack(state, 0)
     tap = wire.Tap(hosts.wire)
     sink = alpha.udp(alpha.v4, 7000)
     with beta.udp(beta.v4) as source:
@@ -95,7 +95,7 @@ def old_session():
 
 @case("a path that loses, repeats, delays, reorders and alters packets")
 def hostile_path():
-    attack.session_under_attack(state)
+    attack.session_under_attack(state, 0)
     words = "delay 2ms 1ms 25% loss 1% duplicate 2% corrupt 1% reorder 5%".split()
     for port in "wa", "wb":
         with hosts.wire.inside():

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Peers that roam, and where they are; see the header.
+ */
+#include <crypto/algapi.h>
+#include <linux/random.h>
+#include <linux/rculist.h>
+
+#include "netlink.h"
+#include "pair.h"
+#include "roam.h"
+#include "seal.h"
+#include "socket.h"
+#include "unknown.h"
+
+/* Seconds between challenges of one peer, so that copies of packets that come
+ * from anywhere draw no more than these; and for how long one may be echoed.
+ */
+#define VEIL_ROAM_CHALLENGE	1
+#define VEIL_ROAM_ECHO		5
+
+int veil_roam_set(struct veil_peer *peer, bool roaming)
+{
+	struct veil_net *vn = peer->vn;
+	int err;
+
+	if (roaming == peer->roaming)
+		return 0;
+	if (!roaming) {
+		veil_roam_unlink(peer);
+		/* It may be put into the list again. */
+		synchronize_net();
+		return 0;
+	}
+	err = veil_unknown_init(vn);
+	/* The hook goes by its stamps alone. */
+	if (!err)
+		err = veil_pairs_make(peer);
+	if (err)
+		return err;
+	spin_lock_bh(&peer->lock);
+	memset(&peer->endpoint, 0, sizeof(peer->endpoint));
+	spin_unlock_bh(&peer->lock);
+	WRITE_ONCE(peer->roaming, true);
+	list_add_tail_rcu(&peer->roamer, &vn->roamers);
+	WRITE_ONCE(vn->roamer_count, vn->roamer_count + 1);
+	return 0;
+}
+
+void veil_roam_unlink(struct veil_peer *peer)
+{
+	struct veil_net *vn = peer->vn;
+
+	if (!peer->roaming)
+		return;
+	WRITE_ONCE(peer->roaming, false);
+	WRITE_ONCE(vn->roamer_count, vn->roamer_count - 1);
+	list_del_rcu(&peer->roamer);
+}
+
+int veil_roam_endpoint(struct veil_peer *peer, struct in6_addr *address,
+		       u16 *port)
+{
+	spin_lock_bh(&peer->lock);
+	*address = peer->endpoint;
+	*port = peer->port;
+	spin_unlock_bh(&peer->lock);
+	return ipv6_addr_any(address) ? -ENOENT : 0;
+}
+
+static bool veil_roam_same(const struct veil_place *one,
+			   const struct veil_place *other)
+{
+	return one->port == other->port &&
+	       ipv6_addr_equal(&one->remote, &other->remote) &&
+	       ipv6_addr_equal(&one->local, &other->local);
+}
+
+static void veil_roam_settle(struct veil_peer *peer,
+			     const struct veil_place *place)
+{
+	lockdep_assert_held(&peer->lock);
+	peer->endpoint = place->remote;
+	WRITE_ONCE(peer->port, place->port);
+	peer->challenge.sent = 0;
+}
+
+void veil_roam_confirmed(struct veil_session *session)
+{
+	struct veil_peer *peer = session->peer;
+
+	if (!READ_ONCE(peer->roaming))
+		return;
+	spin_lock_bh(&peer->lock);
+	veil_roam_settle(peer, &rcu_dereference(session->ends)->place);
+	spin_unlock_bh(&peer->lock);
+}
+
+/* Whether a challenge is due for this place; it is noted then. */
+static bool veil_roam_challenge(struct veil_peer *peer,
+				const struct veil_place *place,
+				u8 token[VEIL_TOKEN_LEN])
+{
+	struct veil_challenge *challenge = &peer->challenge;
+	unsigned long now = jiffies;
+	bool due;
+
+	spin_lock_bh(&peer->lock);
+	due = !challenge->sent ||
+	      time_after_eq(now, challenge->sent + VEIL_ROAM_CHALLENGE * HZ);
+	if (due) {
+		get_random_bytes(token, VEIL_TOKEN_LEN);
+		challenge->place = *place;
+		challenge->sent = now | 1;
+		memcpy(challenge->token, token, VEIL_TOKEN_LEN);
+	}
+	spin_unlock_bh(&peer->lock);
+	return due;
+}
+
+/* Nothing is sealed under the others, nor is an end moved by them. */
+static bool veil_roam_current(const struct veil_session *session)
+{
+	return rcu_access_pointer(session->peer->current_session) == session;
+}
+
+void veil_roam_seen(struct veil_session *session,
+		    const struct veil_place *place)
+{
+	struct veil_peer *peer = session->peer;
+	u8 token[VEIL_TOKEN_LEN];
+
+	if (!READ_ONCE(peer->roaming) ||
+	    veil_roam_same(&rcu_dereference(session->ends)->place, place) ||
+	    !veil_roam_current(session))
+		return;
+	if (veil_roam_challenge(peer, place, token))
+		veil_seal_control(session, place, VEIL_DATA_CHALLENGE, token);
+}
+
+/* Whether this is the echo of what was sent there. */
+static bool veil_roam_proven(const struct veil_challenge *challenge,
+			     const struct veil_place *place,
+			     const u8 token[VEIL_TOKEN_LEN])
+{
+	return challenge->sent &&
+	       time_before(jiffies, challenge->sent + VEIL_ROAM_ECHO * HZ) &&
+	       veil_roam_same(&challenge->place, place) &&
+	       !crypto_memneq(challenge->token, token, VEIL_TOKEN_LEN);
+}
+
+static void veil_roam_move(struct veil_session *session,
+			   const struct veil_place *place,
+			   const u8 token[VEIL_TOKEN_LEN])
+{
+	struct veil_peer *peer = session->peer;
+	struct veil_ends *ends, *old = NULL;
+
+	/* Without memory it stays where it was, and is challenged again. */
+	ends = veil_ends_alloc(place, GFP_ATOMIC);
+	if (!ends)
+		return;
+	spin_lock_bh(&peer->lock);
+	if (veil_roam_proven(&peer->challenge, place, token)) {
+		veil_roam_settle(peer, place);
+		old = rcu_replace_pointer(session->ends, ends,
+					  lockdep_is_held(&peer->lock));
+	}
+	spin_unlock_bh(&peer->lock);
+	if (!old) {
+		veil_ends_free(ends);
+		return;
+	}
+	veil_ends_free(old);
+	/* What was learned of another path's MTU is not this one's. */
+	WRITE_ONCE(peer->paths[0].mtu, 0);
+	WRITE_ONCE(peer->paths[1].mtu, 0);
+	veil_netlink_event(peer->vn, NETVEIL_EVENT_MOVED, peer->public_key);
+}
+
+void veil_roam_token(struct veil_session *session,
+		     const struct veil_place *place, u8 flags,
+		     const u8 token[VEIL_TOKEN_LEN])
+{
+	if (!veil_roam_current(session))
+		return;
+	if (flags & VEIL_DATA_CHALLENGE)
+		veil_seal_control(session, place, VEIL_DATA_ECHO, token);
+	else if (READ_ONCE(session->peer->roaming))
+		veil_roam_move(session, place, token);
+}
+
+struct veil_ends *veil_roam_ends(struct veil_session *session)
+{
+	struct veil_ends *ends = rcu_dereference(session->ends);
+	struct veil_place place = ends->place;
+	struct veil_peer *peer = session->peer;
+	struct veil_addr_pair addrs = { .destination = place.remote };
+	struct veil_ends *moved, *old;
+	struct dst_entry *dst;
+
+	if (!session->moves)
+		return ends;
+	dst = veil_socket_dst(peer->vn, &addrs,
+			      veil_addr_domain(peer->vn->net, &place.local),
+			      READ_ONCE(peer->vn->port), place.port);
+	if (IS_ERR(dst))
+		return ends;
+	dst_release(dst);
+	if (ipv6_addr_equal(&addrs.source, &place.local))
+		return ends;
+	place.local = addrs.source;
+	moved = veil_ends_alloc(&place, GFP_ATOMIC);
+	if (!moved)
+		return ends;
+	spin_lock_bh(&peer->lock);
+	old = rcu_replace_pointer(session->ends, moved,
+				  lockdep_is_held(&peer->lock));
+	spin_unlock_bh(&peer->lock);
+	/* A reader may have it still, and so may the caller. */
+	veil_ends_free(old);
+	return moved;
+}

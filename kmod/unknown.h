@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Initiations from addresses that are no peer's (PROTOCOL section 6): looked at
+ * only where some peer roams.
+ *
+ * While there are few roaming peers the hook tries the stamp of each: a
+ * stranger's initiation dies there, unanswered, and a peer's needs no cookie,
+ * flood or not.  Where there are more, messages go to a worker of their own that
+ * handles so many a second and no more: mac1; a token bucket or, under load and
+ * where it is empty, mac2; and only then X25519 tells whose it is.  Who shows a
+ * cookie draws on a bucket of its own, so that nobody empties it who merely says
+ * to be there.
+ */
+#ifndef _VEIL_UNKNOWN_H
+#define _VEIL_UNKNOWN_H
+
+#include "peer.h"
+#include "ratelimit.h"
+
+/* ICMP errors a second for which more of them are looked at. */
+#define VEIL_ROAMER_ERRORS	100
+/* Roaming peers whose stamps are tried in the hook, at a SipHash each. */
+#define VEIL_STAMPS_MAX	16
+
+/**
+ * struct veil_unknown - of a namespace, from its first roaming peer to its end
+ * @vn: whose
+ * @queue: initiations for @work
+ * @work: handles them
+ * @turn: jiffies of its next turn; of @work alone
+ * @loaded: jiffies until when mac2 is asked for; 0 never
+ * @lock: @secret and its age
+ * @secret: cookies are made with it
+ * @secret_born: jiffies | 1; 0: there is none
+ * @claimed: by the network that a message says it is from; of @work alone
+ * @proven: by that which it has shown by a cookie; "
+ */
+struct veil_unknown {
+	struct veil_net *vn;
+	struct sk_buff_head queue;
+	struct delayed_work work;
+	unsigned long turn;
+	unsigned long loaded;
+	struct mutex lock;	/* see above */
+	u8 secret[VEIL_KEY_LEN];
+	unsigned long secret_born;
+	struct veil_ratelimit claimed;
+	struct veil_ratelimit proven;
+};
+
+/* From the hook, as veil_handshake_initiation().  peer: whose address it came
+ * from, though it does not bear its stamp; or NULL.
+ */
+void veil_unknown_initiation(struct veil_net *vn, struct veil_peer *peer,
+			     struct sk_buff *skb,
+			     const struct veil_initiation *msg);
+
+/* Have vn->unknown; vn->lock written. */
+int veil_unknown_init(struct veil_net *vn);
+/* Forget the cookies' secret.  Process context. */
+void veil_unknown_forget(struct veil_net *vn);
+/* No hook is left. */
+void veil_unknown_exit(struct veil_net *vn);
+
+#endif /* _VEIL_UNKNOWN_H */
