@@ -228,9 +228,20 @@ static void check_peer(struct doctor *doctor, const struct peer *peer,
 	char text[TEXT_LEN];
 	int err;
 
-	format_address(text, address);
+	if (address->len)
+		format_address(text, address);
+	else
+		format_prefix(text, &peer->prefixes[0]);
 	check_policy(doctor, peer, text);
 	if (peer->policy == NETVEIL_POLICY_BYPASS)
+		return;
+	if (peer->roaming && !peer->endpoint.address.len) {
+		tell(doctor, DOUBTFUL, "handshake",
+		     "it roams, and was not heard yet: it has to begin (on that host: veil check)");
+		return;
+	}
+	/* One that roams may have networks behind it, and no address. */
+	if (!address->len)
 		return;
 	err = echo_open(&echo, address);
 	if (check_route(doctor, err, text) && doctor->state.has_key)
@@ -264,13 +275,20 @@ static void check_networks(struct doctor *doctor, const struct peer *peer)
 		format_prefix(prefix, &peer->prefixes[i]);
 		tell(doctor, WRONG, "networks",
 		     "no route to %s behind this peer: ip route add %s via %s, or another next hop",
-		     prefix, prefix,
-		     format_address(gateway, &peer->endpoint.address));
+		     prefix, prefix, peer->endpoint.address.len ?
+		     format_address(gateway, &peer->endpoint.address) :
+		     "GATEWAY");
 	}
 	if (peer->prefix_count && !missing)
 		tell(doctor, GOOD, "networks",
 		     "there are routes to the networks behind it (%u)",
 		     peer->prefix_count);
+}
+
+/* Where a peer is, or what it is called inside of the tunnel if it roams. */
+static const struct address *address_of(const struct peer *peer)
+{
+	return peer->roaming ? &peer->addresses[0] : &peer->endpoint.address;
 }
 
 /* One that is named by a word, or all. */
@@ -285,7 +303,7 @@ static int check_peers(struct doctor *doctor, const char *word)
 		     "there are no peers, and nothing is encrypted: veil peer add");
 	for (i = 0; !word && i < doctor->peers.count; i++) {
 		peer = &doctor->peers.list[i];
-		check_peer(doctor, peer, &peer->endpoint.address);
+		check_peer(doctor, peer, address_of(peer));
 		check_networks(doctor, peer);
 	}
 	if (!word)
@@ -294,7 +312,7 @@ static int check_peers(struct doctor *doctor, const char *word)
 	if (!peer)
 		return EXIT_FAILED;
 	if (parse_address(&address, word))
-		address = peer->endpoint.address;
+		address = *address_of(peer);
 	check_peer(doctor, peer, &address);
 	check_networks(doctor, peer);
 	return 0;

@@ -22,6 +22,10 @@ struct config {
 	unsigned int prefix_count;
 	bool no_prefix;
 	struct endpoint endpoint;	/* address.len 0: not given */
+	bool has_roaming;
+	bool roaming;
+	bool has_keepalive;
+	uint16_t keepalive;		/* seconds, 0: none */
 	struct secret psk;
 	bool no_psk;
 	bool force;
@@ -96,6 +100,38 @@ static int take_endpoint(void *target, const char *value)
 	const char *reason = parse_endpoint(&config->endpoint, value);
 
 	return reason ? err_usage("endpoint '%s': %s", value, reason) : 0;
+}
+
+static int take_roaming(void *target, const char *value)
+{
+	struct config *config = target;
+
+	(void)value;
+	if (config->has_roaming && !config->roaming)
+		return err_usage("roaming and no-roaming exclude each other");
+	config->has_roaming = true;
+	config->roaming = true;
+	return 0;
+}
+
+static int take_no_roaming(void *target, const char *value)
+{
+	struct config *config = target;
+
+	(void)value;
+	if (config->has_roaming && config->roaming)
+		return err_usage("roaming and no-roaming exclude each other");
+	config->has_roaming = true;
+	return 0;
+}
+
+static int take_keepalive(void *target, const char *value)
+{
+	struct config *config = target;
+	const char *reason = parse_keepalive(&config->keepalive, value);
+
+	config->has_keepalive = true;
+	return reason ? err_usage("keepalive '%s': %s", value, reason) : 0;
 }
 
 static int take_psk(void *target, const char *value)
@@ -176,9 +212,9 @@ static int take_force(void *target, const char *value)
 }
 
 /* A new peer has nothing to forget, nor to force: it takes all but the last
- * five.
+ * six.
  */
-#define FORGETTING	5
+#define FORGETTING	6
 static const struct option options[] = {
 	{ "address", "an IPv4 or IPv6 address", true, take_address },
 	{ "prefix", "a network, ADDR/LENGTH", true, take_prefix },
@@ -187,12 +223,15 @@ static const struct option options[] = {
 	{ "psk", "a file with the key", false, take_psk },
 	{ "psk-next", "a file with the key", false, take_psk_next },
 	{ "next-key", "a public key", false, take_next_key },
+	{ "roaming", NULL, false, take_roaming },
+	{ "keepalive", "seconds, or off", false, take_keepalive },
 	{ "policy", "require, prefer or bypass", false, take_policy },
 	{ "confirm", "seconds", false, take_confirm },
 	{ "no-psk", NULL, false, take_no_psk },
 	{ "no-psk-next", NULL, false, take_no_psk_next },
 	{ "no-next-key", NULL, false, take_no_next_key },
 	{ "no-prefix", NULL, false, take_no_prefix },
+	{ "no-roaming", NULL, false, take_no_roaming },
 	{ "force", NULL, false, take_force },
 };
 
@@ -230,6 +269,7 @@ static int check_config(const struct config *config, const char *what)
 				 what);
 	/* Without any, the peer's present ones count, and the kernel knows. */
 	if (!config->address_count || !config->endpoint.address.len ||
+	    config->roaming ||
 	    has_address(config, &config->endpoint.address))
 		return 0;
 	return err_usage("%s: endpoint %s is none of the peer's addresses: give it as an address too",
@@ -276,6 +316,12 @@ static void put_config(struct nlmsghdr *request, const struct config *config)
 	if (config->endpoint.port)
 		mnl_attr_put_u16(request, NETVEIL_PEER_A_ENDPOINT_PORT,
 				 config->endpoint.port);
+	if (config->has_roaming)
+		mnl_attr_put_u8(request, NETVEIL_PEER_A_ROAMING,
+				config->roaming);
+	if (config->has_keepalive)
+		mnl_attr_put_u16(request, NETVEIL_PEER_A_KEEPALIVE,
+				 config->keepalive);
 	secret_put(request, NETVEIL_PEER_A_PSK, NETVEIL_PEER_A_PSK_SERIAL,
 		   &config->psk);
 	if (config->no_psk)
@@ -348,7 +394,8 @@ static int configure(struct env *env, struct words *words, uint8_t command,
 		code = options_take(options, option_count, words, &config);
 	if (!code)
 		code = check_config(&config, what);
-	if (!code && command == NETVEIL_CMD_PEER_ADD && !config.address_count)
+	if (!code && command == NETVEIL_CMD_PEER_ADD && !config.address_count &&
+	    !(config.roaming && config.prefix_count))
 		code = err_usage("%s: say where the peer is: address ADDR",
 				 what);
 	if (!code)
@@ -366,7 +413,7 @@ int cmd_peer_add(struct env *env, struct words *words)
 static int peer_set(struct env *env, struct words *words)
 {
 	if (words->count == 1)
-		return err_usage("peer set: say what: address ADDR, prefix NETWORK, no-prefix, endpoint ADDR[:PORT], psk FILE, no-psk, psk-next FILE, no-psk-next, next-key PUBKEY, no-next-key, policy NAME");
+		return err_usage("peer set: say what: address ADDR, prefix NETWORK, no-prefix, endpoint ADDR[:PORT], psk FILE, no-psk, psk-next FILE, no-psk-next, next-key PUBKEY, no-next-key, policy NAME, roaming, no-roaming, keepalive SECONDS");
 	return configure(env, words, NETVEIL_CMD_PEER_SET, ARRAY_LEN(options),
 			 "peer set");
 }

@@ -47,6 +47,8 @@ static void show_endpoint(struct out *out, const struct endpoint *endpoint)
 
 	if (!endpoint->address.len) {
 		out_json_string(out, "endpoint", NULL);
+		out_line(out, "endpoint", COLOR_WAIT,
+			 "not known until the peer is heard");
 		return;
 	}
 	out_object(out, "endpoint");
@@ -56,6 +58,17 @@ static void show_endpoint(struct out *out, const struct endpoint *endpoint)
 	out_close(out);
 	out_line(out, "endpoint", COLOR_NONE, "%s",
 		 format_endpoint(text, endpoint));
+}
+
+static void show_roaming(struct out *out, const struct peer *peer)
+{
+	out_json_bool(out, "roaming", peer->roaming);
+	if (peer->roaming)
+		out_line(out, "roaming", COLOR_NONE, "yes");
+	out_json_number(out, "keepalive", peer->keepalive);
+	if (peer->keepalive)
+		out_line(out, "keepalive", COLOR_NONE, "every %u s",
+			 peer->keepalive);
 }
 
 static enum color state_color(uint8_t state)
@@ -178,6 +191,7 @@ void show_peer(struct out *out, const struct peer *peer)
 	show_addresses(out, peer);
 	show_prefixes(out, peer);
 	show_endpoint(out, &peer->endpoint);
+	show_roaming(out, peer);
 	show_keys(out, peer);
 	show_policy(out, peer);
 	show_session(out, peer);

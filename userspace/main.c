@@ -28,11 +28,12 @@ static const struct command commands[] = {
 	  "NAME is auto, aes-256-gcm or chacha20-poly1305" },
 	{ "peer", cmd_peer, "add PUBKEY address ADDR [address ADDR]... [prefix NETWORK]...\n"
 	  "                [endpoint ADDR[:PORT]|[V6ADDR]:PORT] [psk FILE]\n"
-	  "                [psk-next FILE] [next-key PUBKEY]\n"
+	  "                [psk-next FILE] [next-key PUBKEY] [roaming] [keepalive SECONDS|off]\n"
 	  "                [policy require|prefer|bypass] [confirm SECONDS]\n"
 	  "  veil peer set PUBKEY [address ADDR]... [prefix NETWORK]...|[no-prefix]\n"
 	  "                [endpoint ...] [psk FILE|no-psk]\n"
 	  "                [psk-next FILE|no-psk-next] [next-key PUBKEY|no-next-key]\n"
+	  "                [roaming|no-roaming] [keepalive SECONDS|off]\n"
 	  "                [policy require|prefer|bypass] [confirm SECONDS] [force]\n"
 	  "  veil peer del PUBKEY\n"
 	  "  veil peer show [PEER]",

@@ -269,6 +269,12 @@ static void parse_config(const struct nlattr *attr, struct peer *peer)
 	case NETVEIL_PEER_A_ON_NEXT:
 		peer->on_next = true;
 		break;
+	case NETVEIL_PEER_A_ROAMING:
+		take(attr, &peer->roaming, sizeof(peer->roaming));
+		break;
+	case NETVEIL_PEER_A_KEEPALIVE:
+		take(attr, &peer->keepalive, sizeof(peer->keepalive));
+		break;
 	case NETVEIL_PEER_A_MTU:
 		take(attr, &peer->mtu, sizeof(peer->mtu));
 		break;

@@ -32,6 +32,8 @@ struct peer {
 	bool has_psk;
 	bool has_psk_next;
 	bool on_next;		/* its last session was under our next key */
+	uint8_t roaming;
+	uint16_t keepalive;	/* seconds, 0: none */
 	bool has_session;	/* session_age and cipher are known */
 	uint8_t state;
 	uint8_t cipher;

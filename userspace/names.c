@@ -40,6 +40,7 @@ const char *const event_names[EVENT_NAMES] = {
 	[NETVEIL_EVENT_POLICY_ADDED]	= "policy-added",
 	[NETVEIL_EVENT_POLICY_REMOVED]	= "policy-removed",
 	[NETVEIL_EVENT_CONFIRM_EXPIRED]	= "confirm-expired",
+	[NETVEIL_EVENT_MOVED]		= "moved",
 };
 
 const char *const policy_names[POLICY_NAMES] = {

@@ -10,7 +10,7 @@
 #define CIPHER_NAMES	3
 #define STATE_NAMES	3
 #define ORIGIN_NAMES	4
-#define EVENT_NAMES	13
+#define EVENT_NAMES	14
 #define POLICY_NAMES	4
 
 extern const char *const cipher_names[CIPHER_NAMES];

@@ -85,6 +85,14 @@ const char *parse_seconds(uint32_t *seconds, const char *text)
 	return *seconds ? NULL : "a number of seconds, at least 1 and at most a year";
 }
 
+const char *parse_keepalive(uint16_t *seconds, const char *text)
+{
+	*seconds = (uint16_t)parse_number(text, KEEPALIVE_MAX);
+	if (*seconds || !strcmp(text, "off"))
+		return NULL;
+	return "a keepalive is 1 to 65535 seconds, or off";
+}
+
 const char *parse_cipher(uint8_t *cipher, const char *text)
 {
 	int value = name_find(cipher_names, CIPHER_NAMES, text);

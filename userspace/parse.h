@@ -20,6 +20,7 @@
 #define LISTEN_PORT_MAX		65472
 /* Seconds of a trial. */
 #define CONFIRM_MAX		86400
+#define KEEPALIVE_MAX		65535	/* seconds */
 
 struct address {
 	uint8_t len;		/* 4 or 16; 0: none */
@@ -42,6 +43,8 @@ const char *parse_port(uint16_t *port, const char *text);
 int32_t parse_serial(const char *text);
 /* From 1 to a year. */
 const char *parse_seconds(uint32_t *seconds, const char *text);
+/* Seconds of a keepalive; off is 0. */
+const char *parse_keepalive(uint16_t *seconds, const char *text);
 const char *parse_cipher(uint8_t *cipher, const char *text);
 /* One host that can be a peer: no name, no prefix, no group. */
 const char *parse_address(struct address *address, const char *text);

@@ -157,6 +157,10 @@ bool step_changes(const struct step *step, const struct prop *prop)
 		return true;
 	if (prop->kind == PROP_KEY && step->promoted)
 		return false;
+	/* It is where it says, if it roams. */
+	if (prop->kind == PROP_ENDPOINT || prop->kind == PROP_PORT)
+		return record_value(step->wanted, prop, 0) &&
+		       !record_same(step->wanted, step->present, prop);
 	/* A secret may have changed as well. */
 	if (prop->kind == PROP_SECRET && record_value(step->wanted, prop, 0))
 		return true;

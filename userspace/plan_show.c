@@ -82,7 +82,8 @@ static void show_values(struct out *out, enum side side,
 
 static bool prop_differs(const struct step *step, const struct prop *prop)
 {
-	return !record_same(step->wanted, step->present, prop) &&
+	return step_changes(step, prop) &&
+	       !record_same(step->wanted, step->present, prop) &&
 	       !(step->promoted && (prop->kind == PROP_KEY ||
 				    prop->kind == PROP_SECRET));
 }

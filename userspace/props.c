@@ -13,7 +13,10 @@
 
 #define PORT_DEFAULT	51888
 
-enum { ADDRESS, PREFIX, ENDPOINT, PORT, PSK, PSK_NEXT, NEXT_KEY, POLICY };
+enum {
+	ADDRESS, PREFIX, ENDPOINT, PORT, ROAMING, KEEPALIVE, PSK, PSK_NEXT,
+	NEXT_KEY, POLICY,
+};
 
 const struct prop props[] = {
 	[ADDRESS] = { NETVEIL_PEER_A_ADDRESS, NETVEIL_PEER_A_ADDRESS, 0,
@@ -24,6 +27,10 @@ const struct prop props[] = {
 		       "endpoint", PROP_ENDPOINT },
 	[PORT] = { NETVEIL_PEER_A_ENDPOINT_PORT, NETVEIL_PEER_A_ENDPOINT_PORT,
 		   0, "endpoint", PROP_PORT },
+	[ROAMING] = { NETVEIL_PEER_A_ROAMING, NETVEIL_PEER_A_ROAMING, 0,
+		      "roaming", PROP_ROAMING },
+	[KEEPALIVE] = { NETVEIL_PEER_A_KEEPALIVE, NETVEIL_PEER_A_KEEPALIVE, 0,
+			"keepalive", PROP_KEEPALIVE },
 	[PSK] = { NETVEIL_PEER_A_PSK, NETVEIL_PEER_A_HAS_PSK,
 		  NETVEIL_PEER_A_NO_PSK, "psk", PROP_SECRET,
 		  NETVEIL_PEER_A_PSK_SERIAL },
@@ -60,16 +67,50 @@ static void add(struct record *record, const struct prop *prop,
 	record->values[record->count++] = (struct value){ prop, len, data };
 }
 
-static void add_defaults(struct record *record)
+static bool roams(const struct record *record)
+{
+	const struct value *value = record_value(record, &props[ROAMING], 0);
+
+	return value && *(const uint8_t *)value->data;
+}
+
+/* Of a peer that roams it tells where it is, and is nothing that is configured. */
+static void drop_endpoint(struct record *record)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < record->count; i++)
+		if (record->values[i].prop != &props[ENDPOINT] &&
+		    record->values[i].prop != &props[PORT])
+			record->values[kept++] = record->values[i];
+	record->count = kept;
+}
+
+static void add_default_endpoint(struct record *record)
 {
 	static const uint16_t port = PORT_DEFAULT;
-	static const uint8_t policy = NETVEIL_POLICY_REQUIRE;
 	const struct value *first = record_value(record, &props[ADDRESS], 0);
 
 	if (first && !record_value(record, &props[ENDPOINT], 0))
 		add(record, &props[ENDPOINT], first->data, first->len);
 	if (!record_value(record, &props[PORT], 0))
 		add(record, &props[PORT], &port, sizeof(port));
+}
+
+static void add_defaults(struct record *record)
+{
+	static const uint8_t policy = NETVEIL_POLICY_REQUIRE;
+	static const uint16_t never;
+	static const uint8_t no;
+
+	if (roams(record))
+		drop_endpoint(record);
+	else
+		add_default_endpoint(record);
+	if (!record_value(record, &props[ROAMING], 0))
+		add(record, &props[ROAMING], &no, sizeof(no));
+	if (!record_value(record, &props[KEEPALIVE], 0))
+		add(record, &props[KEEPALIVE], &never, sizeof(never));
 	if (!record_value(record, &props[POLICY], 0))
 		add(record, &props[POLICY], &policy, sizeof(policy));
 }
@@ -193,6 +234,18 @@ static const char *endpoint_word(char text[2 * TEXT_LEN],
 	return text;
 }
 
+static const char *keepalive_word(char text[2 * TEXT_LEN],
+				  const struct value *value)
+{
+	uint16_t seconds;
+
+	memcpy(&seconds, value->data, sizeof(seconds));
+	if (!seconds)
+		return NULL;
+	snprintf(text, 2 * TEXT_LEN, "keepalive %u", seconds);
+	return text;
+}
+
 /* What is required anyway needs no saying. */
 static const char *policy_word(char text[2 * TEXT_LEN],
 			       const struct value *value)
@@ -225,6 +278,10 @@ const char *record_word(char text[2 * TEXT_LEN], const struct record *record,
 		return endpoint_word(text, record);
 	case PROP_POLICY:
 		return policy_word(text, value);
+	case PROP_ROAMING:
+		return roams(record) ? prop->word : NULL;
+	case PROP_KEEPALIVE:
+		return keepalive_word(text, value);
 	case PROP_KEY:
 		snprintf(text, 2 * TEXT_LEN, "%s %s", prop->word,
 			 format_key(name, value->data));

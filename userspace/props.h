@@ -20,6 +20,8 @@ enum prop_kind {
 	PROP_PORT,		/* written with the endpoint */
 	PROP_KEY,
 	PROP_POLICY,
+	PROP_ROAMING,
+	PROP_KEEPALIVE,
 	PROP_SECRET,		/* the kernel tells only that there is one */
 };
 

@@ -180,6 +180,17 @@ set_peer() {
 		shows '.[0].psk == true' peer show
 }
 
+roaming() {
+	alpha peer set "$BOB" roaming keepalive 25 &&
+		shows '.[0] | .roaming == true and .keepalive == 25 and .endpoint == null' peer show &&
+		alpha peer show | grep -q "not known until the peer is heard" &&
+		alpha peer set "$BOB" endpoint 198.51.100.7:4001 &&
+		shows '.[0].endpoint == {address: "198.51.100.7", port: 4001}' peer show &&
+		alpha peer set "$BOB" no-roaming keepalive off &&
+		shows ".[0] | .roaming == false and .keepalive == 0 and
+			.endpoint == {address: \"$B4\", port: 51888}" peer show
+}
+
 # The busy port: all that was asked for with it is refused as well.
 all_or_nothing() {
 	local before after
@@ -215,8 +226,8 @@ json_names() {
 		"retire", "listen_port", "cipher", "aeads", "local", "rx_mark", "peers", "policies", "confirm",
 		"drops"] | sort)' show &&
 		shows '(.drops | length > 20 and all(.[]; type == "number"))' show &&
-		shows '.peers[0] | keys == (["public_key", "addresses", "prefixes", "endpoint", "next_key", "psk",
-			"psk_next", "on_our_next_key", "state",
+		shows '.peers[0] | keys == (["public_key", "addresses", "prefixes", "endpoint", "roaming",
+			"keepalive", "next_key", "psk", "psk_next", "on_our_next_key", "state",
 			"cipher", "session_age_ms", "last_handshake", "rx_bytes", "rx_packets",
 			"tx_bytes", "tx_packets", "queued", "drops", "mtu", "policy", "confirmed",
 			"clear_rx_packets", "clear_tx_packets", "clear_last"] | sort)' show
@@ -318,7 +329,7 @@ traced() {
 	[ "$(grep -c "^$1" "$dir/trace")" -eq "$2" ]
 }
 
-plan 38
+plan 39
 check "two hosts" topo_up
 check "help and version need no kernel" help_text
 check "genkey and genpsk print keys" key_forms
@@ -415,12 +426,17 @@ check_refused "peer: bad input is refused" <<-END
 	$CAROL: no such peer | peer show $CAROL
 	one of the peer's addresses | peer set $BOB endpoint 10.9.0.4
 	exclude each other | peer set $BOB psk $dir/psk no-psk
+	exclude each other | peer set $BOB roaming no-roaming
+	'no-roaming' is not understood | peer add $CAROL address 10.9.0.3 no-roaming
+	1 to 65535 seconds, or off | peer set $BOB keepalive 0
+	1 to 65535 seconds, or off | peer set $BOB keepalive 65536
 	address ADDR | peer set $BOB
 	is one word too many | peer del $BOB now
 	is one word too many | peer show $BOB now
 	is no command | peer kill $BOB
 END
 
+check "a peer may roam, and no longer" roaming
 check "set is all or nothing" all_or_nothing
 check "JSON has the names that scripts rely on" json_names
 check "-p is the same JSON, indented" pretty_json

@@ -488,6 +488,38 @@ def networks():
     check_equal(shown["peers"][0]["prefixes"], [], "none is left")
 
 
+@case("where a peer roams to is no difference; that it roams is configuration")
+def roaming():
+    up()
+    key = text_of(stranger())
+    peer = "peer add %s\n\taddress 10.50.0.9\n\troaming\n\tkeepalive 25\n" % key
+    take("load", alpha, extra=peer + "\tendpoint 192.0.2.1:999\n")
+    shown = json.loads(veil("-j", "peer", "show", key)[1])[0]
+    check_equal((shown["roaming"], shown["keepalive"], shown["endpoint"]),
+                (True, 25, {"address": "192.0.2.1", "port": 999}), "the peer")
+    path = path_of("alpha.conf")
+    check_equal(veil("diff", path), (0, "", ""), "diff")
+    veil("peer", "set", key, "endpoint", "192.0.2.2:1000")
+    check_equal(veil("diff", path), (0, "", ""), "diff after it went elsewhere")
+    check_equal(veil("save", path), (0, "", ""), "save")
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    check("\troaming\n\tkeepalive 25\n" in text, "its words", text)
+    check("192.0.2." not in text, "not where it is", text)
+    check_equal(veil("sync", path), (0, "", ""), "sync")
+    shown = json.loads(veil("-j", "peer", "show", key)[1])[0]
+    check_equal(shown["endpoint"], {"address": "192.0.2.2", "port": 1000}, "stays")
+    for new, roams in ("", False), ("\troaming\n", True):
+        extra = peer.replace("\troaming\n", new)
+        code, out, _ = veil("diff", write("alpha.conf", conf_of(alpha, extra)))
+        wanted = "%s         roaming" % ("+" if new else "-")
+        check(code == 1 and wanted in out.splitlines(), "diff", wanted, out)
+        take("sync", alpha, extra=extra)
+        shown = json.loads(veil("-j", "peer", "show", key)[1])[0]
+        check_equal(shown["roaming"], roams, "whether it roams")
+        check_equal(veil("diff", path), (0, "", ""), "diff")
+
+
 def policies():
     shown = json.loads(veil("-j", "policy", "show")[1])
     return {policy["prefix"]: policy["policy"] for policy in shown}

@@ -41,6 +41,8 @@ field.flags = ProtoField.uint8("netveil.flags", "Flags", base.HEX)
 field.tunnel = ProtoField.bool("netveil.flags.tunnel", "Tunnel mode", 8, nil, 0x01)
 field.partial = ProtoField.bool("netveil.flags.csum_partial", "Partial checksum", 8, nil, 0x02)
 field.close = ProtoField.bool("netveil.flags.close", "Close", 8, nil, 0x04)
+field.challenge = ProtoField.bool("netveil.flags.challenge", "Challenge", 8, nil, 0x08)
+field.echo = ProtoField.bool("netveil.flags.echo", "Echo", 8, nil, 0x10)
 field.lane = ProtoField.uint16("netveil.lane", "Lane")
 field.counter = ProtoField.uint64("netveil.counter", "Counter")
 field.ciphertext = ProtoField.bytes("netveil.ciphertext", "Ciphertext")
@@ -104,6 +106,8 @@ local function data(buffer, tree)
 	bits:add(field.tunnel, buffer(1, 1))
 	bits:add(field.partial, buffer(1, 1))
 	bits:add(field.close, buffer(1, 1))
+	bits:add(field.challenge, buffer(1, 1))
+	bits:add(field.echo, buffer(1, 1))
 	tree:add(field.lane, buffer(2, 2))
 	tree:add(field.receiver, buffer(4, 4))
 	tree:add(field.counter, buffer(8, 8))
@@ -143,6 +147,8 @@ function netveil.dissector(buffer, pinfo, root)
 	local name = types[kind]
 	if kind == 4 and buffer:len() == DATA_HEADER + TAG then
 		name = bit.band(buffer(1, 1):uint(), 4) ~= 0 and "close" or "keepalive"
+	elseif kind == 4 and bit.band(buffer(1, 1):uint(), 0x18) ~= 0 then
+		name = bit.band(buffer(1, 1):uint(), 8) ~= 0 and "challenge" or "echo"
 	end
 	tree:append_text(", " .. name .. more)
 	pinfo.cols.info = name .. more
