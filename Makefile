@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-two-vms check-matrix bench fuzz vm uml uml-debug deb check-tools check-deb check-servers pictures lint clean help
+.PHONY: all module tools load unload demo check check-long check-two-vms check-matrix bench fuzz vm uml uml-debug deb rpm check-tools check-deb check-servers pictures lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -88,6 +88,9 @@ check-deb: ## The packages in a fresh Debian: install, a further kernel, upgrade
 
 deb: ## Debian packages netveil-dkms and netveil-tools, in this folder
 	@scripts/packaging/deb.sh
+
+rpm: ## RPM packages of the same names, in this folder; tried on Debian only
+	@scripts/packaging/rpm.sh
 
 lint: ## Static checks: shellcheck, checkpatch, W=1, sparse (KERNEL=6.12)
 	@KERNEL="$(KERNEL)" scripts/lint.sh

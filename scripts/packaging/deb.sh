@@ -42,7 +42,7 @@ copy() {
 
 make_packages() {
 	cd "$build/netveil"
-	dpkg-buildpackage -us -uc -b
+	DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage -us -uc -b
 	# Nobody has reported a wish to package it, and no release has a page yet.
 	lintian --fail-on error,warning --suppress-tags \
 		initial-upload-closes-no-bugs,bogus-mail-host,mail-address-loops-or-bounces \
