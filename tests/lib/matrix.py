@@ -4,8 +4,9 @@ its place, say v4/transport/udp/1400/off/1500, and sends packets both ways; what
 arrives is compared byte for byte with what was sent.
 
 PROTOCOLS holds a function for each protocol: it sends size bytes from one host
-to another's address and raises if they do not arrive so. Ends are hosts whose
-packets the link carries: those of the two gateways in transport mode.
+to another's address and raises if they do not arrive so. In transport mode the
+hosts are alpha and beta; in tunnel mode those behind them, which these two
+seal for, in outer packets of IPv4 or (tunnel6) IPv6.
 """
 
 import errno
@@ -20,13 +21,13 @@ import packets
 import traffic
 import wire
 from hosts import alpha, beta, drops_since, ip_batch
-from ktap import case, check, check_equal, note
+from ktap import case, check, check_equal, note, wait_until
 from traffic import MARKER
 from veilproto import Identity
 
 OURS = alpha.addresses + beta.addresses
 FAMILIES = "v4", "v6"
-MODES = ("transport",)
+MODES = "transport", "tunnel", "tunnel6"
 OFFLOADS = {
     "off": (),
     "on": (alpha, beta),
@@ -42,7 +43,7 @@ SECONDS = 10
 LARGEST = 65399
 TOS = 0, 1, 2, 3, 0xB8, 0xBB, 0x28
 SOCK_DCCP, SOL_DCCP, DCCP_SOCKOPT_SERVICE = 6, 269, 2
-IP_RECVTTL = 12
+IP_RECVTTL, IPV6_DONTFRAG = 12, 62
 UDPLITE, GRE, ESP, EXPERIMENT = 136, 47, 50, 253
 
 
@@ -87,7 +88,7 @@ def seen_marks(extra):
     return v4 if v4[1] is not None else v6
 
 
-def one_datagram(receiver, sender, target, address, size, hops=0):
+def one_datagram(receiver, sender, target, address, size):
     """One datagram with its marks, as it was sent but for the hops it made."""
     set_marks(sender, address, size)
     want_marks(receiver, address)
@@ -96,7 +97,7 @@ def one_datagram(receiver, sender, target, address, size, hops=0):
     got, extra, _, source = receiver.recvmsg(65535, 256)
     tos, ttl = marks(size)
     check(got == data, "the payload", len(got), got[:64], data[:64])
-    check_equal(seen_marks(extra), (tos, ttl - hops), "DSCP, ECN and TTL")
+    check_equal(seen_marks(extra), (tos, ttl - link["hops"]), "DSCP, ECN and TTL")
     return source
 
 
@@ -182,7 +183,8 @@ def raw(protocol):
             sender.sendto(data, (address, 0))
             packet = receiver.recv(65535)
             head = packet[0], packet[1], packet[8], packet[9]
-            check_equal(head, (0x45, tos, ttl, protocol), "header length, TOS, TTL")
+            wanted = 0x45, tos, ttl - link["hops"], protocol
+            check_equal(head, wanted, "header length, TOS, TTL, protocol")
             ends = packets.address(own).packed + packets.address(address).packed
             check_equal(packet[12:20], ends, "the addresses")
             check(packet[20:] == data, "the payload", len(packet))
@@ -203,12 +205,31 @@ PROTOCOLS = {
 }
 MISSING = errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EPROTOTYPE
 missing = set()
+# Of the set-up that is being run: between whom, and how many routers are there.
+link = {"ends": (alpha, beta), "hops": 0}
+
+
+def use_mode(mode):
+    """Without peers."""
+    if mode == "transport":
+        link.update(ends=(alpha, beta), hops=0)
+        return
+    if "networks" not in link:
+        link["networks"] = hosts.add_networks()
+    link.update(ends=link["networks"], hops=2)
+
+
+def make_peers(mode):
+    if mode == "transport":
+        hosts.make_peers(Identity(), Identity())
+    else:
+        hosts.make_gateways(lambda host: [host.v6 if mode == "tunnel6" else host.v4])
 
 
 def one_cell(family, protocol, size):
     """Both ways."""
     v6 = family == "v6"
-    for one, other in (alpha, beta), (beta, alpha):
+    for one, other in link["ends"], link["ends"][::-1]:
         try:
             PROTOCOLS[protocol](one, other, other.addresses[v6], size)
         except OSError as error:
@@ -217,36 +238,66 @@ def one_cell(family, protocol, size):
             missing.add(protocol)
 
 
+def devices(host):
+    """Those by which a host of the two takes part."""
+    yield host, "eth0"
+    if link["hops"]:
+        yield host, "lan0"
+        yield link["networks"][host is beta], "eth0"
+
+
 def offload(used):
-    for host in alpha, beta:
-        words = [w for f in FEATURES for w in (f, "on" if host in used else "off")]
-        host.run("ethtool", "-K", "eth0", *words)
+    for side in alpha, beta:
+        words = [w for f in FEATURES for w in (f, "on" if side in used else "off")]
+        for host, device in devices(side):
+            host.run("ethtool", "-K", device, *words)
 
 
 def set_mtu(mtu):
     for port in "wa", "wb", "br0":
         ip_batch(hosts.wire, "link set %s mtu %d" % (port, mtu))
-    for host in alpha, beta:
-        ip_batch(host, "link set eth0 mtu %d" % mtu)
+    for side in alpha, beta:
+        for host, device in devices(side):
+            ip_batch(host, "link set %s mtu %d" % (device, mtu))
+
+
+def refused(sender, data, target):
+    try:
+        sender.sendto(data, target)
+    except OSError as error:
+        check_equal(error.errno, errno.EMSGSIZE, "why %d bytes are refused" % len(data))
+        return True
+    return False
 
 
 def learn_mtu(mtu):
-    """What fits the devices, but not once it is sealed, is refused once; from then on
-    the sender's route has the right MTU."""
-    for one, other, address in traffic.each_way(alpha, beta):
-        hosts.ping_once(one, address)
+    """What fits the devices, but not once it is sealed, is refused; from then on the
+    sender's route has the right MTU. With an MTU of 1280 IPv6's least one leaves
+    nothing to refuse, for a tunnel cuts its outer packets."""
+    for one, _, address in traffic.each_way(*link["ends"]):
         v6 = ":" in address
+        # What was learnt in the set-up before.
+        one.run("ip", "-6" if v6 else "-4", "route", "flush", "cache")
+        hosts.ping_once(one, address)
         with one.udp(one.addresses[v6]) as sender:
-            hosts.offer(sender, bytes(mtu - (48 if v6 else 28)), (address, 9))
+            level, discover, do = (41, 23, 2) if v6 else (0, 10, 2)
+            sender.setsockopt(level, discover, do)
+            if v6:
+                sender.setsockopt(41, IPV6_DONTFRAG, 1)
+            data = bytes(mtu - (48 if v6 else 28))
+            if not v6 or mtu > 1280 or not link["hops"]:
+                what = "%d bytes to %s are refused" % (len(data), address)
+                wait_until(lambda: refused(sender, data, (address, 9)), 10, what)
 
 
 def run_group(cells, mode, offloads, mtu):
     """The cells of one set-up of the link; those that fail are named, all of
     them. In the end the wire has carried no marker, and nothing was dropped."""
     hosts.flush_all()
+    use_mode(mode)
     offload(OFFLOADS[offloads])
     set_mtu(mtu)
-    hosts.make_peers(Identity(), Identity())
+    make_peers(mode)
     learn_mtu(mtu)
     before = alpha.drops(), beta.drops()
     tap, clear, failed = wire.Tap(hosts.wire, whole=False), 0, []
@@ -276,11 +327,12 @@ def control():
     tap.close()
 
 
-def plan(pattern, sizes, offloads, mtus):
-    """Makes the cases: a control, then one for each set-up that has a cell whose
-    name matches the pattern."""
+def plan(pattern, sizes, set_ups=None):
+    """Makes the cases: a control, then one for each set-up (mode, offload, MTU) that
+    has a cell whose name matches the pattern."""
     case("the control: without peers the wire shows what is sent")(control)
-    for mode, offloads_name, mtu in itertools.product(MODES, offloads, mtus):
+    everything = itertools.product(MODES, OFFLOADS, MTUS)
+    for mode, offloads_name, mtu in set_ups or everything:
         cells = [
             (family, protocol, size)
             for family, protocol, size in itertools.product(FAMILIES, PROTOCOLS, sizes)

@@ -16,7 +16,13 @@ import ktap
 import matrix
 
 if len(sys.argv) > 1:
-    matrix.plan(sys.argv[1], matrix.SIZES, matrix.OFFLOADS, matrix.MTUS)
+    matrix.plan(sys.argv[1], matrix.SIZES)
 else:
-    matrix.plan("*", matrix.QUICK_SIZES, ("off", "on"), (1500,))
+    set_ups = (
+        ("transport", "off", 1500),
+        ("transport", "on", 1500),
+        ("tunnel", "on", 1500),
+        ("tunnel6", "off", 1500),
+    )
+    matrix.plan("*", matrix.QUICK_SIZES, set_ups)
 ktap.run(hosts.set_up, "cells" if sys.argv[1:] else None)

@@ -13,5 +13,5 @@ import hosts
 import ktap
 import matrix
 
-matrix.plan("*", matrix.SIZES, matrix.OFFLOADS, matrix.MTUS)
+matrix.plan("*", matrix.SIZES)
 ktap.run(hosts.set_up)
