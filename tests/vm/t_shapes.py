@@ -22,6 +22,7 @@ import packets
 import wire
 from hosts import alpha, beta, drops_since
 from ktap import case, check, check_equal, wait_until
+from nflog import Log
 from packets import DSTOPTS, FRAGMENT, HOP_BY_HOP, ICMP, UDP
 from veilproto import Identity
 
@@ -176,6 +177,57 @@ def fragments():
     def run():
         app = state["app"]
         return got_by(app[beta.v4], send4), got_by(app[beta.v6], send6)
+
+    both(run)
+
+
+@case("fragments that overlap are no datagram, and the next one arrives")
+def overlapping_fragments():
+    segments = datagram(ENDS4, MARKER * 30), datagram(ENDS6, MARKER * 30)
+
+    def send4(ident, places):
+        for place in places:
+            more = 0x2000 if place + 400 < len(segments[0]) else 0
+            part = segments[0][place : place + 400]
+            options = {"ident": ident, "frag": place // 8 | more}
+            send(packets.ipv4(*ENDS4, UDP, part, **options))
+
+    def send6(ident, places):
+        for place in places:
+            more = int(place + 400 < len(segments[1]))
+            head = struct.pack(">BxHI", UDP, place | more, ident)
+            send(packets.ipv6(*ENDS6, FRAGMENT, head + segments[1][place : place + 400]))
+
+    def run():
+        results = []
+        for app, send_parts in (
+            (state["app"][beta.v4], send4),
+            (state["app"][beta.v6], send6),
+        ):
+            send_parts(7, (0, 200, 400, 800))
+            results.append(got_by(app, lambda: send_parts(8, (0, 400, 800))))
+        return results
+
+    both(run)
+
+
+@case("every protocol number arrives as it was sent, in IPv4 and IPv6")
+def every_protocol():
+    # IPv6's headers of extensions say where the next one is: see above.
+    extensions = HOP_BY_HOP, packets.ROUTING, FRAGMENT, DSTOPTS
+    sent = [packets.ipv4(*ENDS4, p, MARKER * 2, ident=p + 1) for p in range(256)]
+    sent += [
+        packets.ipv6(*ENDS6, p, MARKER * 2) for p in range(256) if p not in extensions
+    ]
+    ours = "ip saddr %s log group 7 queue-threshold 1; ip6 saddr %s" % (alpha.v4, alpha.v6)
+
+    def run():
+        with Log(beta, "input", ours) as log:
+            for place in range(0, len(sent), 32):
+                for packet in sent[place : place + 32]:
+                    send(packet)
+                log.wait(min(place + 32, len(sent)))
+            return sorted(p for p in log.packets() if MARKER * 2 in p)
 
     both(run)
 

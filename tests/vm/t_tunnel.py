@@ -8,6 +8,7 @@ else gets in or out by these addresses.
     left --- alpha === the wire === beta --- right
 """
 
+import contextlib
 import os
 import socket
 import struct
@@ -26,6 +27,7 @@ from ktap import case, check, check_equal, wait_until
 from packets import UDP
 
 APP, PORT = 7000, 51888
+IP_RECVTTL = 12
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 LANS = "10.1.0.1", "10.1.0.2", "10.2.0.1", "10.2.0.2"
 LANS6 = "fd01::1", "fd01::2", "fd02::1", "fd02::2"
@@ -222,6 +224,65 @@ def any_source():
     check(not any(MARKER in frame for frame in tap.frames()), "nothing in clear")
     raw.close()
     tap.close()
+
+
+CONGESTED = """table netdev congestion {
+  chain c {
+    type filter hook ingress device "wa" priority 0;
+    ip ecn set ce
+  }
+};"""
+
+
+def outer_marks(tap):
+    """TOS and TTL of what alpha sealed."""
+    frames = [f for f in tap.take() if wire.netveil_message(f)[:1] == b"\4"]
+    return [(f[15], f[22]) for f in frames if f[6:12] == alpha.mac()]
+
+
+def inner_marks(sender, receiver, tos):
+    """TOS and TTL of a packet that was sent with this TOS; None if it was dropped."""
+    before = beta.drops()
+    sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+    sender.sendto(MARKER, receiver.getsockname())
+
+    def arrived():
+        with contextlib.suppress(BlockingIOError):
+            return receiver.recvmsg(2048, 256)[1]
+        return drops_since(before, beta.drops())
+
+    found = wait_until(arrived, 10, "a packet or a drop")
+    if isinstance(found, dict):
+        check_equal(found, {"bad_inner": 1}, "drops on beta")
+        return None
+    values = {kind: data[0] for _, kind, data in found}
+    return values[socket.IP_TOS], values[socket.IP_TTL]
+
+
+@case("DSCP and ECN follow RFC 6040, and the tunnel is one hop")
+def marks():
+    hosts.make_gateways(lambda host: [host.v4])
+    left, right = state["left"], state["right"]
+    sender, receiver = left.udp(left.v4), right.udp(right.v4, APP)
+    sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 9)
+    for option in socket.IP_RECVTOS, IP_RECVTTL:
+        receiver.setsockopt(socket.IPPROTO_IP, option, 1)
+    hosts.ping_once(left, right.v4)
+    tap = wire.Tap(hosts.wire)
+    for tos in 0, 0xB8, 0xB9, 0xBA, 0xBB:
+        tap.take()
+        check_equal(inner_marks(sender, receiver, tos), (tos, 9 - 2), "inner marks")
+        check_equal(outer_marks(tap), [(tos, 64)], "outer marks")
+    hosts.wire.run("nft", CONGESTED)
+    try:
+        for tos in 0, 0xB8, 0xB9, 0xBA, 0xBB:
+            # Whoever does not know ECN learns of congestion by loss.
+            wanted = (tos | 3, 9 - 2) if tos & 3 else None
+            check_equal(inner_marks(sender, receiver, tos), wanted, "congestion")
+    finally:
+        hosts.wire.run("nft", "delete table netdev congestion")
+        for each in sender, receiver, tap:
+            each.close()
 
 
 @case("XDP on the device sees no opened packet, of whichever family")
