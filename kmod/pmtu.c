@@ -118,8 +118,6 @@ int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb, bool between)
 	mtu = veil_pmtu_inner(peer, session, skb, mode);
 	if (veil_pmtu_fits(skb, mtu))
 		return 0;
-	if (!skb_is_gso(skb) && skb->len > VEIL_PMTU_LARGEST)
-		return -EMSGSIZE;
 	if (skb->protocol == htons(ETH_P_IPV6))
 		mtu = max_t(unsigned int, mtu, IPV6_MIN_MTU);
 	skb_dst_update_pmtu_no_confirm(skb, mtu);
@@ -129,7 +127,11 @@ int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb, bool between)
 			veil_pmtu_tell(skb, mtu);
 		return 0;
 	}
-	if (!skb_is_gso(skb) && veil_pmtu_may_fragment(skb))
+	/* A tunnel cuts it before (veil_pmtu_fragments()); else it is to fit one
+	 * outer packet.
+	 */
+	if (!skb_is_gso(skb) && veil_pmtu_may_fragment(skb) &&
+	    (mode == VEIL_TUNNEL || skb->len <= VEIL_PMTU_LARGEST))
 		return 0;
 	veil_pmtu_tell(skb, mtu);
 	return -EMSGSIZE;
