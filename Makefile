@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-two-vms check-matrix bench fuzz vm uml uml-debug deb rpm check-tools check-deb check-servers pictures lint clean help
+.PHONY: all module tools load unload demo check check-long check-selftests check-two-vms check-matrix bench fuzz vm uml uml-debug deb rpm check-tools check-deb check-servers pictures lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -55,6 +55,9 @@ check-long: ## The tests that take long, such as the whole matrix (with the same
 
 check-two-vms: ## Two VMs joined by virtio-net, and QEMU's capture of it (KERNEL=6.12)
 	@KERNEL="$(KERNEL)" scripts/two-vms.sh
+
+check-selftests: ## Programs of the kernel's own networking selftests over an encrypted link
+	@LONG=selftests KERNELS="$(KERNELS)" VM="$(VM)" TESTS="$(TESTS)" scripts/check.sh
 
 check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
 	@KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh

@@ -6,24 +6,13 @@
 # Prints the build folder. --if-built only prints it, and fails when not built.
 
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/source.sh"
 
-SERIES=6.12
 here=$NETVEIL_TOP/scripts
 
 usage() {
 	say "usage: build-uml.sh [--debug] [--if-built]"
 	exit 2
-}
-
-unpack_source() {
-	local tarball=/usr/src/linux-source-$SERIES.tar.xz
-
-	[ ! -f "$source/Makefile" ] || return 0
-	need_packages "linux-source-$SERIES" xz-utils
-	rm -rf "$source.new"
-	mkdir -p "$source.new"
-	step "unpacking $tarball" tar -xf "$tarball" --strip-components=1 -C "$source.new"
-	mv "$source.new" "$source"
 }
 
 kmake() {
@@ -62,7 +51,7 @@ check_config() {
 build_all() {
 	[ ! -s "$stamp" ] || return 0
 	need_packages make gcc libc6-dev flex bison bc ccache libelf-dev kmod
-	unpack_source
+	kernel_source >/dev/null
 	rm -f "$stamp"
 	step "configuring the $name kernel" configure
 	check_config
@@ -90,8 +79,8 @@ parse_args() {
 
 main() {
 	parse_args "$@"
-	source=$NETVEIL_CACHE/src/linux-source-$SERIES
-	key=$(hash_of "$SERIES" "$(cat "${fragments[@]}")" "$(declare -f configure compile)")
+	source=$NETVEIL_CACHE/src/linux-source-$SOURCE_SERIES
+	key=$(hash_of "$SOURCE_SERIES" "$(cat "${fragments[@]}")" "$(declare -f configure compile)")
 	build=$NETVEIL_CACHE/$name/$key
 	stamp=$build/.netveil-key
 	export CCACHE_DIR=$NETVEIL_CACHE/ccache

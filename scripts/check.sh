@@ -9,7 +9,8 @@
 #            "model" and "scan" are three)
 #   VM       qemu, uml, uml-debug or virtme
 #   GUESTS   how many at once
-#   LONG     yes: the long tests instead (make check-long)
+#   LONG     yes: the long tests instead (make check-long); selftests: the
+#            kernel's own (make check-selftests)
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
@@ -93,6 +94,8 @@ build() {
 		mkdir -p "$results/stage/$kernel"
 		stage_built "$results/stage/$kernel" "$kernel" last
 		stage_sources "$results/stage/$kernel"
+		[ "$LONG" != selftests ] ||
+			cp -r "$("$scripts/build-selftests.sh")" "$results/stage/$kernel/selftests"
 	done
 }
 

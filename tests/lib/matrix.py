@@ -127,7 +127,8 @@ def sctp(one, other, address, size):
 
 
 def dccp(one, other, address, size):
-    if not 0 < size <= 1232:
+    # It does not cut what it is given.
+    if not 0 < size <= min(1232, link["mtu"] - 200):
         return
     kind = traffic.family(address), SOCK_DCCP, 33
     with other.socket(*kind) as listener, one.socket(*kind) as client:
@@ -205,8 +206,8 @@ PROTOCOLS = {
 }
 MISSING = errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EPROTOTYPE
 missing = set()
-# Of the set-up that is being run: between whom, and how many routers are there.
-link = {"ends": (alpha, beta), "hops": 0}
+# Of the set-up that is being run: between whom, how many routers, what MTU.
+link = {"ends": (alpha, beta), "hops": 0, "mtu": 1500}
 
 
 def use_mode(mode):
@@ -256,6 +257,7 @@ def offload(used):
 def set_mtu(mtu):
     for port in "wa", "wb", "br0":
         ip_batch(hosts.wire, "link set %s mtu %d" % (port, mtu))
+    link["mtu"] = mtu
     for side in alpha, beta:
         for host, device in devices(side):
             ip_batch(host, "link set %s mtu %d" % (device, mtu))
@@ -272,8 +274,8 @@ def refused(sender, data, target):
 
 def learn_mtu(mtu):
     """What fits the devices, but not once it is sealed, is refused; from then on the
-    sender's route has the right MTU. With an MTU of 1280 IPv6's least one leaves
-    nothing to refuse, for a tunnel cuts its outer packets."""
+    sender's route has the right MTU. With an MTU of 1280, IPv6's least, there is
+    nothing to refuse: outer packets are cut."""
     for one, _, address in traffic.each_way(*link["ends"]):
         v6 = ":" in address
         # What was learnt in the set-up before.
@@ -285,7 +287,7 @@ def learn_mtu(mtu):
             if v6:
                 sender.setsockopt(41, IPV6_DONTFRAG, 1)
             data = bytes(mtu - (48 if v6 else 28))
-            if not v6 or mtu > 1280 or not link["hops"]:
+            if not v6 or mtu > 1280:
                 what = "%d bytes to %s are refused" % (len(data), address)
                 wait_until(lambda: refused(sender, data, (address, 9)), 10, what)
 
