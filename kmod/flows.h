@@ -29,8 +29,8 @@ static inline bool veil_flows_possible(void)
 int veil_flows_hold(struct sk_buff *skb);
 void veil_flows_release(struct sk_buff *skb);
 
-/* Addresses have become protected: forwarded connections with them leave the
- * flow tables.  Process context; may sleep.
+/* After any change by which addresses may have become protected: forwarded
+ * connections with them leave the flow tables.  Process context; may sleep.
  */
 void veil_flows_end(struct veil_net *vn);
 

@@ -8,6 +8,7 @@
  */
 #include <net/genetlink.h>
 
+#include "flows.h"
 #include "keyring.h"
 #include "netlink.h"
 #include "netlink_peer.h"
@@ -427,6 +428,8 @@ static int veil_nl_set_and_reply(struct genl_info *info)
 	}
 	err = veil_nl_put_state(skb, vn);
 	up_write(&vn->lock);
+	/* A network that is ours no longer may be behind a peer. */
+	veil_flows_end(vn);
 	return veil_nl_send_reply(info, skb, header, err);
 }
 

@@ -12,6 +12,7 @@
 #include <linux/sort.h>
 #include <net/genetlink.h>
 
+#include "flows.h"
 #include "netlink_peer.h"
 #include "session.h"
 #include "trial.h"
@@ -407,7 +408,8 @@ static int veil_nl_apply(struct genl_info *info)
 	veil_weaken_end(step.vn);
 	up_write(&step.vn->lock);
 	kvfree(step.changes);
-	/* As after the removal of one peer. */
+	/* As after one change, also if some of them failed. */
+	veil_flows_end(step.vn);
 	veil_sessions_wiped();
 	return err;
 }

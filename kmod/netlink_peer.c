@@ -391,8 +391,6 @@ static int veil_nl_make_change(struct veil_net *vn, struct genl_info *info,
 	}
 	if (!err && config->confirm)
 		veil_trial_begin(vn, &trial, config->confirm);
-	if (!err)
-		veil_flows_end(vn);
 	return err;
 }
 
@@ -448,6 +446,8 @@ static int veil_nl_change_one(struct genl_info *info)
 	if (!err && info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD)
 		veil_peer_keep(peer);
 	up_write(&vn->lock);
+	if (!err)
+		veil_flows_end(vn);
 	veil_nl_wipe_secrets(info);
 	return err;
 }
@@ -477,6 +477,8 @@ int veil_nl_peer_del_doit(struct sk_buff *request, struct genl_info *info)
 	up_write(&vn->lock);
 	if (err)
 		return err;
+	/* A shorter prefix may protect what the peer's own policy did not. */
+	veil_flows_end(vn);
 	veil_sessions_wiped();
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <net/genetlink.h>
 #include <net/sock.h>
 
+#include "flows.h"
 #include "netlink_peer.h"
 #include "trial.h"
 
@@ -155,6 +156,8 @@ int veil_nl_policy_change_doit(struct sk_buff *request, struct genl_info *info)
 	if (!err && confirm)
 		veil_trial_begin(vn, &trial, nla_get_u32(confirm));
 	up_write(&vn->lock);
+	if (!err)
+		veil_flows_end(vn);
 	if (err && info->extack && !info->extack->bad_attr)
 		NL_SET_BAD_ATTR(info->extack, info->attrs[NETVEIL_A_PREFIX]);
 	return err;

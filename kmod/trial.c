@@ -6,6 +6,7 @@
 
 #include <linux/slab.h>
 
+#include "flows.h"
 #include "netlink.h"
 #include "peer.h"
 #include "policy.h"
@@ -132,6 +133,7 @@ static void veil_trial_work(struct work_struct *work)
 	veil_weaken_end(vn);
 	veil_netlink_tell(vn, &event);
 	up_write(&vn->lock);
+	veil_flows_end(vn);
 	if (err)
 		pr_err("a change on trial was not confirmed, and cannot be undone (%d): it stays\n",
 		       err);

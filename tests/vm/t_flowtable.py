@@ -11,6 +11,8 @@ alpha masquerades: to beta its packets are alpha's own.
 """
 
 import os
+import socket
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -21,7 +23,7 @@ import packets
 import traffic
 import wire
 from hosts import alpha, beta, drops_since
-from ktap import case, check, check_equal, skip, wait_until
+from ktap import case, check, check_equal, note, skip, wait_until
 from traffic import MARKER, Stream, in_clear
 from veilproto import Identity
 
@@ -130,6 +132,97 @@ def leaves():
             check_equal(drops_since(before, alpha.drops()), {}, "drops")
             check_equal(in_table(), [], "connections in the table")
             tap.close()
+
+
+NET, WITHIN = "10.9.0.0/24", "10.9.0.2/32"
+NOBODY = Identity().public
+
+
+def peer_set_to(*addresses, **more):
+    alpha.control.add_peer(NOBODY, *addresses, **more)
+
+
+def sync():
+    with open("/tmp/netveil-sync.conf", "w", encoding="ascii") as file:
+        file.write("policy add %s require\n" % NET)
+    alpha.veil("sync", "/tmp/netveil-sync.conf")
+
+
+# What holds before, and the change by which beta is protected: of alpha's, which
+# has no session with anybody, so that nothing to beta leaves any more.
+CHANGES = {
+    "a policy is added": (
+        lambda c: None,
+        lambda c: c.add_policy(NET, "require"),
+    ),
+    "a policy is changed": (
+        lambda c: c.add_policy(NET, "bypass"),
+        lambda c: c.set_policy(NET, "require"),
+    ),
+    "a longer policy is removed": (
+        lambda c: (c.add_policy(NET, "require"), c.add_policy(WITHIN, "bypass")),
+        lambda c: c.delete_policy(WITHIN),
+    ),
+    "a peer's policy is changed": (
+        lambda c: peer_set_to(beta.v4, policy="bypass"),
+        lambda c: c.set_peer_policy(NOBODY, "require"),
+    ),
+    "a peer under bypass is removed": (
+        lambda c: (c.add_policy(NET, "require"), peer_set_to(beta.v4, policy="bypass")),
+        lambda c: c.delete_peer(NOBODY),
+    ),
+    "a prefix is put behind a peer": (
+        lambda c: peer_set_to("10.9.0.77"),
+        lambda c: c.set_prefixes(NOBODY, "10.9.0.0/28"),
+    ),
+    "a local network is none any more": (
+        lambda c: (
+            peer_set_to("10.9.0.77", prefixes=("10.9.0.0/28",)),
+            c.set_locals("10.9.0.0/29"),
+        ),
+        lambda c: c.set_locals(),
+    ),
+    "files are applied": (lambda c: None, lambda c: sync()),
+}
+
+
+def shut(stream):
+    """What is sent is dropped; and it is not sent again by whom it is closed."""
+    tap, counted = wire.Tap(hosts.wire), alpha.drops()
+    stream.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.client.send(traffic.marked(1000))
+    wait_until(lambda: drops_since(counted, alpha.drops()), 10, "a drop")
+    check_equal(in_clear(tap), [], "frames in clear")
+    tap.close()
+
+
+def leaves_by(before, change):
+    use_table()
+    alpha.control.set_locals()
+    before(alpha.control)
+    with Stream(state["delta"], beta, beta.v4) as stream:
+        until_offloaded(stream)
+        change(alpha.control)
+        check_equal(in_table(), [], "connections in the table")
+        shut(stream)
+
+
+@case("whatever else comes to protect its end: it leaves the table")
+def leaves_anyhow():
+    for name, (before, change) in CHANGES.items():
+        note(name)
+        leaves_by(before, change)
+
+
+@case("a change on trial that let it into the table, undone: it leaves it")
+def leaves_undone():
+    use_table()
+    alpha.control.add_policy(NET, "require")
+    alpha.veil("policy", "set", NET, "bypass", "confirm", "3")
+    with Stream(state["delta"], beta, beta.v4) as stream:
+        until_offloaded(stream)
+        wait_until(lambda: not in_table(), 10, "the table is empty")
+        shut(stream)
 
 
 def forged(receiver, seen, target):
