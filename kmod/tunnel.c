@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "exempt.h"
 #include "hooks.h"
+#include "mark.h"
 #include "network.h"
 #include "open.h"
 #include "roam.h"
@@ -232,11 +233,17 @@ bool veil_tunnel_returned(struct sk_buff *skb)
 		return false;
 	skb_dst_drop(skb);
 	skb_reset_redirect(skb);
+	veil_unmark(skb, VEIL_MARK_OPENED);
 	return true;
 }
 
-static void veil_tunnel_begin_anew(struct sk_buff *skb)
+/* The mark is for the hooks before ours, veil guard's among them. */
+static void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb)
 {
+	if (veil_mark(skb, VEIL_MARK_OPENED)) {
+		veil_drop(vn, skb, VEIL_DROP_no_memory);
+		return;
+	}
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, &veil_tunnel_mark->dst);
 	__vlan_hwaccel_clear_tag(skb);
@@ -261,6 +268,6 @@ unsigned int veil_tunnel_deliver(struct veil_net *vn, struct sk_buff *skb,
 		return NF_STOLEN;
 	if (!anew)
 		return NF_ACCEPT;
-	veil_tunnel_begin_anew(skb);
+	veil_tunnel_begin_anew(vn, skb);
 	return NF_STOLEN;
 }

@@ -10,6 +10,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -63,10 +64,10 @@ static int gather(struct env *env, struct watch *watch)
 		code = take_policies(&nl, &policies);
 	nl_close(&nl);
 	if (!code)
-		watch_add(watch, &peers, &policies, state.listen_port);
+		watch_add(watch, &state, &peers, &policies);
 	model_free_policies(&policies);
 	model_free_peers(&peers);
-	if (!code && !watch->count)
+	if (!code && !watch->protected)
 		code = err("verify: nothing is protected: there is nothing to verify");
 	return code;
 }
@@ -117,7 +118,26 @@ static bool is_loopback(int index)
 	return if_indextoname((unsigned int)index, name) && !strcmp(name, "lo");
 }
 
-/* Until the time is up. */
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* SIGINT ends the listening and not us; a second one does. */
+static void catch_interrupt(void)
+{
+	struct sigaction action = {
+		.sa_handler = interrupt,
+		.sa_flags = SA_RESETHAND,
+	};
+
+	sigaction(SIGINT, &action, NULL);
+}
+
+/* Until the time is up, or all was read that came before an interrupt. */
 static int listen_to(int fd, const struct verify *verify, struct watch *watch)
 {
 	double end = now() + verify->seconds;
@@ -130,14 +150,17 @@ static int listen_to(int fd, const struct verify *verify, struct watch *watch)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	while (now() < end) {
 		size = sizeof(from);
-		len = recvfrom(fd, packet, sizeof(packet), 0,
+		len = recvfrom(fd, packet, sizeof(packet),
+			       interrupted ? MSG_DONTWAIT : 0,
 			       (struct sockaddr *)&from, &size);
+		if (len < 0 && errno == EAGAIN && interrupted)
+			break;
 		if (len < 0 && errno != EAGAIN && errno != EINTR &&
 		    errno != ENETDOWN)
 			return err("verify: %s", strerror(errno));
-		if (len > 0 && !is_loopback(from.sll_ifindex))
-			watch_packet(watch, ntohs(from.sll_protocol), packet,
-				     (size_t)len);
+		if (len <= 0 || is_loopback(from.sll_ifindex))
+			continue;
+		watch_packet(watch, &from, packet, (size_t)len);
 	}
 	return 0;
 }
@@ -207,7 +230,8 @@ static int print_result(struct env *env, const struct watch *watch,
 	out_object(&out, NULL);
 	out_array(&out, "protected");
 	for (i = 0; i < watch->count; i++)
-		clear |= show_watched(&out, &watch->list[i]);
+		if (!watch->list[i].open)
+			clear |= show_watched(&out, &watch->list[i]);
 	out_close(&out);
 	out_json_number(&out, "lost", lost);
 	out_json_bool(&out, "plaintext", clear);
@@ -231,6 +255,7 @@ int cmd_verify(struct env *env, struct words *words)
 	code = options_take(options, ARRAY_LEN(options), words, &verify);
 	if (!code)
 		code = gather(env, &watch);
+	catch_interrupt();
 	if (!code)
 		code = open_capture(&verify, &fd);
 	if (!code)

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,22 +43,31 @@ static struct watched *add(struct watch *watch, const struct prefix *prefix,
 	return list;
 }
 
-static void add_peer(struct watch *watch, const struct peer *peer)
+static struct watched *add_of_peer(struct watch *watch, const struct peer *peer,
+				   const struct prefix *prefix)
 {
 	bool open = peer->policy != NETVEIL_POLICY_REQUIRE &&
 		    !(peer->policy == NETVEIL_POLICY_PREFER && peer->confirmed);
-	struct watched *watched;
+	struct watched *watched = add(watch, prefix, open);
+
+	watched->has_key = true;
+	watched->port = peer->endpoint.port;
+	memcpy(watched->public_key, peer->public_key, NETVEIL_KEY_LEN);
+	return watched;
+}
+
+static void add_peer(struct watch *watch, const struct peer *peer)
+{
 	struct prefix prefix;
 	unsigned int i;
 
 	for (i = 0; i < peer->address_count; i++) {
 		prefix.address = peer->addresses[i];
 		prefix.length = (uint8_t)(8u * prefix.address.len);
-		watched = add(watch, &prefix, open);
-		watched->has_key = true;
-		watched->port = peer->endpoint.port;
-		memcpy(watched->public_key, peer->public_key, NETVEIL_KEY_LEN);
+		add_of_peer(watch, peer, &prefix);
 	}
+	for (i = 0; i < peer->prefix_count; i++)
+		add_of_peer(watch, peer, &peer->prefixes[i])->behind = true;
 }
 
 static int longest_first(const void *a, const void *b)
@@ -67,20 +77,38 @@ static int longest_first(const void *a, const void *b)
 	return y->prefix.length - x->prefix.length;
 }
 
-void watch_add(struct watch *watch, const struct peers *peers,
-	       const struct policies *policies, uint16_t port)
+/* Those that a shorter prefix behind a peer covers. */
+static void find_within(struct watch *watch)
+{
+	size_t i, j;
+
+	for (i = 0; i < watch->count; i++)
+		for (j = i + 1; j < watch->count; j++)
+			if (watch->list[j].behind &&
+			    prefix_covers(&watch->list[j].prefix,
+					  &watch->list[i].prefix.address))
+				watch->list[i].within = true;
+}
+
+void watch_add(struct watch *watch, const struct state *state,
+	       const struct peers *peers, const struct policies *policies)
 {
 	size_t i;
 
-	watch->port = port;
+	watch->port = state->listen_port;
 	for (i = 0; i < peers->count; i++)
 		add_peer(watch, &peers->list[i]);
 	for (i = 0; i < policies->count; i++)
 		add(watch, &policies->list[i].prefix,
 		    policies->list[i].kind != NETVEIL_POLICY_REQUIRE);
-	if (watch->count)
-		qsort(watch->list, watch->count, sizeof(*watch->list),
-		      longest_first);
+	for (i = 0; i < watch->count; i++)
+		watch->protected += !watch->list[i].open;
+	for (i = 0; i < state->local_count; i++)
+		add(watch, &state->locals[i], true)->local = true;
+	if (!watch->count)
+		return;
+	qsort(watch->list, watch->count, sizeof(*watch->list), longest_first);
+	find_within(watch);
 }
 
 void watch_free(struct watch *watch)
@@ -90,25 +118,47 @@ void watch_free(struct watch *watch)
 	watch->count = 0;
 }
 
-static bool covers(const struct prefix *prefix, const struct address *address)
+/* veil_network_routable() */
+static bool is_routable(const struct address *address)
 {
-	unsigned int whole = prefix->length / 8, bits = prefix->length % 8;
-	uint8_t mask = (uint8_t)(0xff << (8 - bits));
+	const uint8_t *bytes = address->bytes;
+	static const uint8_t zeros[15];
 
-	if (prefix->address.len != address->len ||
-	    memcmp(prefix->address.bytes, address->bytes, whole))
-		return false;
-	return !bits || !((prefix->address.bytes[whole] ^
-			   address->bytes[whole]) & mask);
+	if (address->len == 4)
+		return bytes[0] && bytes[0] != 127 &&
+		       !(bytes[0] == 169 && bytes[1] == 254) &&
+		       bytes[0] >> 4 != 14 && memcmp(bytes, "\377\377\377\377", 4);
+	return bytes[0] != 0xff && !(bytes[0] == 0xfe && bytes[1] >> 6 == 2) &&
+	       (memcmp(bytes, zeros, 15) || bytes[15] > 1);
 }
 
-static struct watched *find(struct watch *watch, const struct address *address)
+static bool in_local(const struct watch *watch, const struct address *address)
 {
 	size_t i;
 
 	for (i = 0; i < watch->count; i++)
-		if (covers(&watch->list[i].prefix, address))
-			return watch->list[i].open ? NULL : &watch->list[i];
+		if (watch->list[i].local &&
+		    prefix_covers(&watch->list[i].prefix, address))
+			return true;
+	return false;
+}
+
+/* As veil_policy_lookup(): in a network of ours nothing is behind a peer. */
+static struct watched *find(struct watch *watch, const struct address *address)
+{
+	bool behind = is_routable(address);
+	struct watched *watched;
+	size_t i;
+
+	for (i = 0; i < watch->count; i++) {
+		watched = &watch->list[i];
+		if (!prefix_covers(&watched->prefix, address))
+			continue;
+		if (watched->local)
+			behind = false;
+		else if (behind || !watched->behind)
+			return watched->open ? NULL : watched;
+	}
 	return NULL;
 }
 
@@ -132,6 +182,26 @@ static bool is_local(const struct address *address)
 		else
 			continue;
 		found = !memcmp(bytes, address->bytes, address->len);
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+/* Sent by this host, or to it alone: a bridge's frames are others'. */
+static bool is_own(const struct sockaddr_ll *from)
+{
+	const struct sockaddr_ll *own;
+	struct ifaddrs *all, *one;
+	bool found = false;
+
+	if (from->sll_pkttype != PACKET_OUTGOING)
+		return from->sll_pkttype == PACKET_HOST;
+	if (from->sll_halen != ETH_ALEN || getifaddrs(&all))
+		return true;
+	for (one = all; one && !found; one = one->ifa_next) {
+		own = (const struct sockaddr_ll *)one->ifa_addr;
+		found = own && own->sll_family == AF_PACKET &&
+			!memcmp(own->sll_addr, from->sll_addr, ETH_ALEN);
 	}
 	freeifaddrs(all);
 	return found;
@@ -258,35 +328,88 @@ static bool is_sealed(struct watch *watch, const struct packet *packet,
 	return sealed;
 }
 
-void watch_packet(struct watch *watch, uint16_t type, const uint8_t *bytes,
+/* An ICMP error about a sealed packet of ours; what it quotes was on the wire. */
+static bool is_error(struct watch *watch, const struct packet *packet)
+{
+	struct packet quoted = {0};
+	struct watched *watched;
+	bool v6 = packet->protocol == IPPROTO_ICMPV6;
+	uint8_t type = packet->l4_len ? packet->l4[0] : 0;
+
+	if (packet->fragment || packet->l4_len < 8 ||
+	    (v6 ? type < 1 || type > 4 :
+	     packet->protocol != IPPROTO_ICMP ||
+	     (type != 3 && type != 11 && type != 12)))
+		return false;
+	if (v6 ? !parse_ipv6(&quoted, packet->l4 + 8, packet->l4_len - 8) :
+		 !parse_ipv4(&quoted, packet->l4 + 8, packet->l4_len - 8))
+		return false;
+	watched = find(watch, &quoted.destination);
+	return watched && watched->has_key && !watched->behind &&
+	       quoted.protocol == IPPROTO_UDP && quoted.l4_len >= 8 &&
+	       (quoted.l4[2] << 8 | quoted.l4[3]) == watched->port;
+}
+
+static bool parse(struct packet *packet, uint16_t type, const uint8_t *bytes,
 		  size_t len)
 {
-	struct packet packet = { .len = len };
-	struct watched *watched;
-	enum seen seen;
-	bool in;
-
 	while ((type == ETH_P_8021Q || type == ETH_P_8021AD) && len > 4) {
 		type = (uint16_t)(bytes[2] << 8 | bytes[3]);
 		bytes += 4;
 		len -= 4;
 	}
-	if (!len || (type == ETH_P_IP && !parse_ipv4(&packet, bytes, len)) ||
-	    (type == ETH_P_IPV6 && !parse_ipv6(&packet, bytes, len)) ||
-	    (type != ETH_P_IP && type != ETH_P_IPV6))
+	if (!len)
+		return false;
+	packet->len = len;
+	if (type == ETH_P_IP)
+		return parse_ipv4(packet, bytes, len);
+	return type == ETH_P_IPV6 && parse_ipv6(packet, bytes, len);
+}
+
+/* Whether what is only on its way through is this host's to protect, as between
+ * networks that peers and we are gateways for: veil_hooks_ours(), veil_rx().
+ */
+static bool is_judged(struct watch *watch, const struct watched *watched,
+		      const struct sockaddr_ll *from,
+		      const struct address *other)
+{
+	bool in = from->sll_pkttype != PACKET_OUTGOING;
+	const struct watched *to;
+
+	if (!is_own(from))
+		return false;
+	if (watched->behind || watched->within)
+		return true;
+	if (in && !watched->has_key)
+		return false;
+	to = in ? find(watch, other) : NULL;
+	return (to && to->behind) || in_local(watch, other);
+}
+
+void watch_packet(struct watch *watch, const struct sockaddr_ll *from,
+		  const uint8_t *bytes, size_t len)
+{
+	bool in = from->sll_pkttype != PACKET_OUTGOING, local;
+	struct packet packet = {0};
+	const struct address *other;
+	struct watched *watched;
+	enum seen seen;
+
+	if (!parse(&packet, ntohs(from->sll_protocol), bytes, len))
 		return;
-	watched = find(watch, &packet.destination);
-	in = !watched;
-	if (in)
-		watched = find(watch, &packet.source);
-	/* What is only on its way through is not ours to protect. */
-	if (!watched ||
-	    !is_local(in ? &packet.destination : &packet.source))
+	watched = find(watch, in ? &packet.source : &packet.destination);
+	if (!watched)
 		return;
-	if (is_exempt(&packet))
+	other = in ? &packet.destination : &packet.source;
+	local = is_local(other);
+	if (!local && !is_judged(watch, watched, from, other))
+		return;
+	if (is_exempt(&packet) || (in && local && is_error(watch, &packet)))
 		seen = SEEN_EXEMPT;
 	else
-		seen = is_sealed(watch, &packet, in ? watch->port :
+		/* Outer packets are between the hosts themselves. */
+		seen = local && !watched->behind &&
+		       is_sealed(watch, &packet, in ? watch->port :
 				 watched->port) ? SEEN_SEALED : SEEN_CLEAR;
 	watched->seen[in][seen].packets++;
 	watched->seen[in][seen].bytes += packet.len;

@@ -10,6 +10,8 @@
 
 #include "parse.h"
 
+struct sockaddr_ll;
+struct state;
 struct peers;
 struct policies;
 
@@ -25,10 +27,15 @@ struct tally {
 	uint64_t bytes;
 };
 
-/* A prefix that has a policy, the longest one of an address counts. */
+/* A prefix that has a policy, the longest one of an address counts; or one of
+ * ours, in which none is behind a peer.
+ */
 struct watched {
 	struct prefix prefix;
 	bool open;		/* not to be protected */
+	bool local;
+	bool behind;		/* behind a peer, not its own address */
+	bool within;		/* a prefix behind a peer covers it */
 	bool has_key;
 	uint8_t public_key[NETVEIL_KEY_LEN];
 	uint16_t port;		/* the peer listens on; 0: no peer */
@@ -38,6 +45,7 @@ struct watched {
 struct watch {
 	struct watched *list;
 	size_t count;
+	size_t protected;	/* of these */
 	uint16_t port;		/* we listen on */
 	/* IPv4 datagrams whose first fragment was in clear or sealed. */
 	struct {
@@ -46,11 +54,11 @@ struct watch {
 	} first[256];
 };
 
-void watch_add(struct watch *watch, const struct peers *peers,
-	       const struct policies *policies, uint16_t port);
-/* An IP packet of this Ethernet type, as it was captured. */
-void watch_packet(struct watch *watch, uint16_t type, const uint8_t *packet,
-		  size_t len);
+void watch_add(struct watch *watch, const struct state *state,
+	       const struct peers *peers, const struct policies *policies);
+/* What was captured, from the network header on. */
+void watch_packet(struct watch *watch, const struct sockaddr_ll *from,
+		  const uint8_t *packet, size_t len);
 void watch_free(struct watch *watch);
 
 #endif /* VEIL_WATCH_H */

@@ -15,10 +15,10 @@ import hosts
 import ktap
 import packets
 import wire
-from hosts import VEIL, alpha, beta, command, receive_all
+from hosts import VEIL, alpha, beta, command, drops_since, receive_all
 from ktap import case, check, check_equal, wait_until
 from packets import UDP
-from veilproto import Identity
+from veilproto import PORT, Identity
 
 APP = 7000
 state = {}
@@ -151,6 +151,112 @@ def gone():
     guard_off()
     check_equal(passes(), (BOTH, 4), "without the guard: the control")
     hosts.load_module()
+
+
+EVERYTHING = ("0.0.0.0/0", "::/0")
+NETWORK = ("10.2.0.0/24", "fd02::/64")
+
+
+def gateways(behind_beta):
+    """A session; alpha's network behind alpha, and that behind beta, but for the
+    stranger of gamma_says()."""
+    hosts.make_gateways(prefixes=(("10.1.0.0/24", "fd01::/64"), behind_beta))
+    alpha.control.set_locals("10.1.0.0/24", "fd01::/64")
+    alpha.control.add_policy("10.9.0.64/26", "bypass")
+
+
+def across():
+    """Datagrams that arrive between left and right, and how many are in clear on the
+    wire; alpha's own network is open to it whatever happens."""
+    tap, marker = wire.Tap(hosts.wire), os.urandom(8).hex().encode()
+    inboxes = state["across"]
+    for sock in inboxes:
+        receive_all(sock)
+    for sock, to in inboxes.items():
+        hosts.offer(sock, marker, (to, APP))
+    left, lan = state["sides"][0].udp("10.1.0.2"), alpha.udp("10.1.0.1", APP)
+    with left, lan:
+        for one, other in (left, lan), (lan, left):
+            one.sendto(marker, other.getsockname())
+            wait_until(lambda: marker in receive_all(other), 10, "on alpha's own link")
+    gamma_says(b"after " + marker)
+    got = [to for sock, to in inboxes.items() if marker in arrived(to)]
+    clear = [f for f in tap.frames() if marker in f and b"after" not in f]
+    tap.close()
+    return got, len(clear)
+
+
+def arrived(to):
+    sock = next(s for s in state["across"] if s.getsockname()[0] == to)
+    return receive_all(sock)
+
+
+def networks(behind_beta):
+    gateways(behind_beta)
+    text = command(VEIL, "-n", "alpha", "guard")
+    everyone = list(state["across"].values())
+    hosts.flush_all()
+    wait_until(lambda: across() == (everyone, 4), 10, "without the guard: the control")
+    guard_on(text)
+    wait_until(lambda: across()[0] == [], 10, "shut")
+    # Two are beta's own, which has no guard.
+    check_equal(across(), ([], 2), "what arrives, and in clear")
+    gateways(behind_beta)
+    wait_until(lambda: across()[0] == everyone, 20, "traffic between the networks")
+    check_equal(across(), (everyone, 0), "what arrives, and in clear")
+    guard_off()
+
+
+@case("prefixes behind a peer are shut for what is forwarded as well")
+def prefixes():
+    left, right = state["sides"] = hosts.add_networks()
+    state["across"] = {
+        left.udp("10.1.0.2", APP): "10.2.0.2",
+        right.udp("10.2.0.2", APP): "10.1.0.2",
+        left.udp("fd01::2", APP): "fd02::2",
+        right.udp("fd02::2", APP): "fd01::2",
+    }
+    networks(NETWORK)
+
+
+@case("all addresses behind a peer: but for those in a network of ours")
+def all_behind():
+    networks(EVERYTHING)
+    hosts.flush_all()
+
+
+@case("what is forwarded gets through by no port that Netveil itself uses")
+def forwarded_ports():
+    gateways(NETWORK)
+    guard_on(command(VEIL, "-n", "alpha", "guard"))
+    hosts.flush_all()
+    left, right = state["sides"]
+    with left.udp("10.1.0.2", PORT) as one, right.udp("10.2.0.2", PORT) as other:
+        for sock, to in (one, "10.2.0.2"), (other, "10.1.0.2"):
+            sock.sendto(b"by that port", (to, PORT))
+        gamma_says(b"after it")
+        check_equal(receive_all(one) + receive_all(other), [], "arrived")
+        guard_off()
+        for sock, to in (one, "10.2.0.2"), (other, "10.1.0.2"):
+            sock.sendto(b"by that port", (to, PORT))
+        for sock in one, other:
+            wait_until(lambda: receive_all(sock), 10, "without the guard: the control")
+
+
+@case("an error about a sealed packet gets to Netveil, one about another does not")
+def errors():
+    gateways(NETWORK)
+    guard_on(command(VEIL, "-n", "alpha", "guard"))
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    for port, reasons in (PORT, ["icmp_unproven"]), (APP, []):
+        before = alpha.drops()
+        sealed = b"\4\0\0\1" + bytes(96)
+        segment = packets.udp(alpha.v4, beta.v4, PORT, port, sealed)
+        quoted = packets.ip(alpha.v4, beta.v4, UDP, segment)
+        injector.packet(packets.too_big("10.2.0.9", alpha.v4, quoted, 1300))
+        gamma_says(b"after it")
+        check_equal(list(drops_since(before, alpha.drops())), reasons, "drops")
+    guard_off()
 
 
 @case("install and remove, in a folder: the ruleset, and a unit before the network")

@@ -8,6 +8,7 @@ around netfilter"): tc mirred at the ingress of another device.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ import hosts
 import ktap
 import packets
 import wire
-from hosts import VEIL, alpha, beta, receive_all
+from hosts import VEIL, alpha, beta, drops_since, receive_all
 from ktap import case, check, check_equal, skip, wait_until
 from packets import UDP
 from veilproto import Identity
@@ -35,10 +36,10 @@ def set_up():
     wait_until(lambda: alpha.is_up() and beta.is_up(), 20, "a session")
 
 
-def verify(meanwhile, *words):
-    """Its exit code and what it tells of beta's IPv4 address."""
+def verify(meanwhile, *words, prefix=beta.v4):
+    """Its exit code and what it tells of the prefix."""
     process = alpha.start(
-        VEIL, "-j", "verify", "-t", "8", *words, stdout=subprocess.PIPE, text=True
+        VEIL, "-j", "verify", "-t", "100", *words, stdout=subprocess.PIPE, text=True
     )
     path = "/proc/%d/net/packet" % process.pid
 
@@ -49,8 +50,9 @@ def verify(meanwhile, *words):
 
     wait_until(listening, 10, "veil verify listens")
     meanwhile()
+    process.send_signal(signal.SIGINT)
     said = json.loads(process.communicate(timeout=60)[0])
-    entry = [e for e in said["protected"] if e["prefix"] == beta.v4][0]
+    entry = [e for e in said["protected"] if e["prefix"] == prefix][0]
     return process.returncode, said, entry
 
 
@@ -74,20 +76,36 @@ def clean():
     check_equal(entry["received"]["plaintext"]["packets"], 0, "received in clear")
 
 
+def refused(injector, packet):
+    """Sent, and counted by alpha, whose tap saw it before."""
+    before = alpha.drops()
+    injector.packet(packet)
+    wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+
+
 @case("plaintext that claims to come from the peer is seen and told, exit 1")
 def inbound():
     ends = beta.v4, alpha.v4
     packet = packets.ip(*ends, UDP, packets.udp(*ends, APP, APP, MARKER))
     injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
-    code, said, entry = verify(lambda: injector.packet(packet))
+    code, said, entry = verify(lambda: refused(injector, packet))
     check_equal((code, said["plaintext"]), (1, True), "exit code, plaintext")
     check_equal(entry["received"]["plaintext"]["packets"], 1, "received in clear")
 
 
-@case("a hole: frames that tc mirred sends out past the fence are found, exit 1")
-def hole():
-    if os.uname().release.startswith("6.1."):
-        skip("on 6.1 packet sockets do not see these frames (README, Limits)")
+def left(tap, count):
+    """As many frames of the hole were on the wire."""
+    seen = []
+
+    def all_of_them():
+        seen.extend(f for f in tap.take() if f[12:14] == b"\x08\x00" and UDP == f[23])
+        return len([f for f in seen if not wire.netveil_message(f)]) >= count
+
+    wait_until(all_of_them, 10, "frames of the hole on the wire")
+
+
+def dig():
+    """A hole in alpha: hole0 on the wire's side goes straight out by eth0."""
     # Its other end is another host's: on alpha the fence would be there too.
     hosts.ip_batch(
         alpha, "link add hole1 type veth peer name hole0 netns wire", "link set hole1 up"
@@ -101,6 +119,13 @@ def hole():
         )
     except AssertionError as error:
         skip("no tc mirred here: %s" % error)
+
+
+@case("a hole: frames that tc mirred sends out past the fence are found, exit 1")
+def hole():
+    if os.uname().release.startswith("6.1."):
+        skip("on 6.1 packet sockets do not see these frames (README, Limits)")
+    dig()
     injector = wire.Injector(hosts.wire, "hole0", alpha.mac(), beta.mac())
     ends = alpha.v4, beta.v4
     whole = packets.ip(*ends, UDP, packets.udp(*ends, APP, APP, MARKER))
@@ -111,11 +136,9 @@ def hole():
     def meanwhile():
         for packet in whole, *parts:
             injector.packet(packet)
+        left(tap, 1 + len(parts))
 
     code, said, entry = verify(meanwhile, "-i", "eth0")
-    seen = [frame for frame in tap.frames() if MARKER in frame]
-    if not seen:
-        skip("the hole is none on this kernel: the frames did not leave")
     check_equal((code, said["plaintext"]), (1, True), "exit code, plaintext")
     count = entry["sent"]["plaintext"]["packets"]
     check_equal(count, 1 + len(parts), "frames in clear, fragments one by one")
@@ -127,6 +150,66 @@ def hole():
     )
     check("no plaintext was seen" in text.stdout, "afterwards", text.stdout)
     alpha.run("ip", "link", "del", "hole1")
+
+
+LEFT, RIGHT, BEHIND = "10.1.0.2", "10.2.0.2", "10.2.0.0/24"
+
+
+def gateways():
+    """alpha and beta are gateways for left's and right's network."""
+    if "sides" not in state:
+        state["sides"] = hosts.add_networks()
+    left, right = state["sides"]
+    hosts.make_gateways()
+    return left.udp(LEFT, APP), right.udp(RIGHT, APP)
+
+
+@case("networks behind gateways: in clear on their own side, sealed between: exit 0")
+def networks():
+    left, right = gateways()
+
+    def meanwhile():
+        for size in 100, 3000:
+            left.sendto(MARKER + bytes(size), (RIGHT, APP))
+            right.sendto(MARKER + bytes(size), (LEFT, APP))
+        got = wait_until(lambda: receive_all(left), 10, "datagrams to the left")
+        check(MARKER in got[0], "the marker", got)
+        wait_until(lambda: receive_all(right), 10, "datagrams to the right")
+
+    # All devices: lan0, where the same packets are plain, as well.
+    code, said, entry = verify(meanwhile, prefix=BEHIND)
+    check_equal((code, said["plaintext"]), (0, False), "exit code, plaintext: %s" % said)
+    check_equal(entry["sent"]["sealed"]["packets"], 0, "outer packets: the hosts'")
+
+
+@case("plaintext that claims to come from a network behind a peer is seen, exit 1")
+def behind_inbound():
+    gateways()
+    packet = packets.ip(RIGHT, LEFT, UDP, packets.udp(RIGHT, LEFT, APP, APP, MARKER))
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    code, said, entry = verify(lambda: refused(injector, packet), prefix=BEHIND)
+    check_equal((code, said["plaintext"]), (1, True), "exit code, plaintext")
+    check_equal(entry["received"]["plaintext"]["packets"], 1, "received in clear")
+
+
+@case("plaintext that leaves to a network behind a peer is seen, exit 1")
+def behind_hole():
+    if os.uname().release.startswith("6.1."):
+        skip("on 6.1 packet sockets do not see these frames (README, Limits)")
+    gateways()
+    dig()
+    injector = wire.Injector(hosts.wire, "hole0", alpha.mac(), beta.mac())
+    packet = packets.ip(LEFT, RIGHT, UDP, packets.udp(LEFT, RIGHT, APP, APP, MARKER))
+    tap = wire.Tap(hosts.wire)
+
+    def meanwhile():
+        injector.packet(packet)
+        left(tap, 1)
+
+    code, said, entry = verify(meanwhile, "-i", "eth0", prefix=BEHIND)
+    alpha.run("ip", "link", "del", "hole1")
+    check_equal((code, said["plaintext"]), (1, True), "exit code, plaintext")
+    check_equal(entry["sent"]["plaintext"]["packets"], 1, "sent in clear")
 
 
 if __name__ == "__main__":
