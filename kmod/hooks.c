@@ -18,6 +18,7 @@
 #include "exempt.h"
 #include "flows.h"
 #include "hooks.h"
+#include "mark.h"
 #include "network.h"
 #include "open.h"
 #include "peer.h"
@@ -270,6 +271,8 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 	struct veil_net *vn = priv;
 	unsigned int verdict;
 
+	/* Of ours, and it came back: IPsec's checks cannot read our marks. */
+	veil_unmark(skb, VEIL_MARK_SEALED);
 	/* It was judged at the device behind. */
 	if (netif_is_l3_master(state->in))
 		return NF_ACCEPT;

@@ -143,6 +143,11 @@ static struct dst_entry *veil_socket_dst4(struct veil_net *vn,
 	rt = ip_route_output_flow(vn->net, &fl4, NULL);
 	if (IS_ERR(rt))
 		return ERR_CAST(rt);
+	/* Nothing goes to all, nor comes back to us: sources are forged. */
+	if (rt->rt_flags & (RTCF_BROADCAST | RTCF_MULTICAST | RTCF_LOCAL)) {
+		ip_rt_put(rt);
+		return ERR_PTR(-EACCES);
+	}
 	ipv6_addr_set_v4mapped(fl4.saddr, &addrs->source);
 	return &rt->dst;
 }
@@ -161,10 +166,17 @@ static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
 	};
 	struct dst_entry *dst;
 
+	if (ipv6_addr_is_multicast(&addrs->destination))
+		return ERR_PTR(-EACCES);
 	dst = ip6_dst_lookup_flow(vn->net, veil_socket_sk(vn, true), &fl6,
 				  NULL);
-	if (!IS_ERR(dst))
-		addrs->source = fl6.saddr;
+	if (IS_ERR(dst))
+		return dst;
+	if (((struct rt6_info *)dst)->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST)) {
+		dst_release(dst);
+		return ERR_PTR(-EACCES);
+	}
+	addrs->source = fl6.saddr;
 	return dst;
 }
 

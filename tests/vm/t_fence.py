@@ -195,6 +195,20 @@ def own_port_is_not_exempt():
     wire.only_netveil(tap.frames(), OURS, (MARKER,))
 
 
+@case("a peer's address that becomes our own: handshakes to it go nowhere")
+def own_address():
+    hosts.flush_all()
+    hosts.make_peer(alpha, state["a"], state["b"].public, beta)
+    hosts.ip_batch(alpha, "addr add %s/32 dev lo" % beta.v4)
+    try:
+        before = alpha.drops()
+        # Begins another one.
+        alpha.control.set_private_key(Identity().private)
+        wait_until(lambda: drops_since(before, alpha.drops()).get("no_route"), 10, "a drop")
+    finally:
+        hosts.ip_batch(alpha, "addr del %s/32 dev lo" % beta.v4)
+
+
 @case("before the first session nothing leaves in clear, whatever sends it")
 def before_the_first_session():
     hosts.flush_all()

@@ -34,6 +34,17 @@ def set_up():
     state["gamma"] = hosts.add_gamma()
 
 
+def drain():
+    """Until all is handled that came."""
+    last = [None]
+
+    def still():
+        last.append(alpha.drops())
+        return last[-1] == last.pop(0)
+
+    wait_until(still, 10, "no more drops", every=0.3)
+
+
 def roamer(others=0):
     """alpha knows one roaming peer, which is on gamma, and some more."""
     pypeer.close_all()
@@ -141,6 +152,26 @@ def unheard():
     check(not any(MARKER in frame for frame in tap.frames()), "nothing in clear")
 
 
+@case("nothing is answered to all, or to ourselves, stamp or not")
+def nobody():
+    tap = wire.Tap(hosts.wire)
+    injector = wire.Injector(hosts.wire, "wa", state["gamma"].mac(), alpha.mac())
+    places = ("10.9.0.255", PORT), ("255.255.255.255", PORT), (alpha.v4, 7000)
+    for others in 0, STAMPS_MAX:
+        for place, port in places:
+            peer = roamer(others)
+            stamped = peer.initiator().initiation()
+            junk = Initiator(Identity(), peer.module_key, place, alpha.v4).initiation()
+            before = alpha.drops()
+            for message in [stamped] + [junk] * (20 if others else 0):
+                injector.udp(place, alpha.v4, port, PORT, message)
+            wait_until(lambda b=before: moved(b).get("no_route"), 10, "an answer's drop")
+            drain()
+    sent = {p.destination for p in tap.packets() if p.source == alpha.v4}
+    # Ours from "ourselves" among them.
+    check(sent <= {"10.9.0.3", alpha.v4}, "nothing went there", sent)
+
+
 @case("under bypass a peer that roams gets silence as well")
 def bypass():
     for others in 0, STAMPS_MAX:
@@ -196,17 +227,6 @@ def load(peer):
 
     wait_until(loaded, 20, "a cookie reply")
     return junk
-
-
-def drain():
-    """Until all is handled that came."""
-    last = [None]
-
-    def still():
-        last.append(alpha.drops())
-        return last[-1] == last.pop(0)
-
-    wait_until(still, 10, "no more drops", every=0.3)
 
 
 def by_cookie(peer, junk, count):
