@@ -10,6 +10,7 @@ import time
 
 import hub
 import measure
+import quiet
 import setups
 
 PEERS = os.path.join(setups.TOP, "peers")
@@ -66,6 +67,7 @@ def wireguard_peers(plan, count):
         inside = ("ip", "netns", "exec", "alpha")
         before = free_kib()
         plan.take("add", lambda: timed(*inside, "wg", "setconf", "wg0", file), **where)
+        plan.take("later", lambda: quiet.wait() / 1e9, **where)
         plan.take("memory", lambda: (before - free_kib()) * 1024 / count, **where)
         plan.take("dump", lambda: timed(*inside, "wg", "show", "wg0"), **where)
     finally:
@@ -81,9 +83,11 @@ def netveil_peers(plan, count):
         measure.load(ends, "ping", 3)
         before = free_kib()
         plan.take("add", lambda: peers("alpha", "add", 0, count), **where)
+        plan.take("later", lambda: quiet.wait() / 1e9, **where)
         plan.take("memory", lambda: (before - free_kib()) * 1024 / count, **where)
         plan.take("dump", lambda: timed(setups.VEIL, "-n", "alpha", "show"), **where)
         peers("beta", "add", 0, count)
+        quiet.wait()
         packets(plan, "netveil-gcm", ends, count)
     finally:
         setups.wire_down()
@@ -100,15 +104,20 @@ def packets(plan, name, ends, count):
         )
 
 
+def strangers(count):
+    """Plaintext between hosts that have the module, and count other peers."""
+    setups.load_module()
+    for host in setups.HOSTS if count else ():
+        setups.run(setups.VEIL, "-n", host, "key", "generate")
+        peers(host, "add", 0, count)
+    quiet.wait()
+    return setups.WIRE[4]
+
+
 def non_peer(plan, count):
-    """Plaintext to a host that is none of count peers, with the module loaded."""
     setups.wire_up(1500, False)
     try:
-        setups.load_module()
-        for host in setups.HOSTS if count else ():
-            setups.run(setups.VEIL, "-n", host, "key", "generate")
-            peers(host, "add", 0, count)
-        ends = setups.WIRE[4]
+        ends = strangers(count)
         measure.load(ends, "ping", 3)
         packets(plan, "plaintext", ends, count)
     finally:
@@ -123,9 +132,9 @@ def steps(mode):
     """(function, peers, figures it takes)"""
     counts = (2000,) if mode == "quick" else (1000, 10000)
     for count in counts:
-        yield wireguard_peers, count, 3
+        yield wireguard_peers, count, 4
     for count in (10,) + counts:
-        yield netveil_peers, count, 3 + len(PASSING)
+        yield netveil_peers, count, 4 + len(PASSING)
     for count in counts if mode == "quick" else (0, 10, 10000):
         yield non_peer, count, len(PASSING)
     if mode != "quick":

@@ -10,10 +10,12 @@ import os
 import socket
 import time
 
+import quiet
 import setups
 
 HUB = "10.20.0.1"
 INSIDE = "10.21.0.1"
+GONE = 60  # s, in which a hundred namespaces are gone
 FORGOTTEN = 200  # s without traffic, after which both want a new session
 
 
@@ -41,13 +43,15 @@ class Hub:
             yield f"link add port{number} master br0 up type veth peer name eth0 netns {name}\n"
 
     def close(self):
-        """A namespace's end comes later than its name's: the devices go now."""
+        """A namespace's end comes later than its name's: the devices go now, and
+        what is measured next does not see their memory come back."""
         setups.run("ip", "-batch", "-", stdin="link del br0\n" + "".join(
             f"link del port{number}\n" for number in range(len(self.where))))
         for name in self.where:
             if setups.module_loaded():
                 setups.run(setups.VEIL, "-n", name, "flush")
             setups.run("ip", "netns", "del", name)
+        time.sleep(GONE)
 
     def speak(self, addresses):
         """A datagram from every spoke to the hub, and until all are quiet."""
@@ -109,12 +113,6 @@ class Netveil:
         return setups.run(setups.VEIL, "-n", "hub", "show").count("last handshake:")
 
 
-def busy():
-    """Nanoseconds that tasks have run."""
-    with open("/proc/schedstat") as file:
-        return sum(int(line.split()[7]) for line in file if line.startswith("cpu"))
-
-
 def measure(plan, count, free_kib):
     for name, kind in (("wireguard", WireGuard), ("netveil-gcm", Netveil)):
         hub = Hub(count)
@@ -128,8 +126,8 @@ def measure(plan, count, free_kib):
             where = dict(protection=name, peers=count)
             plan.take("session", lambda: (before - free_kib()) * 1024 / (2 * count), **where)
             time.sleep(FORGOTTEN)
-            start = busy()
+            start = quiet.busy()
             hub.speak(side.addresses)
-            plan.take("handshake", lambda: count * 1e9 / (busy() - start), **where)
+            plan.take("handshake", lambda: count * 1e9 / (quiet.busy() - start), **where)
         finally:
             hub.close()

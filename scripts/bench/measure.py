@@ -38,6 +38,7 @@ FIGURES = {
 UNITS = dict(
     FIGURES,
     add=("s", "peers added"),
+    later=("s", "worked off behind it"),
     dump=("s", "peers dumped"),
     memory=("B", "memory per idle peer"),
     session=("B", "memory with a session"),
@@ -95,7 +96,14 @@ def bits(result):
 
 
 def measure(figure, protection, ends, mtu, scale=1.0):
-    """One figure on a wire that is up."""
+    """One figure on a wire that is up; the median of three where it depends on
+    when the scheduler lets the reader run."""
+    values = [once(figure, protection, ends, mtu, scale)
+              for _ in range(3 if figure in ("tcp", "udp64") and scale == 1.0 else 1)]
+    return sorted(values)[len(values) // 2]
+
+
+def once(figure, protection, ends, mtu, scale):
     scale *= 10 if NATIVE else 1
     amount = int(AMOUNT[protection] * MIB * scale * (1 if mtu < 4000 else 2))
     if figure == "tcp":

@@ -67,21 +67,25 @@ def traffic_table(figures):
                 print(f"{what + ', ' + unit:30}{cells}")
 
 
+# The columns of the table of peers.
+PEERS = (("add", "add, s"), ("later", "later, s"), ("dump", "dump, s"), ("memory", "B idle"),
+         ("session", "B session"), ("handshake", "handshakes/s"), ("ping", "ping, us"),
+         ("tcp", "TCP, Mbit/s"), ("udp64", "UDP 64, kpps"))
+
+
 def peers_table(figures):
-    print("\npeers" + " " * 29 + f"{'add, s':>12}{'dump, s':>12}{'B a peer':>12}"
-          f"{'ping, us':>12}{'TCP, Mbit/s':>13}{'UDP 64, kpps':>13}")
     rows = []
     for r in figures.records:
         if "peers" in r and (key := (r["protection"], r["peers"])) not in rows:
             rows.append(key)
+    if rows:
+        print(f"\n{'':20}{'peers':>8}" + "".join(f"{head:>14}" for _, head in PEERS))
     for protection, peers in rows:
-        line = f"{protection:20}{peers:>8}      "
-        for figure, width in (("add", 12), ("dump", 12), ("memory", 12), ("session", 13), ("handshake", 13),
-                              ("ping", 12),
-                              ("tcp", 13), ("udp64", 13)):
+        cells = ""
+        for figure, _ in PEERS:
             value = figures.get(figure, protection=protection, peers=peers)
-            line += f"{'-' if value is None else format(value, '.2f'):>{width}}"
-        print(line)
+            cells += f"{'-' if value is None else format(value, '.2f'):>14}"
+        print(f"{protection:20}{peers:>8}{cells}")
 
 
 def judge(what, value, least, most, detail):
