@@ -169,10 +169,9 @@ static bool veil_fence_ours(struct veil_net *vn, const struct sk_buff *skb,
 	return veil_fence_routed(skb);
 }
 
-static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
-				    const struct nf_hook_state *state)
+static noinline unsigned int veil_fence_judge(struct veil_net *vn,
+					      struct sk_buff *skb)
 {
-	struct veil_net *vn = priv;
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
 	unsigned int offset, l4;
@@ -197,6 +196,21 @@ static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 	else
 		veil_policy_no_peer(vn, &policy, &addrs.destination, skb);
 	return NF_STOLEN;
+}
+
+static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
+				    const struct nf_hook_state *state)
+{
+	const struct ethhdr *eth = (void *)skb->data;
+	const struct iphdr *iph = (void *)(eth + 1);
+
+	/* The usual case, in short. */
+	if (skb->dev->type == ARPHRD_ETHER &&
+	    skb_headlen(skb) >= sizeof(*eth) + sizeof(*iph) &&
+	    eth->h_proto == htons(ETH_P_IP) && iph->version == 4 &&
+	    veil_policy_stranger(priv, iph->daddr))
+		return NF_ACCEPT;
+	return veil_fence_judge(priv, skb);
 }
 
 static int veil_fence_add(struct veil_net *vn, struct net_device *dev)

@@ -190,10 +190,11 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 	return NF_STOLEN;
 }
 
-static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
-				  const struct nf_hook_state *state)
+static noinline unsigned int veil_hooks_out(struct veil_net *vn,
+					    struct sk_buff *skb,
+					    const struct nf_hook_state *state,
+					    nf_hookfn *own)
 {
-	struct veil_net *vn = priv;
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
 
@@ -224,8 +225,17 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 		veil_policy_no_peer(vn, &policy, &addrs.destination, skb);
 		return NF_STOLEN;
 	}
-	return veil_hooks_seal(policy.peer, skb, state, veil_hook_out,
+	return veil_hooks_seal(policy.peer, skb, state, own,
 			       veil_tunnel_between(vn, skb, &policy, &addrs));
+}
+
+static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	if (skb->protocol == htons(ETH_P_IP) && ip_hdr(skb)->ihl == 5 &&
+	    veil_policy_stranger(priv, ip_hdr(skb)->daddr))
+		return NF_ACCEPT;
+	return veil_hooks_out(priv, skb, state, veil_hook_out);
 }
 
 static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,

@@ -59,6 +59,7 @@ struct veil_unknown;
  * @addresses: of peers, and prefixes behind them: struct veil_address; RCU
  * @policies: of prefixes: struct veil_policy_node; RCU
  * @policy_list: the same, as they were given
+ * @stranger: of each CPU, see veil_policy_word()
  * @policy_count: how many; read without the lock by the packet path
  * @acquire: how often who has no peer is told
  * @touched: struct veil_touched, during a change of policy
@@ -111,6 +112,7 @@ struct veil_net {
 	struct veil_prefix_table addresses;
 	struct veil_prefix_table policies;
 	struct list_head policy_list;
+	u64 __percpu *stranger;
 	u32 policy_count;
 	struct ratelimit_state acquire;
 	struct veil_prefix_table touched;

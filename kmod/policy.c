@@ -5,6 +5,7 @@
  */
 #include <linux/slab.h>
 
+#include "addr.h"
 #include "netlink.h"
 #include "network.h"
 #include "peer.h"
@@ -60,7 +61,21 @@ static void veil_policy_lookup_within(struct veil_net *vn,
 void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 			struct veil_policy *policy)
 {
+	u64 word;
+
+	if (!IS_ENABLED(CONFIG_64BIT) || !veil_addr_is_v4(addr)) {
+		veil_policy_lookup_within(vn, addr, VEIL_PREFIX_BITS, policy);
+		return;
+	}
+	/* Before the look-up: what changes meanwhile changes the word. */
+	word = veil_policy_word(vn, veil_addr_v4(addr));
+	if (this_cpu_read(*vn->stranger) == word) {
+		memset(policy, 0, sizeof(*policy));
+		return;
+	}
 	veil_policy_lookup_within(vn, addr, VEIL_PREFIX_BITS, policy);
+	if (!policy->kind && !policy->peer && !policy->node)
+		this_cpu_write(*vn->stranger, word);
 }
 
 void veil_policy_lookup_prefix(struct veil_net *vn,
@@ -179,10 +194,13 @@ int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
 		goto err_node;
 	veil_weaken_begin(vn, "policy-added");
 	veil_weaken_touch(vn, prefix);
+	/* Before it is there: who finds none of it remembers that. */
+	WRITE_ONCE(vn->policy_count, vn->policy_count + 1);
 	err = veil_prefix_insert(&vn->policies, &node->node);
-	if (!err) {
+	if (err) {
+		WRITE_ONCE(vn->policy_count, vn->policy_count - 1);
+	} else {
 		list_add_tail(&node->list, &vn->policy_list);
-		WRITE_ONCE(vn->policy_count, vn->policy_count + 1);
 		vn->generation++;
 		veil_policy_tell(vn, NETVEIL_EVENT_POLICY_ADDED, node);
 	}

@@ -49,6 +49,31 @@ struct veil_policy {
 	struct veil_policy_node *node;
 };
 
+/*
+ * Most hosts talk in clear with somebody, in rows of packets, each of which would
+ * be looked up at two or more hooks to find nothing.  So each CPU remembers the
+ * last IPv4 address of which nothing is said, in veil_net.stranger: one word with
+ * the number of changes that the tables had seen before it was looked up.
+ */
+static inline u64 veil_policy_word(const struct veil_net *vn, __be32 addr)
+{
+	u32 changes = smp_load_acquire(&vn->addresses.changes) +
+		      smp_load_acquire(&vn->policies.changes) +
+		      smp_load_acquire(&vn->locals.changes);
+
+	return (u64)(__force u32)addr << 32 | changes;
+}
+
+/* Whether no policy holds for addr, as far as can be told at once.  Hooks ask
+ * before all else, and what they do otherwise is not inlined: the stack that
+ * it wants is zeroed at the beginning.  The word is read whole on 64 bits only.
+ */
+static inline bool veil_policy_stranger(const struct veil_net *vn, __be32 addr)
+{
+	return IS_ENABLED(CONFIG_64BIT) &&
+	       this_cpu_read(*vn->stranger) == veil_policy_word(vn, addr);
+}
+
 /* Under rcu_read_lock(), any context; peer and node are good until its end. */
 void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 			struct veil_policy *policy);

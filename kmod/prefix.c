@@ -7,6 +7,7 @@
 #include <linux/bitmap.h>
 #include <linux/sched.h>	/* 6.12: rhashtable_init() uses current */
 #include <linux/string.h>
+#include <asm/barrier.h>
 #include <asm/byteorder.h>
 
 /* Length of ::ffff:0:0/96, where IPv4 lives. */
@@ -79,6 +80,7 @@ bool veil_prefix_is_network(const struct veil_prefix *prefix)
 
 int veil_prefix_init(struct veil_prefix_table *table)
 {
+	table->changes = 0;
 	bitmap_zero(table->lengths, VEIL_PREFIX_BITS + 1);
 	memset(table->used, 0, sizeof(table->used));
 	return rhashtable_init(&table->hash, &veil_prefix_params);
@@ -104,6 +106,12 @@ void veil_prefix_destroy(struct veil_prefix_table *table,
 				    &arg);
 }
 
+/* Who reads the new number finds the new content. */
+static void veil_prefix_changed(struct veil_prefix_table *table)
+{
+	smp_store_release(&table->changes, table->changes + 1);
+}
+
 int veil_prefix_insert(struct veil_prefix_table *table,
 		       struct veil_prefix_node *node)
 {
@@ -117,6 +125,7 @@ int veil_prefix_insert(struct veil_prefix_table *table,
 		return err;
 	if (!table->used[length]++)
 		set_bit(VEIL_PREFIX_BITS - length, table->lengths);
+	veil_prefix_changed(table);
 	return 0;
 }
 
@@ -130,14 +139,19 @@ void veil_prefix_remove(struct veil_prefix_table *table,
 		return;
 	if (!--table->used[length])
 		clear_bit(VEIL_PREFIX_BITS - length, table->lengths);
+	veil_prefix_changed(table);
 }
 
 int veil_prefix_replace(struct veil_prefix_table *table,
 			struct veil_prefix_node *old,
 			struct veil_prefix_node *new)
 {
-	return rhashtable_replace_fast(&table->hash, &old->hash, &new->hash,
-				       veil_prefix_params);
+	int err = rhashtable_replace_fast(&table->hash, &old->hash, &new->hash,
+					  veil_prefix_params);
+
+	if (!err)
+		veil_prefix_changed(table);
+	return err;
 }
 
 struct veil_prefix_node *

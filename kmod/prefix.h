@@ -32,6 +32,7 @@ struct veil_prefix_node {
 };
 
 struct veil_prefix_table {
+	u32 changes;	/* grows behind each; what was found before may be wrong */
 	struct rhashtable hash;
 	DECLARE_BITMAP(lengths, VEIL_PREFIX_BITS + 1);	/* inverted: bit 0 is /128 */
 	unsigned int used[VEIL_PREFIX_BITS + 1];	/* nodes of each length */

@@ -7,6 +7,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/etherdevice.h>
+#include <linux/icmp.h>
 #include <linux/netfilter_ipv6.h>
 #include <net/ip.h>
 #include <net/ipv6_frag.h>
@@ -429,16 +430,12 @@ static unsigned int veil_rx_clear(struct veil_net *vn, struct sk_buff *skb,
 /* What passed veil_rx() because it was not for us, and then was after all: by
  * NAT, a transparent proxy or a local route.  It came in clear.
  */
-unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
-			   const struct nf_hook_state *state)
+static noinline unsigned int veil_rx_local_clear(struct veil_net *vn,
+						 struct sk_buff *skb)
 {
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
 
-	if (veil_opened(skb)) {
-		veil_unmark(skb, VEIL_MARK_OPENED);
-		return NF_ACCEPT;
-	}
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.source, &policy);
 	if (policy.kind != NETVEIL_POLICY_REQUIRE)
@@ -447,6 +444,19 @@ unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 	    veil_rx_exempt(skb))
 		return NF_ACCEPT;
 	return veil_rx_clear(vn, skb, &policy, &addrs.source);
+}
+
+unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
+			   const struct nf_hook_state *state)
+{
+	if (veil_opened(skb)) {
+		veil_unmark(skb, VEIL_MARK_OPENED);
+		return NF_ACCEPT;
+	}
+	if (skb->protocol == htons(ETH_P_IP) &&
+	    veil_policy_stranger(vn, ip_hdr(skb)->saddr))
+		return NF_ACCEPT;
+	return veil_rx_local_clear(vn, skb);
 }
 
 /* From an address that no peer protects. */
@@ -512,8 +522,9 @@ static unsigned int veil_rx_transit(struct veil_net *vn, struct sk_buff *skb,
 	return veil_rx_in_clear(vn, skb, addrs, policy);
 }
 
-unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
-		     const struct nf_hook_state *state)
+static noinline unsigned int veil_rx_judge(struct veil_net *vn,
+					   struct sk_buff *skb,
+					   const struct nf_hook_state *state)
 {
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
@@ -544,4 +555,30 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 	if (skb_is_gso(skb))
 		return veil_rx_batch(vn, peer, skb, state);
 	return veil_rx_message(vn, peer, skb, state);
+}
+
+/* Nobody's peer sent it, and it is neither for our port nor an ICMP error: what
+ * most traffic is, in short.
+ */
+static bool veil_rx_passes(const struct veil_net *vn, const struct sk_buff *skb)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+	struct icmphdr *icmp, buffer;
+
+	if (skb->protocol != htons(ETH_P_IP) || ip_is_fragment(iph) ||
+	    !veil_policy_stranger(vn, iph->saddr))
+		return false;
+	if (iph->protocol != IPPROTO_ICMP)
+		return !veil_rx_for_port(vn, skb);
+	icmp = skb_header_pointer(skb, skb_transport_offset(skb),
+				  sizeof(buffer), &buffer);
+	return icmp && !icmp_is_err(icmp->type);
+}
+
+unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
+		     const struct nf_hook_state *state)
+{
+	if (veil_rx_passes(vn, skb))
+		return NF_ACCEPT;
+	return veil_rx_judge(vn, skb, state);
 }

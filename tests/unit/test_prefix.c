@@ -170,6 +170,32 @@ static void count_release(struct veil_prefix_node *node)
 	released++;
 }
 
+/* What was not found before a change is looked up again behind it. */
+static void test_changes_are_counted(void)
+{
+	struct veil_prefix_node host = {}, other = {}, same = {};
+	struct veil_prefix_table table;
+	u32 seen;
+
+	EXPECT(!veil_prefix_init(&table));
+	seen = table.changes;
+	insert(&table, &host, "10.0.0.1", 32);
+	EXPECT(table.changes != seen);
+	seen = table.changes;
+	same.prefix = host.prefix;
+	EXPECT(veil_prefix_insert(&table, &same) == -EEXIST);
+	EXPECT(table.changes == seen);
+	EXPECT(!veil_prefix_replace(&table, &host, &same));
+	EXPECT(table.changes != seen);
+	seen = table.changes;
+	insert(&table, &other, "10.0.0.0", 8);
+	EXPECT(table.changes != seen);
+	seen = table.changes;
+	veil_prefix_remove(&table, &same);
+	EXPECT(table.changes != seen);
+	veil_prefix_destroy(&table, keep);
+}
+
 static void test_destroy_releases(void)
 {
 	struct veil_prefix_table table;
@@ -341,6 +367,7 @@ static const struct ktap_case cases[] = {
 	{ "IPv4 and IPv6 are apart", test_families_apart },
 	{ "host bits are cleared", test_host_bits },
 	{ "a refused insert changes nothing", test_refused_changes_nothing },
+	{ "every change is counted", test_changes_are_counted },
 	{ "destroy releases every node", test_destroy_releases },
 	{ "none longer than asked for", test_within },
 	{ "bits behind the length are seen", test_is_network },
