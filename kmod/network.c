@@ -2,13 +2,11 @@
 /*
  * Networks: prefixes behind peers, and our own.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/slab.h>
 
 #include "addr.h"
-#include "netlink.h"
 #include "network.h"
+#include "weaken.h"
 
 bool veil_network_routable(const struct in6_addr *addr)
 {
@@ -215,26 +213,6 @@ static void veil_network_del_local(struct veil_net *vn,
 	kfree_rcu(local, rcu);
 }
 
-/* What is ours is not behind a peer any more. */
-static void veil_network_tell_local(struct veil_net *vn,
-				    const struct veil_prefix *prefix)
-{
-	struct veil_prefix_node *node;
-	struct veil_address *address;
-
-	rcu_read_lock();
-	node = veil_prefix_lookup_within(&vn->addresses, &prefix->addr,
-					 prefix->length);
-	rcu_read_unlock();
-	if (!node)
-		return;
-	address = container_of(node, struct veil_address, node);
-	pr_notice("%pI6c/%u is local: it is no longer protected as part of what is behind the peer at %pI6c\n",
-		  &prefix->addr, prefix->length, &address->peer->endpoint);
-	veil_netlink_event(vn, NETVEIL_EVENT_WEAKENED,
-			   address->peer->public_key);
-}
-
 static int veil_network_add_local(struct veil_net *vn,
 				  const struct veil_prefix *prefix,
 				  struct list_head *list)
@@ -246,6 +224,8 @@ static int veil_network_add_local(struct veil_net *vn,
 	if (!local)
 		return -ENOMEM;
 	local->node.prefix = *prefix;
+	/* What is ours is not behind a peer any more. */
+	veil_weaken_touch(vn, prefix);
 	err = veil_prefix_insert(&vn->locals, &local->node);
 	if (err) {
 		kfree(local);
@@ -253,7 +233,6 @@ static int veil_network_add_local(struct veil_net *vn,
 	}
 	list_add_tail(&local->list, list);
 	WRITE_ONCE(vn->local_count, vn->local_count + 1);
-	veil_network_tell_local(vn, prefix);
 	return 0;
 }
 
@@ -268,6 +247,7 @@ int veil_network_set_locals(struct veil_net *vn,
 	unsigned int i;
 	int err = 0;
 
+	veil_weaken_begin(vn, "local-added");
 	for (i = 0; i < count && !err; i++) {
 		node = veil_prefix_find(&vn->locals, &prefixes[i]);
 		if (node)
@@ -281,6 +261,7 @@ int veil_network_set_locals(struct veil_net *vn,
 		veil_network_del_local(vn, local);
 	list_splice(&kept, &vn->local_list);
 	list_splice_tail(&new, &vn->local_list);
+	veil_weaken_end(vn);
 	return err;
 }
 

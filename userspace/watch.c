@@ -51,6 +51,7 @@ static struct watched *add_of_peer(struct watch *watch, const struct peer *peer,
 	struct watched *watched = add(watch, prefix, open);
 
 	watched->has_key = true;
+	watched->endpoint = peer->endpoint.address;
 	watched->port = peer->endpoint.port;
 	memcpy(watched->public_key, peer->public_key, NETVEIL_KEY_LEN);
 	return watched;
@@ -350,6 +351,24 @@ static bool is_error(struct watch *watch, const struct packet *packet)
 	       (quoted.l4[2] << 8 | quoted.l4[3]) == watched->port;
 }
 
+/* To or from where outer packets of a peer may be: the peer itself, or where it
+ * roams, if that is behind some peer.
+ */
+static const struct watched *find_outer(const struct watch *watch,
+					const struct watched *watched,
+					const struct address *address)
+{
+	size_t i;
+
+	if (!watched->behind)
+		return watched;
+	for (i = 0; i < watch->count; i++)
+		if (watch->list[i].has_key &&
+		    address_equal(&watch->list[i].endpoint, address))
+			return &watch->list[i];
+	return NULL;
+}
+
 static bool parse(struct packet *packet, uint16_t type, const uint8_t *bytes,
 		  size_t len)
 {
@@ -391,26 +410,28 @@ void watch_packet(struct watch *watch, const struct sockaddr_ll *from,
 {
 	bool in = from->sll_pkttype != PACKET_OUTGOING, local;
 	struct packet packet = {0};
-	const struct address *other;
+	const struct address *address, *other;
+	const struct watched *outer;
 	struct watched *watched;
 	enum seen seen;
 
 	if (!parse(&packet, ntohs(from->sll_protocol), bytes, len))
 		return;
-	watched = find(watch, in ? &packet.source : &packet.destination);
+	address = in ? &packet.source : &packet.destination;
+	watched = find(watch, address);
 	if (!watched)
 		return;
 	other = in ? &packet.destination : &packet.source;
 	local = is_local(other);
 	if (!local && !is_judged(watch, watched, from, other))
 		return;
+	outer = find_outer(watch, watched, address);
 	if (is_exempt(&packet) || (in && local && is_error(watch, &packet)))
 		seen = SEEN_EXEMPT;
 	else
-		/* Outer packets are between the hosts themselves. */
-		seen = local && !watched->behind &&
+		seen = local && outer &&
 		       is_sealed(watch, &packet, in ? watch->port :
-				 watched->port) ? SEEN_SEALED : SEEN_CLEAR;
+				 outer->port) ? SEEN_SEALED : SEEN_CLEAR;
 	watched->seen[in][seen].packets++;
 	watched->seen[in][seen].bytes += packet.len;
 }

@@ -38,6 +38,7 @@ struct watched {
 	bool within;		/* a prefix behind a peer covers it */
 	bool has_key;
 	uint8_t public_key[NETVEIL_KEY_LEN];
+	struct address endpoint;	/* of the peer */
 	uint16_t port;		/* the peer listens on; 0: no peer */
 	struct tally seen[2][SEEN_KINDS];	/* sent, received */
 };

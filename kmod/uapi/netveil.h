@@ -364,9 +364,9 @@ enum netveil_policy {
  *	one a second and peer
  * @NETVEIL_EVENT_WEAKENED: NETVEIL_A_PREFIX was under "require" and is no longer,
  *	for NETVEIL_A_REASON: policy-added, policy-changed, policy-removed,
- *	peer-added, peer-changed, peer-removed, flush, applied, closed (a preferred
- *	peer said goodbye), confirm-expired; with the peer that protected
- *	it, if there was one
+ *	peer-added, peer-changed, peer-removed, local-added, flush, applied,
+ *	closed (a preferred peer said goodbye), confirm-expired; with the
+ *	peer that protected it, if there was one
  * @NETVEIL_EVENT_PEER_REKEYED: the peer has this public key from now on, which
  *	was its next one; the one before is refused
  * @NETVEIL_EVENT_PSK_CHANGED: the peer's next psk is in use, the one before was

@@ -143,6 +143,35 @@ def peers():
     )
 
 
+@case("prefixes behind a peer taken away, given a policy, or made a network of ours")
+def prefixes():
+    fresh()
+    both = "10.40.0.0/16", "fd40::/32"
+    control().add_peer(KEY, "10.7.0.2", prefixes=both)
+    events = weakened(
+        lambda: control().set_prefixes(KEY, both[1]), (both[0], "peer-changed")
+    )
+    check_equal(events[0]["public_key"], KEY, "behind whom it was")
+    weakened(lambda: control().set_prefixes(KEY, *both))
+    events = weakened(
+        lambda: control().set_locals("10.40.3.0/24", "10.41.0.0/24"),
+        ("10.40.3.0/24", "local-added"),
+    )
+    check_equal(events[0]["public_key"], KEY, "behind whom it was")
+    weakened(lambda: control().set_locals("10.40.3.0/24"))
+    weakened(lambda: control().set_locals())
+    weakened(
+        lambda: control().add_policy("10.40.5.0/24", "bypass"),
+        ("10.40.5.0/24", "policy-added"),
+    )
+    weakened(lambda: control().delete_policy("10.40.5.0/24"))
+    weakened(
+        lambda: control().delete_peer(KEY),
+        ("10.7.0.2", "peer-removed"),
+        *((prefix, "peer-removed") for prefix in both),
+    )
+
+
 @case("a peer's policy from require to prefer and bypass; a peer that only prefers")
 def peer_policy():
     fresh()
