@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
@@ -28,6 +29,7 @@ from packets import ICMP, ICMPV6, UDP
 
 APP, PORT = 7000, 51888
 ROUTER = "10.9.0.77"
+EXPIRY = 180
 CLOSE = 4
 DATA, RESPONSE = 4, 2
 state = {}
@@ -207,6 +209,14 @@ TABLE = {
     ("prefer, no peer", "none"): CLEAR + "|drop stranger|deliver|answer|drop stranger",
     ("bypass, no peer", "none"): CLEAR + "|drop stranger|deliver|answer|drop stranger",
 }
+# Once a session was confirmed, both are the same.
+EXPIRED = {
+    (policy, "expired"): "wait|drop plaintext_out|drop plaintext_in"
+    "|drop unknown_index|drop icmp_forged|answer|answer"
+    for policy in ("require", "prefer")
+}
+if os.environ.get("NETVEIL_POLICY") == "expired":
+    TABLE = EXPIRED
 
 
 def configure(policy, session):
@@ -227,9 +237,12 @@ def configure(policy, session):
     else:
         # Hooks that have nothing to say about beta.
         alpha.control.add_policy("192.0.2.0/24", "require")
-    if session in ("up", "closed"):
+    if session in ("up", "closed", "expired"):
         peer.initiate()
         wait_until(alpha.is_up, 10, "a session")
+    if session == "expired":
+        time.sleep(EXPIRY)
+        wait_until(lambda: not alpha.is_up(), 20, "the end of the session")
     if session == "closed":
         peer.send(peer.session.keepalive(beta.v4, alpha.v4, flags=CLOSE))
         wait_until(lambda: not alpha.is_up(), 10, "the end of the session")
