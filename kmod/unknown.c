@@ -16,9 +16,12 @@
 #include "unknown.h"
 
 /* Messages that wait; an eighth of that is "under load". */
-#define VEIL_UNKNOWN_MAX	1024
-/* Messages that are handled a second, whatever comes. */
-#define VEIL_UNKNOWN_RATE	2048
+#define VEIL_UNKNOWN_MAX	256
+/* Messages that are handled in a turn, and how many of these a second has: what
+ * strangers can have us compute, whatever comes.
+ */
+#define VEIL_UNKNOWN_BUDGET	10
+#define VEIL_UNKNOWN_TURNS	50
 
 /* Asked when a message comes and when it is handled: both may take a while. */
 static bool veil_unknown_loaded(struct veil_unknown *unknown)
@@ -245,17 +248,18 @@ static void veil_unknown_work(struct work_struct *work)
 {
 	struct veil_unknown *unknown =
 		container_of(to_delayed_work(work), struct veil_unknown, work);
-	unsigned int budget = DIV_ROUND_UP(VEIL_UNKNOWN_RATE, HZ);
+	unsigned int budget = VEIL_UNKNOWN_BUDGET;
+	unsigned long now = jiffies;
 	struct veil_net *vn = unknown->vn;
 	struct sk_buff *skb;
 
 	wait_for_random_bytes();
 
-	/* One turn a jiffy, though the hook may have queued it meanwhile. */
-	if (time_before(jiffies, unknown->turn))
+	/* The hook may have queued it before its turn. */
+	if (time_before(now, unknown->turn))
 		budget = 0;
 	else
-		unknown->turn = jiffies + 1;
+		unknown->turn = now + HZ / VEIL_UNKNOWN_TURNS;
 	while (budget && (skb = skb_dequeue(&unknown->queue))) {
 		down_read(&vn->lock);
 		veil_unknown_handle(unknown, skb);
@@ -264,7 +268,8 @@ static void veil_unknown_work(struct work_struct *work)
 		cond_resched();
 	}
 	if (!skb_queue_empty_lockless(&unknown->queue))
-		queue_delayed_work(veil_wq, &unknown->work, 1);
+		queue_delayed_work(veil_wq, &unknown->work,
+				   max_t(long, unknown->turn - jiffies, 0));
 }
 
 int veil_unknown_init(struct veil_net *vn)

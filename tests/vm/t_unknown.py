@@ -8,8 +8,10 @@ The module is on alpha. gamma, a third host at an address that alpha does not
 know, has a peer in Python (veilproto) that roams.
 """
 
+import contextlib
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
@@ -221,7 +223,7 @@ def load(peer):
     junk = Initiator(Identity(), peer.module_key, "10.9.0.3", alpha.v4).initiation()
 
     def loaded():
-        for _ in range(300):
+        for _ in range(60):
             peer.send(junk)
         return peer.take(COOKIE)
 
@@ -233,6 +235,7 @@ def by_cookie(peer, junk, count):
     """With a wrong mac2 it gets a cookie, and with a right one a response, though
     so much junk comes beside it."""
     initiator = answer = None
+    end = time.monotonic() + 30
 
     def answered():
         index = initiator.index.to_bytes(4, "big")
@@ -240,13 +243,16 @@ def by_cookie(peer, junk, count):
         peer.forget()
         return found
 
-    # A share that is empty may not be so any more when its turn comes.
-    while answer is None or answer[0] != COOKIE:
+    # A share that is empty may not be so any more when its turn comes, and a queue
+    # that is full has no place for it.
+    while not answer or answer[0] != COOKIE:
+        check(time.monotonic() < end, "a cookie reply for a wrong mac2")
         initiator = peer.initiator(cookie=os.urandom(16))
         for _ in range(count):
             peer.send(junk)
         peer.send(initiator.initiation())
-        answer = wait_until(answered, 20, "an answer to a wrong mac2")[0]
+        with contextlib.suppress(AssertionError):
+            answer = wait_until(answered, 2, "an answer to a wrong mac2")[0]
     check(len(answer) < len(initiator.message), "it is shorter than what it answers")
     initiator.take_cookie(answer)
     initiator.header = None
@@ -258,7 +264,7 @@ def by_cookie(peer, junk, count):
         initiator.header = None
         return peer.take(RESPONSE)
 
-    wait_until(session, 20, "a response with a right mac2")
+    wait_until(session, 20, "a response with a right mac2", every=0.1)
 
 
 @case("who only says to be somewhere does not use up the share of who is there")
@@ -275,8 +281,8 @@ def claims():
 @case("under load an unknown address has to show that it is one, by a cookie")
 def cookies():
     peer = roamer(STAMPS_MAX)
-    by_cookie(peer, load(peer), 50)
-    check(alpha.drops()["no_cookie"] > 128, "initiations without a cookie", moved({}))
+    by_cookie(peer, load(peer), 10)
+    check(alpha.drops()["no_cookie"] > 32, "initiations without a cookie", moved({}))
     drain()
 
 
