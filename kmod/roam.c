@@ -157,7 +157,7 @@ static void veil_roam_move(struct veil_session *session,
 	struct veil_ends *ends, *old = NULL;
 
 	/* Without memory it stays where it was, and is challenged again. */
-	ends = veil_ends_alloc(place, GFP_ATOMIC);
+	ends = veil_ends_alloc(peer, place, GFP_ATOMIC);
 	if (!ends)
 		return;
 	spin_lock_bh(&peer->lock);
@@ -210,7 +210,7 @@ struct veil_ends *veil_roam_ends(struct veil_session *session)
 	if (ipv6_addr_equal(&addrs.source, &place.local))
 		return ends;
 	place.local = addrs.source;
-	moved = veil_ends_alloc(&place, GFP_ATOMIC);
+	moved = veil_ends_alloc(peer, &place, GFP_ATOMIC);
 	if (!moved)
 		return ends;
 	spin_lock_bh(&peer->lock);

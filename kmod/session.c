@@ -29,17 +29,21 @@ void veil_lane_release(struct veil_session *session, u16 lane)
 		wake_up_var(in_flight);
 }
 
-struct veil_ends *veil_ends_alloc(const struct veil_place *place, gfp_t gfp)
+struct veil_ends *veil_ends_alloc(struct veil_peer *peer,
+				  const struct veil_place *place, gfp_t gfp)
 {
 	struct veil_ends *ends = kzalloc(sizeof(*ends), gfp);
 
 	if (!ends)
 		return NULL;
 	ends->place = *place;
-	if (!dst_cache_init(&ends->route, gfp | __GFP_NOWARN))
-		return ends;
-	kfree(ends);
-	return NULL;
+	if (dst_cache_init(&ends->route, gfp | __GFP_NOWARN)) {
+		kfree(ends);
+		return NULL;
+	}
+	veil_peer_get(peer);
+	ends->peer = peer;
+	return ends;
 }
 
 static void veil_ends_free_rcu(struct rcu_head *rcu)
@@ -47,6 +51,7 @@ static void veil_ends_free_rcu(struct rcu_head *rcu)
 	struct veil_ends *ends = container_of(rcu, struct veil_ends, rcu);
 
 	dst_cache_destroy(&ends->route);
+	veil_peer_put(ends->peer);
 	kfree(ends);
 }
 
@@ -96,7 +101,7 @@ veil_session_create(const struct veil_session_params *params)
 	session = kvzalloc(struct_size(session, lanes, lanes), GFP_KERNEL);
 	if (!session)
 		return ERR_PTR(-ENOMEM);
-	ends = veil_ends_alloc(&params->place, GFP_KERNEL);
+	ends = veil_ends_alloc(params->peer, &params->place, GFP_KERNEL);
 	if (!ends) {
 		kvfree(session);
 		return ERR_PTR(-ENOMEM);

@@ -42,6 +42,7 @@ struct veil_lane {
 
 /* A session's outer addresses; RCU: replaced as a whole when an end moves. */
 struct veil_ends {
+	struct veil_peer *peer;		/* a reference */
 	struct veil_place place;
 	struct dst_cache route;		/* between the two, in tunnel mode */
 	struct rcu_head rcu;
@@ -127,7 +128,9 @@ struct veil_session_params {
 	struct veil_place place;
 };
 
-struct veil_ends *veil_ends_alloc(const struct veil_place *place, gfp_t gfp);
+/* Keeps peer, and so the namespace whose routes it has, until it is freed. */
+struct veil_ends *veil_ends_alloc(struct veil_peer *peer,
+				  const struct veil_place *place, gfp_t gfp);
 /* No reader finds it any more, but some may have it still. */
 void veil_ends_free(struct veil_ends *ends);
 
