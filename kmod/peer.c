@@ -346,7 +346,8 @@ static void veil_peer_set_endpoint(struct veil_peer *peer,
 		peer->endpoint = first->node.prefix.addr;
 	if (config->port)
 		WRITE_ONCE(peer->port, config->port);
-	else if (turned && !config->has_endpoint)
+	else if (turned != (peer->roaming && config->has_endpoint))
+		/* What NAT made of it goes with the endpoint that had it. */
 		WRITE_ONCE(peer->port, VEIL_PORT);
 	spin_unlock_bh(&peer->lock);
 	if (config->has_keepalive) {
@@ -507,7 +508,7 @@ static void veil_peer_unlink(struct veil_peer *peer)
  */
 static int veil_peer_fill(struct veil_peer *peer,
 			  const struct veil_peer_config *config,
-			  const struct veil_peer *known)
+			  struct veil_peer *known)
 {
 	int err;
 

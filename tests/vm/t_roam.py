@@ -131,6 +131,11 @@ def behind_nat():
     data = [d.payload for d in datagrams if d.payload[0] == DATA]
     check(data and all(m[1] & TUNNEL for m in data), "tunnel mode only")
     check_equal(alpha.peer()["roaming"], 1, "roaming")
+    # Where it was heard is forgotten with the word: its own port again.
+    home = "10.50.0.9"
+    change = {"roaming": 0, "endpoint": home, "command": genl.PEER_SET}
+    alpha.control.add_peer(next(iter(alpha.control.peers())), home, **change)
+    check_equal((alpha.peer()["endpoint"], alpha.peer()["port"]), (home, PORT), "place")
 
 
 class Transfer(threading.Thread):
