@@ -211,7 +211,7 @@ static const struct veil_pair *veil_pair_shared(const struct veil_peer *peer,
 	return NULL;
 }
 
-int veil_pairs_copy(struct veil_peer *peer, const struct veil_peer *from)
+int veil_pairs_copy(struct veil_peer *peer, struct veil_peer *from)
 {
 	const struct veil_pair *known;
 	struct veil_pair *pair;
@@ -221,9 +221,13 @@ int veil_pairs_copy(struct veil_peer *peer, const struct veil_peer *from)
 		known = veil_pair_shared(peer, place, from);
 		if (!known)
 			continue;
-		pair = kmemdup(known, sizeof(*pair), GFP_KERNEL);
+		pair = kmalloc(sizeof(*pair), GFP_KERNEL_ACCOUNT);
 		if (!pair)
 			return -ENOMEM;
+		/* Its sessions are confirmed meanwhile. */
+		spin_lock_bh(&from->lock);
+		*pair = *known;
+		spin_unlock_bh(&from->lock);
 		pair->id = atomic_inc_return(&veil_pair_ids) ?: 1;
 		spin_lock_bh(&peer->lock);
 		veil_pair_put(peer, place, pair);

@@ -79,7 +79,7 @@ void veil_pair_commit(struct veil_peer *peer, u32 id, u64 ns);
 /* Those of from whose keys peer has as well: they know what initiations came in.
  * peer is in no list yet.
  */
-int veil_pairs_copy(struct veil_peer *peer, const struct veil_peer *from);
+int veil_pairs_copy(struct veil_peer *peer, struct veil_peer *from);
 /* Compute what is missing: all places for which both keys are there.  Or with
  * vn->lock read and peer->handshake_lock.
  */
