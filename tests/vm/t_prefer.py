@@ -107,7 +107,7 @@ def blocked():
     peer.initiate()
     wait_until(lambda: alpha.peer()["confirmed"], 10, "a confirmed session")
     # The peer answers no more; the session ends.
-    alpha.control.set_private_key(peer.module_identity.private)
+    alpha.control.session_reset(peer.me.public)
     check(not alpha.is_up(), "the session has ended")
     tap, before = wire.Tap(hosts.wire), alpha.peer()["queued"]
     hosts.offer(peer.app, b"stream-in-clear", (beta.v4, APP))
