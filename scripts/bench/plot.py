@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Bars of the figures that matter most, as SVG and PNG, by gnuplot.
-usage: plot.py FOLDER: reads bench.jsonl there and writes tcp.* and packets.*"""
+usage: plot.py FOLDER: reads bench.jsonl there and writes tcp.* and packets.*; the
+README shows those of the run that it tells of, from scripts/pictures/bench-*.svg."""
 
 import os
 import subprocess
@@ -30,7 +31,7 @@ set border 3 lc rgb "#888888"
 set xtics nomirror scale 0
 set ytics nomirror
 set yrange [0:*]
-set key top right
+set key above right
 set bmargin 4
 """
 TERMINALS = {
@@ -69,7 +70,7 @@ def main():
          "Mbit/s", ("MTU 1500", "MTU 9000"),
          [(label, [figures.wire("tcp", name, mtu) for mtu in (1500, 9000)])
           for name, label in LABELS.items() if name != "plaintext"])
-    draw(folder, "packets", "Small packets, likewise", "kpps, us",
+    draw(folder, "packets", "Small packets, both ends on the same CPU", "kpps, us",
          ("UDP 64 B, kpps (more is better)", "ping RTT, us (less is better)"),
          [(label, [figures.wire("udp64", name), figures.wire("ping", name)])
           for name, label in LABELS.items()])
