@@ -3,6 +3,7 @@
  * Our UDP sockets, and sending what is not a sealed packet of somebody else:
  * handshakes and keepalives.
  */
+#include <linux/workqueue.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/ip6_checksum.h>
 #include <net/ip6_route.h>
@@ -21,6 +22,44 @@ static int veil_socket_gro(struct socket *sock)
 				     KERNEL_SOCKPTR(&on), sizeof(on));
 }
 
+struct veil_socket_creation {
+	struct work_struct work;
+	struct net *net;
+	int family;
+	struct socket *sock;
+	int err;
+};
+
+static void veil_socket_create_work(struct work_struct *work)
+{
+	struct veil_socket_creation *creation =
+		container_of(work, struct veil_socket_creation, work);
+
+	creation->err = sock_create_kern(creation->net, creation->family,
+					 SOCK_DGRAM, IPPROTO_UDP,
+					 &creation->sock);
+}
+
+/* A socket belongs to the control group that it was made in, whose programs judge
+ * its packets: of veil's, which may be a unit with IPAddressDeny=any, no
+ * handshake would leave.  A worker's is the root.
+ */
+static int veil_socket_create(struct net *net, int family,
+			      struct socket **result)
+{
+	struct veil_socket_creation creation = {
+		.net = net,
+		.family = family,
+	};
+
+	INIT_WORK_ONSTACK(&creation.work, veil_socket_create_work);
+	schedule_work(&creation.work);
+	flush_work(&creation.work);
+	destroy_work_on_stack(&creation.work);
+	*result = creation.sock;
+	return creation.err;
+}
+
 static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 			    struct socket **result)
 {
@@ -35,8 +74,7 @@ static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 	struct socket *sock;
 	int err;
 
-	err = sock_create_kern(net, ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM,
-			       IPPROTO_UDP, &sock);
+	err = veil_socket_create(net, ipv6 ? AF_INET6 : AF_INET, &sock);
 	if (err)
 		return err;
 	/* Outer packets obey the peer's path MTU, not the route's (STACK A2). */

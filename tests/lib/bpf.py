@@ -106,6 +106,10 @@ def drop_protocol_in_frames(protocol):
     return drop_frames(at12=8, at13=0, at23=protocol)
 
 
+# Control group: nothing leaves.
+DROP_OF_SOCKETS = (0xB7, 0x00, 0, 0), (0x95, 0x00, 0, 0)
+
+
 def drop_protocol_of_sockets(protocol):
     """Control group: IPv4 packets of this protocol are dropped."""
     return (
