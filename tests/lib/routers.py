@@ -23,6 +23,10 @@ class Routers:
         packet = packets.parse_frame(frame)
         if to != "wb" or packet is None or packets.is_discovery(packet):
             return [frame]
+        # The link's own (MLD, whenever a host likes), and no router complains of
+        # it (RFC 4443, 2.4).
+        if packets.address(packet.destination).is_multicast:
+            return [frame]
         inner = frame[14:]
         ttl = inner[8] if packet.version == 4 else inner[7]
         if ttl <= self.hops:
