@@ -281,7 +281,8 @@ static struct veil_peer *veil_icmp_roamer(struct veil_net *vn,
 
 	if (error->protocol != IPPROTO_UDP || error->later)
 		return NULL;
-	if (READ_ONCE(vn->roamer_count) > VEIL_STAMPS_MAX &&
+	/* Pairs with veil_roam_set(). */
+	if (smp_load_acquire(&vn->roamer_count) > VEIL_STAMPS_MAX &&
 	    !__ratelimit(&vn->roamer_errors))
 		return NULL;
 	list_for_each_entry_rcu(peer, &vn->roamers, roamer) {

@@ -577,6 +577,7 @@ static void veil_peer_inherit(struct veil_peer *peer, struct veil_peer *known)
 	if (READ_ONCE(known->confirmed))
 		WRITE_ONCE(peer->confirmed, true);
 	peer->time_sent = known->time_sent;
+	veil_roam_inherit(peer, known);
 }
 
 struct veil_peer *veil_peer_add(struct veil_net *vn,

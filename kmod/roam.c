@@ -43,7 +43,8 @@ int veil_roam_set(struct veil_peer *peer, bool roaming)
 	spin_unlock_bh(&peer->lock);
 	WRITE_ONCE(peer->roaming, true);
 	list_add_tail_rcu(&peer->roamer, &vn->roamers);
-	WRITE_ONCE(vn->roamer_count, vn->roamer_count + 1);
+	/* Pairs with veil_unknown_initiation(). */
+	smp_store_release(&vn->roamer_count, vn->roamer_count + 1);
 	return 0;
 }
 
@@ -56,6 +57,22 @@ void veil_roam_unlink(struct veil_peer *peer)
 	WRITE_ONCE(peer->roaming, false);
 	WRITE_ONCE(vn->roamer_count, vn->roamer_count - 1);
 	list_del_rcu(&peer->roamer);
+}
+
+void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known)
+{
+	struct in6_addr address;
+	u16 port;
+
+	if (!peer->roaming || !known->roaming ||
+	    veil_roam_endpoint(known, &address, &port))
+		return;
+	spin_lock_bh(&peer->lock);
+	if (ipv6_addr_any(&peer->endpoint)) {
+		peer->endpoint = address;
+		WRITE_ONCE(peer->port, port);
+	}
+	spin_unlock_bh(&peer->lock);
 }
 
 int veil_roam_endpoint(struct veil_peer *peer, struct in6_addr *address,

@@ -19,6 +19,11 @@ int veil_roam_set(struct veil_peer *peer, bool roaming);
 /* It is removed. */
 void veil_roam_unlink(struct veil_peer *peer);
 
+/* peer takes over from known, and is where that one was heard, unless it was given
+ * another place.  vn->lock written.
+ */
+void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known);
+
 /* Where handshakes to peer go; -ENOENT when that is not known. */
 int veil_roam_endpoint(struct veil_peer *peer, struct in6_addr *address,
 		       u16 *port);

@@ -85,9 +85,9 @@ void veil_unknown_initiation(struct veil_net *vn, struct veil_peer *peer,
 		veil_drop(vn, skb, VEIL_DROP_malformed);
 		return;
 	}
-	if (READ_ONCE(vn->roamer_count) > VEIL_STAMPS_MAX) {
-		/* Pairs with veil_unknown_init(). */
-		veil_unknown_enqueue(smp_load_acquire(&vn->unknown), skb);
+	/* Pairs with veil_roam_set(): whoever is counted has made vn->unknown. */
+	if (smp_load_acquire(&vn->roamer_count) > VEIL_STAMPS_MAX) {
+		veil_unknown_enqueue(vn->unknown, skb);
 		return;
 	}
 	roamer = veil_unknown_stamped(vn, msg);
@@ -290,8 +290,7 @@ int veil_unknown_init(struct veil_net *vn)
 	unknown->turn = jiffies;
 	ratelimit_state_init(&vn->roamer_errors, HZ, VEIL_ROAMER_ERRORS);
 	ratelimit_set_flags(&vn->roamer_errors, RATELIMIT_MSG_ON_RELEASE);
-	/* Pairs with veil_unknown_initiation(). */
-	smp_store_release(&vn->unknown, unknown);
+	vn->unknown = unknown;
 	return 0;
 }
 

@@ -131,6 +131,12 @@ def behind_nat():
     data = [d.payload for d in datagrams if d.payload[0] == DATA]
     check(data and all(m[1] & TUNNEL for m in data), "tunnel mode only")
     check_equal(alpha.peer()["roaming"], 1, "roaming")
+    # Made anew in one step it is still where it was, and called there.
+    key = next(iter(alpha.control.peers()))
+    attributes = ((genl.P_ROAMING, b"\1"), (genl.P_PREFIX, genl.prefix_bytes(INNER)))
+    alpha.control.apply((genl.PEER_DEL, key), (genl.PEER_ADD, key, *attributes))
+    check_equal(place(), (address, port), "the place of the same peer")
+    wait_until(alpha.is_up, 10, "a session, by our own word")
     # Where it was heard is forgotten with the word: its own port again.
     home = "10.50.0.9"
     change = {"roaming": 0, "endpoint": home, "command": genl.PEER_SET}
