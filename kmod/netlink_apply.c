@@ -243,7 +243,7 @@ static int veil_nl_add_policies(struct veil_nl_step *step, bool require)
 {
 	struct veil_nl_part part;
 	size_t i;
-	u8 kind;
+	bool requires;
 	int err = 0;
 
 	for (i = 0; i < step->count && !err; i++) {
@@ -254,8 +254,9 @@ static int veil_nl_add_policies(struct veil_nl_step *step, bool require)
 		err = veil_nl_get_part(step, change, &part);
 		if (err)
 			break;
-		kind = nla_get_u8(part.attrs[NETVEIL_A_POLICY]);
-		if (require != (kind == NETVEIL_POLICY_REQUIRE))
+		requires = nla_get_u8(part.attrs[NETVEIL_A_POLICY]) ==
+			   NETVEIL_POLICY_REQUIRE;
+		if (require != requires)
 			continue;
 		err = veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
 		change->done = !err;

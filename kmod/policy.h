@@ -57,9 +57,9 @@ struct veil_policy {
  */
 static inline u64 veil_policy_word(const struct veil_net *vn, __be32 addr)
 {
-	u32 changes = smp_load_acquire(&vn->addresses.changes) +
-		      smp_load_acquire(&vn->policies.changes) +
-		      smp_load_acquire(&vn->locals.changes);
+	u32 changes = veil_prefix_changes(&vn->addresses) +
+		      veil_prefix_changes(&vn->policies) +
+		      veil_prefix_changes(&vn->locals);
 
 	return (u64)(__force u32)addr << 32 | changes;
 }

@@ -7,7 +7,6 @@
 #include <linux/bitmap.h>
 #include <linux/sched.h>	/* 6.12: rhashtable_init() uses current */
 #include <linux/string.h>
-#include <asm/barrier.h>
 #include <asm/byteorder.h>
 
 /* Length of ::ffff:0:0/96, where IPv4 lives. */
@@ -23,7 +22,7 @@ static inline u32 veil_prefix_hash(const void *data, u32 len __always_unused,
 				   u32 seed)
 {
 	const struct veil_prefix *prefix = data;
-	const u32 *word = prefix->addr.s6_addr32;
+	const u32 *word = (__force const u32 *)prefix->addr.s6_addr32;
 	u64 high = (u64)word[0] << 32 | word[1];
 	u64 low = (u64)word[2] << 32 | word[3];
 
@@ -109,6 +108,7 @@ void veil_prefix_destroy(struct veil_prefix_table *table,
 /* Who reads the new number finds the new content. */
 static void veil_prefix_changed(struct veil_prefix_table *table)
 {
+	/* Pairs with veil_prefix_changes(). */
 	smp_store_release(&table->changes, table->changes + 1);
 }
 

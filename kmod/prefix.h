@@ -15,6 +15,7 @@
 #ifndef _VEIL_PREFIX_H
 #define _VEIL_PREFIX_H
 
+#include <asm/barrier.h>
 #include <linux/in6.h>
 #include <linux/rhashtable.h>
 
@@ -32,7 +33,7 @@ struct veil_prefix_node {
 };
 
 struct veil_prefix_table {
-	u32 changes;	/* grows behind each; what was found before may be wrong */
+	u32 changes;	/* see veil_prefix_changes() */
 	struct rhashtable hash;
 	DECLARE_BITMAP(lengths, VEIL_PREFIX_BITS + 1);	/* inverted: bit 0 is /128 */
 	unsigned int used[VEIL_PREFIX_BITS + 1];	/* nodes of each length */
@@ -52,6 +53,15 @@ void veil_prefix_remove(struct veil_prefix_table *table,
 int veil_prefix_replace(struct veil_prefix_table *table,
 			struct veil_prefix_node *old,
 			struct veil_prefix_node *new);
+
+/* How often table has changed: who remembers what it found asks before each
+ * look-up, and what was found under another number may be wrong.
+ */
+static inline u32 veil_prefix_changes(const struct veil_prefix_table *table)
+{
+	/* Pairs with veil_prefix_changed(). */
+	return smp_load_acquire(&table->changes);
+}
 
 /* The node of the longest prefix that covers addr, none longer than longest, or
  * NULL.

@@ -5,8 +5,9 @@
  * A session sits in one of its peer's three slots and in the index table.
  * Who finds it there under rcu_read_lock() may use it until the end of that
  * section; a request that the crypto API finishes later holds its lane
- * (veil_lane.in_flight), from within that section on.  veil_session_kill() unlinks it; after a grace period
- * a worker waits for the lanes and wipes and frees everything.
+ * (veil_lane.in_flight), from within that section on.  veil_session_kill()
+ * unlinks it; after a grace period a worker waits for the lanes and wipes and
+ * frees everything.
  */
 #ifndef _VEIL_SESSION_H
 #define _VEIL_SESSION_H

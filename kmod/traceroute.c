@@ -37,8 +37,8 @@ static struct veil_traceroutes *veil_traceroute_of(struct veil_peer *peer)
 }
 
 void veil_traceroute_record(struct veil_peer *peer, const struct sk_buff *skb,
-		       const struct veil_data_header *header,
-		       enum veil_mode mode)
+			    const struct veil_data_header *header,
+			    enum veil_mode mode)
 {
 	struct veil_traceroutes *traces;
 	struct veil_traceroute *packet;
@@ -59,8 +59,8 @@ void veil_traceroute_record(struct veil_peer *peer, const struct sk_buff *skb,
 }
 
 bool veil_traceroute_find(struct veil_peer *peer,
-		     const struct veil_data_header *header,
-		     struct veil_traceroute *found)
+			  const struct veil_data_header *header,
+			  struct veil_traceroute *found)
 {
 	struct veil_traceroutes *traces = READ_ONCE(peer->traceroutes);
 	unsigned int i;

@@ -42,11 +42,11 @@ struct veil_traceroutes {
 
 /* skb goes out under header; of no consequence if there is no memory. */
 void veil_traceroute_record(struct veil_peer *peer, const struct sk_buff *skb,
-		       const struct veil_data_header *header,
-		       enum veil_mode mode);
+			    const struct veil_data_header *header,
+			    enum veil_mode mode);
 /* The packet that went under header; false if it is not known (any more). */
 bool veil_traceroute_find(struct veil_peer *peer,
-		     const struct veil_data_header *header,
-		     struct veil_traceroute *found);
+			  const struct veil_data_header *header,
+			  struct veil_traceroute *found);
 
 #endif /* _VEIL_TRACEROUTE_H */

@@ -222,8 +222,10 @@ static void veil_weaken_audit(const struct veil_net *vn, const char *text)
 				 AUDIT_KERNEL_OTHER);
 	if (!buffer)
 		return;
-	audit_log_format(buffer, "module=netveil op=weakened reason=%s prefix=%s netns=%u pid=%d uid=%u auid=%u",
-			 vn->weaken_reason, text, vn->net->ns.inum, task_tgid_nr(current),
+	audit_log_format(buffer, "module=netveil op=weakened reason=%s prefix=%s",
+			 vn->weaken_reason, text);
+	audit_log_format(buffer, " netns=%u pid=%d uid=%u auid=%u",
+			 vn->net->ns.inum, task_tgid_nr(current),
 			 from_kuid(&init_user_ns, current_uid()),
 			 from_kuid(&init_user_ns, audit_get_loginuid(current)));
 	audit_log_end(buffer);

@@ -60,6 +60,8 @@ checkpatch_exceptions() {
 	kmod/drops.h COMPLEX_MACRO: the list for X-macros
 	kmod/drops.h MACRO_ARG_REUSE: the list for X-macros
 	kmod/messages.h BIT_MACRO: volumes and times, not bits
+	kmod/trace.h OPEN_ENDED_LINE: the form of all TRACE_EVENT()s
+	kmod/trace.h PARENTHESIS_ALIGNMENT: the form of all TRACE_EVENT()s
 	END
 }
 
