@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "cmd.h"
 #include "err.h"
+#include "keyfile.h"
 #include "names.h"
 #include "plan.h"
 
@@ -54,11 +56,54 @@ static void put_file(FILE *to, const char *option, const char *name,
 		fprintf(to, "\t%s %s\n", option, name ? name : UNKNOWN);
 }
 
+/* Whether that file has the secret half. */
+static bool holds(const char *folder, const char *name,
+		  const uint8_t public[NETVEIL_KEY_LEN])
+{
+	uint8_t key[NETVEIL_KEY_LEN], half[NETVEIL_KEY_LEN];
+	bool same = false;
+	char *path;
+
+	if (asprintf(&path, "%s/%s", *name == '/' ? "" : folder, name) < 0)
+		die_no_memory();
+	if (!access(path, R_OK) && !keyfile_read(key, path, "save"))
+		same = !crypto_scalarmult_base(half, key) &&
+		       !memcmp(half, public, sizeof(half));
+	sodium_memzero(key, sizeof(key));
+	free(path);
+	return same;
+}
+
+/* The file of a key, which may have been the next one when it was written. */
+static const char *find_key(const struct conf *conf,
+			    const uint8_t public[NETVEIL_KEY_LEN])
+{
+	size_t i;
+	int n;
+
+	for (i = 0; i < conf->count; i++) {
+		const struct statement *statement = &conf->list[i];
+		char **words = statement->words;
+
+		if (strcmp(words[0], "set"))
+			continue;
+		for (n = 1; n + 1 < statement->count; n++)
+			if ((!strcmp(words[n], "private-key") ||
+			     !strcmp(words[n], "next-private-key")) &&
+			    holds(statement->folder, words[n + 1], public))
+				return words[n + 1];
+	}
+	return NULL;
+}
+
 /* A key that came from somewhere is named by where it came from. */
 static void put_identity(FILE *to, const char *option, uint8_t origin,
+			 const uint8_t public[NETVEIL_KEY_LEN],
 			 const struct conf *known)
 {
-	if (origin == NETVEIL_KEY_USER || origin == NETVEIL_KEY_KEYRING)
+	if (origin == NETVEIL_KEY_USER)
+		put_file(to, option, find_key(known, public), "this host");
+	if (origin == NETVEIL_KEY_KEYRING)
 		put_file(to, option, find_word(known, "set", NULL, option),
 			 "this host");
 	if (origin == NETVEIL_KEY_KERNEL)
@@ -73,8 +118,10 @@ static void put_settings(FILE *to, const struct state *state,
 	unsigned int i;
 
 	fprintf(to, "set\n");
-	put_identity(to, "private-key", state->origin, known);
-	put_identity(to, "next-private-key", state->next_origin, known);
+	put_identity(to, "private-key", state->origin, state->public_key,
+		     known);
+	put_identity(to, "next-private-key", state->next_origin,
+		     state->next_key, known);
 	fprintf(to, "\tlisten-port %u\n\tcipher %s\n", state->listen_port,
 		name_of(cipher_names, CIPHER_NAMES, state->cipher));
 	for (i = 0; i < state->local_count; i++)

@@ -455,6 +455,11 @@ def rotated():
     alpha.veil("key", "retire")
     same(path, alpha)
     check_equal(alpha.control.get()["public_key"], new.public, "alpha's key")
+    # What is saved is the key that there is now, not that of the old file.
+    check_equal(veil("save", path), (0, "", ""), "save")
+    with open(path, encoding="ascii") as file:
+        saved = file.read()
+    check("\tprivate-key a2.key\n" in saved and "a.key" not in saved, "saved", saved)
     write("alpha.conf", conf_of(alpha, psk="psk2").replace("a.key", "a2.key"))
     write("beta.conf", conf_of(beta, psk="psk2").replace(
         text_of(state["a"].public), text_of(new.public)))
