@@ -8,6 +8,7 @@
 #include "words.h"
 
 struct clear;
+struct everything;
 struct nl;
 struct peer;
 struct policies;
@@ -46,5 +47,11 @@ void show_policies(struct out *out, const struct policies *policies);
 void show_clear(struct out *out, const struct clear *clear);
 /* Asks for them. An exit code. */
 int take_policies(struct nl *nl, struct policies *policies);
+
+/* All that a namespace has; what names the request in messages (cmd_show.c). An
+ * exit code; to be freed whatever it is.
+ */
+int take_everything(struct env *env, struct everything *all, const char *what);
+void free_everything(struct everything *all);
 
 #endif /* VEIL_CMD_H */

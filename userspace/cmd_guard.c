@@ -15,7 +15,6 @@
 #include "cmd.h"
 #include "err.h"
 #include "model.h"
-#include "nl.h"
 #include "ruleset.h"
 
 #define RULES	"/etc/netveil/guard.nft"
@@ -45,21 +44,12 @@ static const char unit[] =
 
 static int write_ruleset(struct env *env, FILE *to)
 {
-	struct policies policies = {0};
-	struct state state = {0};
-	struct peers peers = {0};
-	struct nl nl = {0};
-	int code = nl_open(&nl, env);
+	struct everything all = {0};
+	int code = take_everything(env, &all, "guard");
 
-	if (!code)
-		code = model_get(&nl, &state, &peers, "guard");
-	if (!code)
-		code = take_policies(&nl, &policies);
-	nl_close(&nl);
-	if (!code && !ruleset_write(to, &state, &peers, &policies))
+	if (!code && !ruleset_write(to, &all.state, &all.peers, &all.policies))
 		code = err("guard: there are no peers and no policies: nothing to guard");
-	model_free_policies(&policies);
-	model_free_peers(&peers);
+	free_everything(&all);
 	return code;
 }
 

@@ -198,25 +198,35 @@ static int print_all(struct env *env, const struct state *state,
 	return out_end(&out);
 }
 
+int take_everything(struct env *env, struct everything *all, const char *what)
+{
+	struct nl nl = {0};
+	int code = nl_open(&nl, env);
+
+	if (!code)
+		code = model_get(&nl, &all->state, &all->peers, what);
+	if (!code)
+		code = take_policies(&nl, &all->policies);
+	nl_close(&nl);
+	return code;
+}
+
+void free_everything(struct everything *all)
+{
+	model_free_policies(&all->policies);
+	model_free_peers(&all->peers);
+}
+
 int cmd_show(struct env *env, struct words *words)
 {
-	struct state state = {0};
-	struct policies policies = {0};
-	struct peers peers = {0};
-	struct nl nl = {0};
+	struct everything all = {0};
 	int code;
 
 	if (words->count)
 		return cmd_peer_show(env, words);
-	code = nl_open(&nl, env);
+	code = take_everything(env, &all, "show");
 	if (!code)
-		code = model_get(&nl, &state, &peers, "show");
-	if (!code)
-		code = take_policies(&nl, &policies);
-	nl_close(&nl);
-	if (!code)
-		code = print_all(env, &state, &peers, &policies);
-	model_free_policies(&policies);
-	model_free_peers(&peers);
+		code = print_all(env, &all.state, &all.peers, &all.policies);
+	free_everything(&all);
 	return code;
 }

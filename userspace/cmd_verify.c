@@ -21,7 +21,6 @@
 #include "err.h"
 #include "format.h"
 #include "model.h"
-#include "nl.h"
 #include "out.h"
 #include "watch.h"
 
@@ -52,21 +51,12 @@ static const struct option options[] = {
 /* Whom to look for: under "require", and preferred peers that had a session. */
 static int gather(struct env *env, struct watch *watch)
 {
-	struct policies policies = {0};
-	struct state state = {0};
-	struct peers peers = {0};
-	struct nl nl = {0};
-	int code = nl_open(&nl, env);
+	struct everything all = {0};
+	int code = take_everything(env, &all, "verify");
 
 	if (!code)
-		code = model_get(&nl, &state, &peers, "verify");
-	if (!code)
-		code = take_policies(&nl, &policies);
-	nl_close(&nl);
-	if (!code)
-		watch_add(watch, &state, &peers, &policies);
-	model_free_policies(&policies);
-	model_free_peers(&peers);
+		watch_add(watch, &all.state, &all.peers, &all.policies);
+	free_everything(&all);
 	if (!code && !watch->protected)
 		code = err("verify: nothing is protected: there is nothing to verify");
 	return code;

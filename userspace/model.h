@@ -92,6 +92,13 @@ struct state {
 	uint32_t rx_mark, rx_mask;
 };
 
+/* All that a namespace has. */
+struct everything {
+	struct state state;
+	struct peers peers;
+	struct policies policies;
+};
+
 /* What it concerns, as far as that is given. */
 struct event {
 	uint8_t kind;
