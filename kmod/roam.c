@@ -219,7 +219,8 @@ struct veil_ends *veil_roam_ends(struct veil_session *session)
 	if (!session->moves)
 		return ends;
 	dst = veil_socket_dst(peer->vn, &addrs,
-			      veil_addr_domain(peer->vn->net, &place.local),
+			      veil_addr_domain(peer->vn->net, &place.local,
+					       ends->domain),
 			      READ_ONCE(peer->vn->port), place.port);
 	if (IS_ERR(dst))
 		return ends;

@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
+#include "addr.h"
 #include "cipher.h"
 #include "session.h"
 #include "trace.h"
@@ -37,6 +38,9 @@ struct veil_ends *veil_ends_alloc(struct veil_peer *peer,
 	if (!ends)
 		return NULL;
 	ends->place = *place;
+	rcu_read_lock();
+	ends->domain = veil_addr_domain(peer->vn->net, &place->local, 0);
+	rcu_read_unlock();
 	if (dst_cache_init(&ends->route, gfp | __GFP_NOWARN)) {
 		kfree(ends);
 		return NULL;

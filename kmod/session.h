@@ -45,6 +45,7 @@ struct veil_lane {
 struct veil_ends {
 	struct veil_peer *peer;		/* a reference */
 	struct veil_place place;
+	int domain;			/* of its own one (veil_addr_domain()) */
 	struct dst_cache route;		/* between the two, in tunnel mode */
 	struct rcu_head rcu;
 };

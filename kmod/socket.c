@@ -237,7 +237,7 @@ int veil_socket_route(struct veil_net *vn, const struct in6_addr *destination,
 	memset(&addrs->source, 0, sizeof(addrs->source));
 	addrs->destination = *destination;
 	rcu_read_lock();
-	dst = veil_socket_dst(vn, addrs, veil_addr_domain(vn->net, near),
+	dst = veil_socket_dst(vn, addrs, veil_addr_domain(vn->net, near, 0),
 			      vn->port, vn->port);
 	rcu_read_unlock();
 	if (IS_ERR(dst)) {
@@ -293,7 +293,7 @@ int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
 	veil_path_enter();
 	sk = veil_socket_sk(vn, ipv6);
 	dst = sk ? veil_socket_dst(vn, &route,
-				   veil_addr_domain(vn->net, &addrs->source),
+				   veil_addr_domain(vn->net, &addrs->source, 0),
 				   source_port, port) : ERR_PTR(-EAFNOSUPPORT);
 	if (IS_ERR(dst)) {
 		veil_drop(vn, skb, VEIL_DROP_no_route);
