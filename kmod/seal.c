@@ -345,7 +345,9 @@ static void veil_seal_done(struct veil_request *request, int err)
 	if (err) {
 		veil_peer_drop(peer, outer, VEIL_DROP_crypto_failed);
 	} else {
-		veil_timers_sent(peer, !request->control);
+		/* A challenge or an echo may go where the peer is not. */
+		if (!request->control || !request->text)
+			veil_timers_sent(peer, !request->control);
 		if (request->control)
 			veil_seal_send_control(request);
 		else
