@@ -17,6 +17,7 @@
 #include "mtu.h"
 #include "open.h"
 #include "policy.h"
+#include "roam.h"
 #include "session.h"
 #include "traceroute.h"
 #include "unknown.h"
@@ -267,32 +268,31 @@ static enum veil_drop veil_icmp_judge(struct veil_peer *peer,
 	return VEIL_DROPS;
 }
 
-/* The roaming peer to whose place the quoted packet went.  Who merely says so has
- * many of them looked at seldom.
- */
+/* The roaming peer to whose place the quoted packet went. */
 static struct veil_peer *veil_icmp_roamer(struct veil_net *vn,
 					  const struct sk_buff *skb,
 					  const struct veil_icmp_error *error,
 					  struct veil_data_header *header)
 {
-	struct veil_session *session;
-	const struct in6_addr *remote;
-	struct veil_peer *peer;
+	unsigned int tries = VEIL_STAMPS_MAX;
+	struct rhlist_head *list, *place;
+	struct udphdr *uh, buffer;
+	struct veil_roamer *roamer;
 
-	if (error->protocol != IPPROTO_UDP || error->later)
-		return NULL;
 	/* Pairs with veil_roam_set(). */
-	if (smp_load_acquire(&vn->roamer_count) > VEIL_STAMPS_MAX &&
-	    !__ratelimit(&vn->roamer_errors))
+	if (!smp_load_acquire(&vn->roamer_count) ||
+	    error->protocol != IPPROTO_UDP || error->later)
 		return NULL;
-	list_for_each_entry_rcu(peer, &vn->roamers, roamer) {
-		session = rcu_dereference(peer->current_session);
-		if (!session)
-			continue;
-		remote = &rcu_dereference(session->ends)->place.remote;
-		if (ipv6_addr_equal(remote, &error->addrs.destination) &&
-		    veil_icmp_judge(peer, skb, error, header) == VEIL_DROPS)
-			return peer;
+	uh = skb_header_pointer(skb, error->l4, sizeof(buffer), &buffer);
+	if (!uh)
+		return NULL;
+	list = veil_roam_at(vn, &error->addrs.destination, ntohs(uh->dest));
+	rhl_for_each_entry_rcu(roamer, place, list, place) {
+		if (veil_icmp_judge(roamer->peer, skb, error, header) ==
+		    VEIL_DROPS)
+			return roamer->peer;
+		if (!--tries)
+			break;
 	}
 	return NULL;
 }

@@ -81,10 +81,9 @@ struct veil_unknown;
  * @fences: struct veil_fence, one for each device; under RTNL
  * @initiations: from peers with a right stamp, for @handshake_work
  * @responses: to our own initiations; served first
- * @roamers: peers that roam; RCU
+ * @roamers: struct veil_roamer of the peers that roam; RCU
  * @roamer_count: how many; read without the lock by the packet path
  * @unknown: initiations from unknown addresses; there from the first of these on
- * @roamer_errors: how often all of @roamers are looked at for an ICMP error
  * @handshake_work: takes both queues in process context
  * @rotate_work: veil_rotate_work()
  * @drops: counters
@@ -137,7 +136,6 @@ struct veil_net {
 	struct list_head roamers;
 	u32 roamer_count;
 	struct veil_unknown *unknown;
-	struct ratelimit_state roamer_errors;
 	struct work_struct handshake_work;
 	struct delayed_work rotate_work;
 	struct veil_drops __percpu *drops;

@@ -55,6 +55,7 @@ static void veil_peer_free(struct rcu_head *rcu)
 
 	kfree(peer->key);
 	kfree_sensitive(peer->traceroutes);
+	kfree_sensitive(peer->roamer);
 	memzero_explicit(peer, sizeof(*peer));
 	kmem_cache_free(veil_peer_cache, peer);
 }
@@ -349,6 +350,7 @@ static void veil_peer_set_endpoint(struct veil_peer *peer,
 	else if (turned != (peer->roaming && config->has_endpoint))
 		/* What NAT made of it goes with the endpoint that had it. */
 		WRITE_ONCE(peer->port, VEIL_PORT);
+	veil_roam_place(peer);
 	spin_unlock_bh(&peer->lock);
 	if (config->has_keepalive) {
 		WRITE_ONCE(peer->keepalive, config->keepalive);

@@ -17,6 +17,7 @@
 #include "policy.h"
 
 struct veil_session;
+struct veil_roamer;
 struct veil_traceroutes;
 
 /* A public key of a peer, in veil_net.by_key; freed by RCU. */
@@ -73,13 +74,6 @@ struct veil_place {
 	u16 port;
 };
 
-/* What a peer that roams has to echo from there; peer->lock. */
-struct veil_challenge {
-	struct veil_place place;
-	u8 token[VEIL_TOKEN_LEN];
-	unsigned long sent;		/* jiffies | 1; 0: nothing to echo */
-};
-
 /* Our own outstanding initiation; peer->handshake_lock. */
 struct veil_outstanding {
 	struct veil_index index;	/* in the table while active */
@@ -117,8 +111,7 @@ struct veil_outstanding {
  * @port: its listen port, or what NAT made of it; read without a lock by the
  *	packet path
  * @roaming: its address is whatever it was last proven to be (roam.h)
- * @roamer: veil_net.roamers if @roaming
- * @challenge: of a place where it may be now; lock
+ * @roamer: what it has for that, from when it first roamed to its end, or NULL
  * @keepalive: seconds, or 0; read without a lock
  * @policy: enum netveil_policy, of what is its own; read without a lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
@@ -190,8 +183,7 @@ struct veil_peer {
 	struct in6_addr endpoint;
 	u16 port;
 	bool roaming;
-	struct list_head roamer;
-	struct veil_challenge challenge;
+	struct veil_roamer *roamer;
 	u16 keepalive;
 	u8 policy;
 	bool confirmed;

@@ -33,6 +33,13 @@ static inline unsigned int veil_pmtu_outer(const struct veil_peer *peer,
 			      outer->protocol == htons(ETH_P_IPV6));
 }
 
+/* The peer is elsewhere: what was learned of another path's MTU is not this one's. */
+static inline void veil_pmtu_forget(struct veil_peer *peer)
+{
+	WRITE_ONCE(peer->paths[0].mtu, 0);
+	WRITE_ONCE(peer->paths[1].mtu, 0);
+}
+
 /* From the hook: 0 if skb can go, whole, cut or in outer fragments.  Else its
  * sender was told, and -EMSGSIZE.  between: see veil_tunnel_between().
  */

@@ -8,6 +8,7 @@
 
 #include "netlink.h"
 #include "pair.h"
+#include "pmtu.h"
 #include "roam.h"
 #include "seal.h"
 #include "socket.h"
@@ -18,6 +19,72 @@
  */
 #define VEIL_ROAM_CHALLENGE	1
 #define VEIL_ROAM_ECHO		5
+
+/* By proven endpoints: no stranger has a say in how long a chain gets. */
+static const struct rhashtable_params veil_roam_params = {
+	.key_len = offsetofend(struct veil_endpoint, port),
+	.key_offset = offsetof(struct veil_roamer, endpoint),
+	.head_offset = offsetof(struct veil_roamer, place),
+	.automatic_shrinking = true,
+};
+
+int veil_roam_init(struct rhltable *places)
+{
+	return rhltable_init(places, &veil_roam_params);
+}
+
+struct rhlist_head *veil_roam_at(struct veil_net *vn,
+				 const struct in6_addr *address, u16 port)
+{
+	const struct veil_endpoint endpoint = {
+		.address = *address,
+		.port = port,
+	};
+
+	return rhltable_lookup(&vn->unknown->places, &endpoint,
+			       veil_roam_params);
+}
+
+void veil_roam_place(struct veil_peer *peer)
+{
+	struct veil_roamer *roamer = peer->roamer;
+	struct rhltable *places;
+
+	lockdep_assert_held(&peer->lock);
+	if (!roamer)
+		return;
+	if (roamer->placed && peer->roaming &&
+	    roamer->endpoint.port == peer->port &&
+	    ipv6_addr_equal(&roamer->endpoint.address, &peer->endpoint))
+		return;
+	places = &peer->vn->unknown->places;
+	if (roamer->placed)
+		rhltable_remove(places, &roamer->place, veil_roam_params);
+	roamer->placed = false;
+	if (!peer->roaming || ipv6_addr_any(&peer->endpoint))
+		return;
+	roamer->endpoint.address = peer->endpoint;
+	roamer->endpoint.port = peer->port;
+	/* Without memory it is as one that was not heard yet. */
+	roamer->placed = !rhltable_insert(places, &roamer->place,
+					  veil_roam_params);
+}
+
+static int veil_roam_alloc(struct veil_peer *peer)
+{
+	struct veil_roamer *roamer;
+
+	if (peer->roamer)
+		return 0;
+	roamer = kzalloc(sizeof(*roamer), GFP_KERNEL_ACCOUNT);
+	if (!roamer)
+		return -ENOMEM;
+	roamer->peer = peer;
+	spin_lock_bh(&peer->lock);
+	peer->roamer = roamer;
+	spin_unlock_bh(&peer->lock);
+	return 0;
+}
 
 int veil_roam_set(struct veil_peer *peer, bool roaming)
 {
@@ -33,6 +100,8 @@ int veil_roam_set(struct veil_peer *peer, bool roaming)
 		return 0;
 	}
 	err = veil_unknown_init(vn);
+	if (!err)
+		err = veil_roam_alloc(peer);
 	/* The hook goes by its stamps alone. */
 	if (!err)
 		err = veil_pairs_make(peer);
@@ -42,7 +111,7 @@ int veil_roam_set(struct veil_peer *peer, bool roaming)
 	memset(&peer->endpoint, 0, sizeof(peer->endpoint));
 	spin_unlock_bh(&peer->lock);
 	WRITE_ONCE(peer->roaming, true);
-	list_add_tail_rcu(&peer->roamer, &vn->roamers);
+	list_add_tail_rcu(&peer->roamer->list, &vn->roamers);
 	/* Pairs with veil_unknown_initiation(). */
 	smp_store_release(&vn->roamer_count, vn->roamer_count + 1);
 	return 0;
@@ -54,9 +123,12 @@ void veil_roam_unlink(struct veil_peer *peer)
 
 	if (!peer->roaming)
 		return;
+	spin_lock_bh(&peer->lock);
 	WRITE_ONCE(peer->roaming, false);
+	veil_roam_place(peer);
+	spin_unlock_bh(&peer->lock);
 	WRITE_ONCE(vn->roamer_count, vn->roamer_count - 1);
-	list_del_rcu(&peer->roamer);
+	list_del_rcu(&peer->roamer->list);
 }
 
 void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known)
@@ -71,6 +143,7 @@ void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known)
 	if (ipv6_addr_any(&peer->endpoint)) {
 		peer->endpoint = address;
 		WRITE_ONCE(peer->port, port);
+		veil_roam_place(peer);
 	}
 	spin_unlock_bh(&peer->lock);
 }
@@ -97,9 +170,14 @@ static void veil_roam_settle(struct veil_peer *peer,
 			     const struct veil_place *place)
 {
 	lockdep_assert_held(&peer->lock);
+	peer->roamer->challenge.sent = 0;
+	if (peer->port == place->port &&
+	    ipv6_addr_equal(&peer->endpoint, &place->remote))
+		return;
 	peer->endpoint = place->remote;
 	WRITE_ONCE(peer->port, place->port);
-	peer->challenge.sent = 0;
+	veil_roam_place(peer);
+	veil_pmtu_forget(peer);
 }
 
 void veil_roam_confirmed(struct veil_session *session)
@@ -118,7 +196,7 @@ static bool veil_roam_challenge(struct veil_peer *peer,
 				const struct veil_place *place,
 				u8 token[VEIL_TOKEN_LEN])
 {
-	struct veil_challenge *challenge = &peer->challenge;
+	struct veil_challenge *challenge = &peer->roamer->challenge;
 	unsigned long now = jiffies;
 	bool due;
 
@@ -178,7 +256,7 @@ static void veil_roam_move(struct veil_session *session,
 	if (!ends)
 		return;
 	spin_lock_bh(&peer->lock);
-	if (veil_roam_proven(&peer->challenge, place, token)) {
+	if (veil_roam_proven(&peer->roamer->challenge, place, token)) {
 		veil_roam_settle(peer, place);
 		old = rcu_replace_pointer(session->ends, ends,
 					  lockdep_is_held(&peer->lock));
@@ -189,9 +267,8 @@ static void veil_roam_move(struct veil_session *session,
 		return;
 	}
 	veil_ends_free(old);
-	/* What was learned of another path's MTU is not this one's. */
-	WRITE_ONCE(peer->paths[0].mtu, 0);
-	WRITE_ONCE(peer->paths[1].mtu, 0);
+	/* The path begins elsewhere, where only our own address is another. */
+	veil_pmtu_forget(peer);
 	veil_netlink_event(peer->vn, NETVEIL_EVENT_MOVED, peer->public_key);
 }
 

@@ -12,12 +12,54 @@
 #include "addr.h"
 #include "session.h"
 
+/* What a peer that roams has to echo from there; peer->lock. */
+struct veil_challenge {
+	struct veil_place place;
+	u8 token[VEIL_TOKEN_LEN];
+	unsigned long sent;		/* jiffies | 1; 0: nothing to echo */
+};
+
+/* An address and a port of a peer's; a key, up to its last member. */
+struct veil_endpoint {
+	struct in6_addr address;
+	u16 port;
+};
+
+/**
+ * struct veil_roamer - what a peer has that roams or has roamed
+ * @peer: whose; freed with it, behind RCU
+ * @list: veil_net.roamers, while it roams
+ * @place: veil_unknown.places, while @placed
+ * @placed: it is there, by @endpoint; peer->lock
+ * @endpoint: copy of the peer's; "
+ * @challenge: of a place where it may be now; "
+ */
+struct veil_roamer {
+	struct veil_peer *peer;
+	struct list_head list;
+	struct rhlist_head place;
+	bool placed;
+	struct veil_endpoint endpoint;
+	struct veil_challenge challenge;
+};
+
+int veil_roam_init(struct rhltable *places);
+
 /* Let peer roam, or no longer; vn->lock written.  Its sessions have ended or end
  * next.
  */
 int veil_roam_set(struct veil_peer *peer, bool roaming);
 /* It is removed. */
 void veil_roam_unlink(struct veil_peer *peer);
+/* Its endpoint was set; peer->lock held. */
+void veil_roam_place(struct veil_peer *peer);
+
+/* Those whose endpoint this is, where some peer roams: struct veil_roamer's place.
+ * Who walks along it makes sure that what was found there is meant, for they move.
+ * Under rcu_read_lock().
+ */
+struct rhlist_head *veil_roam_at(struct veil_net *vn,
+				 const struct in6_addr *address, u16 port);
 
 /* peer takes over from known, and is where that one was heard, unless it was given
  * another place.  vn->lock written.

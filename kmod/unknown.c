@@ -12,6 +12,7 @@
 #include "exchange.h"
 #include "handshake.h"
 #include "responder.h"
+#include "roam.h"
 #include "socket.h"
 #include "unknown.h"
 
@@ -52,15 +53,37 @@ static void veil_unknown_enqueue(struct veil_unknown *unknown,
 	queue_delayed_work(veil_wq, &unknown->work, 0);
 }
 
-/* The roaming peer whose stamp msg bears. */
+/* The roaming peer whose stamp msg bears, where there are few. */
 static struct veil_peer *veil_unknown_stamped(struct veil_net *vn,
 					      const struct veil_initiation *msg)
 {
-	struct veil_peer *peer;
+	struct veil_roamer *roamer;
 
-	list_for_each_entry_rcu(peer, &vn->roamers, roamer)
-		if (veil_handshake_stamped(peer, msg))
-			return peer;
+	list_for_each_entry_rcu(roamer, &vn->roamers, list)
+		if (veil_handshake_stamped(roamer->peer, msg))
+			return roamer->peer;
+	return NULL;
+}
+
+/* The same of those that were last heard where it comes from. */
+static struct veil_peer *
+veil_unknown_stamped_there(struct veil_net *vn, const struct sk_buff *skb,
+			   const struct veil_initiation *msg)
+{
+	unsigned int tries = VEIL_STAMPS_MAX;
+	struct rhlist_head *list, *place;
+	struct veil_addr_pair addrs;
+	struct veil_roamer *roamer;
+	const struct udphdr *uh;
+
+	uh = veil_addr_parse(skb, &addrs);
+	list = veil_roam_at(vn, &addrs.source, ntohs(uh->source));
+	rhl_for_each_entry_rcu(roamer, place, list, place) {
+		if (veil_handshake_stamped(roamer->peer, msg))
+			return roamer->peer;
+		if (!--tries)
+			break;
+	}
 	return NULL;
 }
 
@@ -80,21 +103,22 @@ void veil_unknown_initiation(struct veil_net *vn, struct veil_peer *peer,
 			     const struct veil_initiation *msg)
 {
 	struct veil_peer *roamer;
+	bool few;
 
 	if (!veil_handshake_well_formed(msg)) {
 		veil_drop(vn, skb, VEIL_DROP_malformed);
 		return;
 	}
 	/* Pairs with veil_roam_set(): whoever is counted has made vn->unknown. */
-	if (smp_load_acquire(&vn->roamer_count) > VEIL_STAMPS_MAX) {
-		veil_unknown_enqueue(vn->unknown, skb);
-		return;
-	}
-	roamer = veil_unknown_stamped(vn, msg);
+	few = smp_load_acquire(&vn->roamer_count) <= VEIL_STAMPS_MAX;
+	roamer = few ? veil_unknown_stamped(vn, msg) :
+		       veil_unknown_stamped_there(vn, skb, msg);
 	if (roamer)
 		veil_handshake_initiation(roamer, skb, msg);
-	else
+	else if (few)
 		veil_unknown_drop(vn, peer, skb);
+	else
+		veil_unknown_enqueue(vn->unknown, skb);
 }
 
 /* The cookie of a sender, with a secret that is not too old. */
@@ -275,12 +299,18 @@ static void veil_unknown_work(struct work_struct *work)
 int veil_unknown_init(struct veil_net *vn)
 {
 	struct veil_unknown *unknown;
+	int err;
 
 	if (vn->unknown)
 		return 0;
 	unknown = kvzalloc(sizeof(*unknown), GFP_KERNEL);
 	if (!unknown)
 		return -ENOMEM;
+	err = veil_roam_init(&unknown->places);
+	if (err) {
+		kvfree(unknown);
+		return err;
+	}
 	unknown->vn = vn;
 	skb_queue_head_init(&unknown->queue);
 	INIT_DELAYED_WORK(&unknown->work, veil_unknown_work);
@@ -288,8 +318,6 @@ int veil_unknown_init(struct veil_net *vn)
 	get_random_bytes(&unknown->claimed.key, sizeof(unknown->claimed.key));
 	get_random_bytes(&unknown->proven.key, sizeof(unknown->proven.key));
 	unknown->turn = jiffies;
-	ratelimit_state_init(&vn->roamer_errors, HZ, VEIL_ROAMER_ERRORS);
-	ratelimit_set_flags(&vn->roamer_errors, RATELIMIT_MSG_ON_RELEASE);
 	vn->unknown = unknown;
 	return 0;
 }
@@ -314,6 +342,8 @@ void veil_unknown_exit(struct veil_net *vn)
 		return;
 	cancel_delayed_work_sync(&unknown->work);
 	skb_queue_purge(&unknown->queue);
+	/* All roaming peers are gone. */
+	rhltable_destroy(&unknown->places);
 	memzero_explicit(unknown->secret, sizeof(unknown->secret));
 	kvfree(unknown);
 	vn->unknown = NULL;

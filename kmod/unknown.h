@@ -5,11 +5,12 @@
  *
  * While there are few roaming peers the hook tries the stamp of each: a
  * stranger's initiation dies there, unanswered, and a peer's needs no cookie,
- * flood or not.  Where there are more, messages go to a worker of their own that
- * handles so many a second and no more: mac1; a token bucket or, under load and
- * where it is empty, mac2; and only then X25519 tells whose it is.  Who shows a
- * cookie draws on a bucket of its own, so that nobody empties it who merely says
- * to be there.
+ * flood or not.  Where there are more, it tries those that were last heard where
+ * the message comes from, for a rekey needs no cookie either.  The others go to a
+ * worker of their own that handles so many a second and no more: mac1; a token
+ * bucket or, under load and where it is empty, mac2; and only then X25519 tells
+ * whose it is.  Who shows a cookie draws on a bucket of its own, so that nobody
+ * empties it who merely says to be there.
  */
 #ifndef _VEIL_UNKNOWN_H
 #define _VEIL_UNKNOWN_H
@@ -17,9 +18,9 @@
 #include "peer.h"
 #include "ratelimit.h"
 
-/* ICMP errors a second for which more of them are looked at. */
-#define VEIL_ROAMER_ERRORS	100
-/* Roaming peers whose stamps are tried in the hook, at a SipHash each. */
+/* Roaming peers whose stamps are tried in the hook, at a SipHash each: all that
+ * there are, or of those at one place.
+ */
 #define VEIL_STAMPS_MAX	16
 
 /**
@@ -34,6 +35,7 @@
  * @secret_born: jiffies | 1; 0: there is none
  * @claimed: by the network that a message says it is from; of @work alone
  * @proven: by that which it has shown by a cookie; "
+ * @places: struct veil_roamer, by where they are (roam.c)
  */
 struct veil_unknown {
 	struct veil_net *vn;
@@ -46,6 +48,7 @@ struct veil_unknown {
 	unsigned long secret_born;
 	struct veil_ratelimit claimed;
 	struct veil_ratelimit proven;
+	struct rhltable places;
 };
 
 /* From the hook, as veil_handshake_initiation().  peer: whose address it came

@@ -477,6 +477,123 @@ def echoes():
     check_equal(peer.session.open_message(answer), token, "under the new session")
 
 
+@case("the path MTU: forged errors hide no true one, and another place has its own")
+def icmp_errors():
+    peer = connected()
+    # More than those that the hook looks at one by one.
+    for number in range(16):
+        alpha.control.add_peer(Identity().public, "10.50.0.%d" % (100 + number), roaming=1)
+    key = peer.me.public
+
+    def quote(port, message):
+        datagram = packets.udp(alpha.v4, "10.9.0.3", PORT, port, message)
+        return packets.ipv4(alpha.v4, "10.9.0.3", packets.UDP, datagram)
+
+    def tell(quoted, mtu):
+        injector.packet(packets.too_big("10.9.0.3", alpha.v4, quoted, mtu))
+
+    injector = wire.Injector(hosts.wire, "wa", state["gamma"].mac(), alpha.mac())
+    with alpha.udp(alpha.v4) as source:
+        hosts.offer(source, b"quoted", (INNER, APP))
+    sent = wait_until(lambda: peer.take(DATA), 10, "alpha's packet")[3]
+    for port in range(40000, 40300):
+        tell(quote(port, sent), 700)
+    tell(quote(PORT, wire.flip(sent, 4)), 700)
+    tell(quote(PORT, sent), 1300)
+    wait_until(lambda: alpha.peer(key)["mtu"], 10, "an MTU")
+    check_equal(alpha.peer(key)["mtu"], 1300, "the MTU of the true one")
+    # It comes from elsewhere with a handshake, which proves the place.
+    with state["gamma"].udp("10.9.0.3", 40000) as there:
+        initiator = peer.initiator()
+        there.sendto(initiator.initiation(), (alpha.v4, PORT))
+        answer = wait_until(lambda: receive(there), 10, "a response")
+        session = peer.adopt(initiator.finish(answer)[0])
+        there.sendto(session.seal_message(b"", flags=TUNNEL), (alpha.v4, PORT))
+        wait_until(lambda: alpha.peer(key)["port"] == 40000, 10, "the new place")
+    check_equal(alpha.peer(key)["mtu"], 0, "the MTU of the new path")
+
+
+@case("challenges to where it is not hold no keepalive back")
+def unproven_place():
+    peer = connected()
+    change = {"keepalive": 1, "command": genl.PEER_SET}
+    alpha.control.add_peer(peer.me.public, **change)
+    peer.forget()
+    with state["gamma"].udp("10.9.0.3", 40000) as there:
+
+        def kept():
+            send_from(there, peer, b"from elsewhere")
+            peer.poll()
+            return len([e for e in peer.waiting if e[3][0] == DATA]) >= 4
+
+        wait_until(kept, 20, "keepalives to where it was proven to be", every=0.05)
+    receive_all(state["app"])
+
+
+@case("in a VRF, the address that follows one that went is in the VRF, too")
+def vrf():
+    delta = state["delta"]
+    server = SERVER + "/32 dev eth0 src " + INNER
+    try:
+        hosts.ip_batch(delta, "link add red type vrf table 10", "link set red up")
+    except AssertionError as error:
+        ktap.skip("no VRF on this kernel: " + str(error)[-200:])
+    hosts.ip_batch(
+        delta,
+        "link set eth0 master red",
+        "addr del %s/32 dev lo" % INNER,
+        "addr add %s/32 dev red" % INNER,
+        "route add table 10 default via 192.168.7.1",
+        "route add table 10 " + server,
+    )
+    waiting = delta.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    waiting.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"red\0")
+    waiting.bind((INNER, 0))
+
+    def speaks():
+        """alpha gets what a program in the VRF sends."""
+        word = os.urandom(16)
+        with alpha.udp(SERVER, APP) as target:
+
+            def arrived():
+                hosts.offer(waiting, word, (SERVER, APP))
+                return word in receive_all(target)
+
+            wait_until(arrived, 20, "a datagram from the VRF", every=0.1)
+
+    try:
+        pypeer.close_all()
+        delta.control.flush()
+        ours, theirs = Identity(), Identity()
+        alpha.control.set_private_key(ours.private)
+        alpha.control.add_peer(theirs.public, roaming=1, prefixes=(INNER + "/32",))
+        delta.control.set_private_key(theirs.private)
+        delta.control.add_peer(ours.public, alpha.v4, prefixes=(SERVER + "/32",))
+        speaks()
+        age = alpha.peer()["last_handshake"]
+        hosts.ip_batch(
+            delta,
+            "addr del 192.168.7.2/24 dev eth0",
+            "addr add 192.168.7.9/24 dev eth0",
+            "route replace table 10 default via 192.168.7.1",
+            "route replace table 10 " + server,
+        )
+        speaks()
+        check_equal(alpha.peer()["last_handshake"], age, "the session is the same")
+    finally:
+        waiting.close()
+        hosts.ip_batch(
+            delta,
+            "link del red",
+            "addr flush dev eth0 scope global",
+            "addr add 192.168.7.2/24 dev eth0",
+            "addr add fd77::2/64 dev eth0 nodad",
+            "addr replace %s/32 dev lo" % INNER,
+            "route replace default via 192.168.7.1",
+            "route replace " + server,
+        )
+
+
 @case("a peer that does not roam is heard from its own addresses only")
 def fixed():
     peer = pypeer.connected()

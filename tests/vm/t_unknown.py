@@ -286,6 +286,30 @@ def cookies():
     drain()
 
 
+@case("under load a peer that roams needs no cookie where it was last heard")
+def known_place():
+    peer = roamer(STAMPS_MAX)
+
+    def up():
+        # The load before has emptied its share: again, when that has filled.
+        with contextlib.suppress(AssertionError):
+            peer.initiate(seconds=1)
+        return is_up(peer)
+
+    wait_until(up, 30, "a session")
+    load(peer)
+    peer.forget()
+    initiator = peer.initiator()
+    peer.send(initiator.initiation())
+    index = initiator.index.to_bytes(4, "big")
+
+    def answers():
+        return [e[3][0] for e in peer.poll() if index in (e[3][4:8], e[3][8:12])]
+
+    check_equal(wait_until(answers, 10, "an answer"), [RESPONSE], "the answer")
+    drain()
+
+
 @case("peers at known addresses need no cookie, and do not notice the load")
 def fixed_peers():
     peer = roamer(STAMPS_MAX)
