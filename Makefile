@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-selftests check-two-vms check-matrix bench fuzz vm uml uml-debug deb rpm check-tools check-deb check-servers pictures lint clean help
+.PHONY: all module tools load unload demo check check-long check-selftests check-two-vms check-matrix bench fuzz vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -88,6 +88,9 @@ check-servers: ## nginx, PostgreSQL, Redis, SSH, NFS, NVMe, etcd between protect
 
 check-deb: ## The packages in a fresh Debian: install, a further kernel, upgrade, remove (SUITE=trixie)
 	@scripts/check-deb.sh
+
+check-install: ## The README's first commands, typed into two fresh Debian machines, to a reboot
+	@scripts/check-install.sh
 
 deb: ## Debian packages netveil-dkms and netveil-tools, in this folder
 	@scripts/packaging/deb.sh

@@ -45,12 +45,13 @@ apt() {
 	inside apt-get -qy --no-install-recommends "$@"
 }
 
-# files FILE: all that there is, but for what packages of all kinds leave.
+# files FILE: all that there is, but for what packages of all kinds leave, and the
+# key to sign with that DKMS makes with its first module.
 files() {
-	(cd "$root/tree" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./var/cache \
+	(cd "$root/tree" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./run -o -path ./var/cache \
 		-o -path ./var/log -o -path ./var/lib/dpkg -o -path ./var/lib/apt \
 		-o -path ./root -o -path ./tmp -o -path './lib/modules/*/modules.*' \
-		-o -path './usr/lib/modules/*/modules.*' \) -prune -o -print | sort) >"$1"
+		-o -path './usr/lib/modules/*/modules.*' -o -path './var/lib/dkms/mok.*' \) -prune -o -print | sort) >"$1"
 }
 
 kernels() {
@@ -59,13 +60,14 @@ kernels() {
 
 # built VERSION: for every kernel that has headers here, and no other version is.
 built() {
-	local kernel
-	inside dkms status netveil
+	local kernel status
+	status=$(inside dkms status netveil)
+	echo "$status"
 	for kernel in $(kernels); do
-		inside dkms status netveil | grep -q "netveil/$1, $kernel, .*: installed" || return
+		grep "netveil/$1, $kernel, .*: installed" <<<"$status" || return
 		inside modinfo -k "$kernel" -F description netveil || return
 	done
-	[ "$(inside dkms status netveil | wc -l)" -eq "$(kernels | wc -l)" ]
+	[ "$(wc -l <<<"$status")" -eq "$(kernels | wc -l)" ]
 }
 
 enabled() {
@@ -81,11 +83,13 @@ unit_is_sound() {
 }
 
 exposed_little() {
-	local level
-	level=$(inside systemd-analyze security --offline=yes netveil.service |
-		sed -n 's/.*exposure level for netveil.service: \([0-9.]*\).*/\1/p')
-	echo "exposure: $level"
-	awk -v level="$level" 'BEGIN { exit !(level != "" && level < 2.5) }'
+	local unit level
+	for unit in netveil netveil-metrics; do
+		level=$(inside systemd-analyze security --offline=yes "$unit.service" |
+			sed -n 's/.*exposure level for .*: \([0-9.]*\).*/\1/p')
+		echo "exposure of $unit: $level"
+		awk -v level="$level" 'BEGIN { exit !(level != "" && level < 2.5) }' || return
+	done
 }
 
 works() {
@@ -113,12 +117,18 @@ nothing_taken_away() {
 
 upgrade() {
 	watch_tools
-	apt install /root/netveil-*"$newer"*.deb
+	apt install "/root/netveil-dkms_${newer}_all.deb" "/root/netveil-tools_${newer}_amd64.deb"
+}
+
+packages() {
+	# shellcheck disable=SC2016 # dpkg-query's own
+	inside dpkg-query -W -f '${Package}\n' | sort
 }
 
 removal() {
 	rm "$root/tree/etc/netveil/mine.conf"
-	apt purge netveil-dkms netveil-tools linux-headers-amd64 && apt autoremove --purge
+	packages | comm -13 "$root/packages" - | xargs chroot "$root/tree" env \
+		DEBIAN_FRONTEND=noninteractive apt-get -qy purge
 }
 
 nothing_left() {
@@ -132,12 +142,13 @@ run() {
 	set_up "$@"
 	plan 12
 	files "$root/before"
+	packages >"$root/packages"
 	check "the packages install, with what they need" \
 		apt install "/root/netveil-dkms_${version}_all.deb" "/root/netveil-tools_${version}_amd64.deb"
 	check "DKMS has built the module for the kernel that is there" built "$version"
 	check "the unit is enabled, and the metrics are not" enabled
 	check "systemd finds no fault with the units" unit_is_sound
-	check "the unit can do little else" exposed_little
+	check "the units can do little else" exposed_little
 	check "veil runs" works "$version"
 	check "a further kernel gets its module with its headers" apt install linux-headers-amd64
 	check "and so has both" built "$version"
