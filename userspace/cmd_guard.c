@@ -14,13 +14,14 @@
 
 #include "cmd.h"
 #include "err.h"
+#include "guard_counts.h"
 #include "model.h"
 #include "ruleset.h"
 
 #define RULES	"/etc/netveil/guard.nft"
 #define UNIT	"/etc/systemd/system/netveil-guard.service"
 #define WANTED	"/etc/systemd/system/sysinit.target.wants"
-#define TABLE	"inet netveil_guard"
+#define TABLE	"inet " GUARD_TABLE
 #define PATH_LEN	512
 
 static const char unit[] =
@@ -38,6 +39,31 @@ static const char unit[] =
 	"Type=oneshot\n"
 	"RemainAfterExit=yes\n"
 	"ExecStart=/usr/sbin/nft -f " RULES "\n"
+	"\n"
+	"CapabilityBoundingSet=CAP_NET_ADMIN\n"
+	"IPAddressDeny=any\n"
+	"LockPersonality=yes\n"
+	"MemoryDenyWriteExecute=yes\n"
+	"NoNewPrivileges=yes\n"
+	"PrivateDevices=yes\n"
+	"ProcSubset=pid\n"
+	"ProtectClock=yes\n"
+	"ProtectControlGroups=yes\n"
+	"ProtectHome=yes\n"
+	"ProtectHostname=yes\n"
+	"ProtectKernelLogs=yes\n"
+	"ProtectKernelModules=yes\n"
+	"ProtectKernelTunables=yes\n"
+	"ProtectProc=invisible\n"
+	"ProtectSystem=strict\n"
+	"RestrictAddressFamilies=AF_NETLINK\n"
+	"RestrictNamespaces=yes\n"
+	"RestrictRealtime=yes\n"
+	"RestrictSUIDSGID=yes\n"
+	"SystemCallArchitectures=native\n"
+	"SystemCallErrorNumber=EPERM\n"
+	"SystemCallFilter=@system-service\n"
+	"SystemCallFilter=~@privileged @resources\n"
 	"\n"
 	"[Install]\n"
 	"WantedBy=sysinit.target\n";

@@ -11,6 +11,7 @@
 #include "cmd.h"
 #include "err.h"
 #include "format.h"
+#include "guard_counts.h"
 #include "model.h"
 #include "names.h"
 #include "nl.h"
@@ -159,12 +160,24 @@ static void put_state(const struct state *state, bool open)
 		       state->drops[i].reason, state->drops[i].count);
 }
 
-static int put_all(const struct state *state, const struct peers *peers,
-		   bool open)
+static void put_guard(const struct guard_counts *guard, bool open)
+{
+	static const char name[] = "netveil_guard_dropped_packets_total";
+
+	put_family(name, "Packets dropped by the ruleset of veil guard.", open);
+	if (guard->loaded)
+		printf("%s{reason=\"plaintext_in\"} %" PRIu64 "\n"
+		       "%s{reason=\"plaintext_out\"} %" PRIu64 "\n",
+		       name, guard->plaintext_in, name, guard->plaintext_out);
+}
+
+static int put_all(const struct state *state, const struct guard_counts *guard,
+		   const struct peers *peers, bool open)
 {
 	size_t i;
 
 	put_state(state, open);
+	put_guard(guard, open);
 	for (i = 0; i < ARRAY_LEN(metrics); i++)
 		put_peers(&metrics[i], peers, open);
 	if (open)
@@ -187,6 +200,7 @@ static const struct option metrics_options[] = {
 
 int cmd_metrics(struct env *env, struct words *words)
 {
+	struct guard_counts guard = {0};
 	struct state state = {0};
 	struct peers peers = {0};
 	struct nl nl = {0};
@@ -201,7 +215,9 @@ int cmd_metrics(struct env *env, struct words *words)
 		code = model_get(&nl, &state, &peers, "metrics");
 	nl_close(&nl);
 	if (!code)
-		code = put_all(&state, &peers, open);
+		code = guard_counts(&guard, "metrics");
+	if (!code)
+		code = put_all(&state, &guard, &peers, open);
 	model_free_peers(&peers);
 	return code;
 }

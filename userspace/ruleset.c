@@ -13,10 +13,11 @@
 
 #include "err.h"
 #include "format.h"
+#include "guard_counts.h"
 #include "model.h"
 #include "ruleset.h"
 
-#define TABLE	"inet netveil_guard"
+#define TABLE	"inet " GUARD_TABLE
 
 /* Whose packets with such an address are judged: veil_hooks_ours(), veil_rx(). */
 enum kind {
@@ -239,21 +240,21 @@ static void print_shut(FILE *to, const struct state *state)
 	fputs("\tchain shut_out {\n"
 	      "\t\tmeta pkttype other accept comment \"Netveil seals it\"\n", to);
 	fputs(neighbours, to);
-	fprintf(to, "\t\tmeta skuid 0-4294967295 counter drop comment \"a program's\"\n"
-		"\t\tiif != 0 counter drop comment \"forwarded\"\n"
+	fprintf(to, "\t\tmeta skuid 0-4294967295 counter name plaintext_out drop comment \"a program's\"\n"
+		"\t\tiif != 0 counter name plaintext_out drop comment \"forwarded\"\n"
 		"\t\tudp sport %u accept comment \"Netveil's own\"\n"
-		"\t\tcounter drop\n"
+		"\t\tcounter name plaintext_out drop\n"
 		"\t}\n"
 		"\tchain shut_in {\n", port);
 	fputs(neighbours, to);
 	fprintf(to, "\t\tmeta secpath exists accept comment \"out of Netveil's tunnel, or of IPsec\"\n"
-		"\t\tfib daddr type != local counter drop comment \"to be forwarded\"\n"
+		"\t\tfib daddr type != local counter name plaintext_in drop comment \"to be forwarded\"\n"
 		"\t\tudp dport %u accept comment \"sealed, and handshakes\"\n"
 		"\t\tip protocol udp ip frag-off & 0x1fff != 0 accept comment \"their fragments\"\n"
 		"\t\tfrag frag-off != 0 accept\n"
 		"\t\ticmp type { 3, 11, 12 } @th,136,8 17 @th,240,16 %u accept comment \"errors about such\"\n"
 		"\t\ticmpv6 type { 1, 2, 3, 4 } @th,112,8 17 @th,400,16 %u accept\n"
-		"\t\tcounter drop\n"
+		"\t\tcounter name plaintext_in drop\n"
 		"\t}\n", port, port, port);
 }
 
@@ -282,7 +283,9 @@ static void print(FILE *to, const struct entries *entries)
 	      "# it is there or not. Make it anew when peers or policies change.\n"
 	      "table " TABLE "\n"
 	      "delete table " TABLE "\n"
-	      "table " TABLE " {\n", to);
+	      "table " TABLE " {\n"
+	      "\tcounter plaintext_in { }\n"
+	      "\tcounter plaintext_out { }\n", to);
 	print_chains(to, entries->state);
 	fputs("\tchain out {\n"
 	      "\t\ttype filter hook postrouting priority 2147483647; policy accept;\n"

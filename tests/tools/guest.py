@@ -160,6 +160,7 @@ def main():
     alpha.veil("set", "local", "10.1.0.0/16", "rx-mark", "0x1/0x1")
     alpha.control.set_prefixes(other.public, "10.2.0.0/16", "fd02::/48", "10.3.0.1/32")
     alpha.control.add_policy("10.4.0.1/32", "require")
+    alpha.run("nft", "-f", "-", input=alpha.veil("guard"))
     for name, words in {
         "metrics.prom": ("metrics",),
         "metrics.open": ("metrics", "openmetrics"),
@@ -168,6 +169,7 @@ def main():
         "show.txt": ("show",),
     }.items():
         write(name, alpha.veil(*words))
+    alpha.run("nft", "flush", "ruleset")
     alpha.control.flush()
     wait_until(lambda: not beta.is_up(), 5, "the goodbye was heard")
     write_pcap("session.pcap", tap.frames())

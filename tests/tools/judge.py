@@ -124,6 +124,22 @@ def promtool():
     check_equal((done.returncode, done.stdout + done.stderr), (0, ""), "promtool")
 
 
+@case("promtool takes the alerts, which fire when they should, on metrics that there are")
+def alerts():
+    for words in (("check", "rules", "userspace/prometheus/netveil.rules.yml"),
+                  ("test", "rules", "tests/tools/alerts.yml")):
+        done = subprocess.run([PROMTOOL, *words], cwd=TOP, capture_output=True,
+                              text=True, check=False)
+        check(done.returncode == 0, words, done.stdout + done.stderr)
+    rules = source("userspace", "prometheus", "netveil.rules.yml")
+    told = set(re.findall(r"^(netveil_\w+)\{", read("metrics.prom"), re.M))
+    named = set(re.findall(r"\bnetveil_\w+", rules))
+    check(len(named) == 3 and named <= told, "metrics that the rules name", named, told)
+    reasons = set(re.findall(r'reason="(\w+)"', read("metrics.prom")))
+    for group in re.findall(r'reason=~?"([\w|]+)"', rules):
+        check(set(group.split("|")) <= reasons, "reasons that the rules name", group)
+
+
 @case("the OpenMetrics parser takes them too, with the numbers that show has")
 def openmetrics():
     show = json.loads(read("show.json"))
@@ -131,6 +147,8 @@ def openmetrics():
     drops = {s.labels["reason"]: s.value
              for s in families["netveil_dropped_packets"].samples}
     check_equal(drops, show["drops"], "drops by reason")
+    check_equal({s.labels["reason"] for s in families["netveil_guard_dropped_packets"].samples},
+                {"plaintext_in", "plaintext_out"}, "the guard's")
     peer, = show["peers"]
     for name, key in (
         ("netveil_peer_received_bytes", "rx_bytes"),

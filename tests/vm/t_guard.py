@@ -6,6 +6,7 @@
 """
 
 import os
+import re
 import sys
 import tempfile
 
@@ -126,6 +127,40 @@ def other_order():
     alpha.run("nft", "add rule inet t c ct state new counter")
     everything()
     alpha.run("nft", "delete table inet t")
+
+
+def guard_counts(*words):
+    """What veil metrics tells of the guard, by reason."""
+    text = alpha.veil("metrics", *words)
+    return {reason: int(value) for reason, value in re.findall(
+        r'^netveil_guard_dropped_packets_total\{reason="(\w+)"\} (\d+)$', text, re.M)}
+
+
+@case("its drops are in veil metrics, both ways and by themselves")
+def counted():
+    beta.control.flush()
+    marker = b"in clear"
+    for words in (), ("openmetrics",):
+        guard_off()
+        check_equal(guard_counts(*words), {}, "without the guard")
+        guard_on(state["rules"])
+        check_equal(guard_counts(*words), {"plaintext_in": 0, "plaintext_out": 0}, "at first")
+        before = alpha.drops()
+        for source in state["inbox"][beta], state["inbox6"][beta]:
+            six = source is state["inbox6"][beta]
+            for _ in range(3):
+                hosts.offer(source, marker, (alpha.v6 if six else alpha.v4, APP))
+        wait_until(lambda: guard_counts(*words)["plaintext_in"] >= 6, 10, "counted")
+        gamma_says(b"after it")
+        check_equal(guard_counts(*words)["plaintext_in"], 6, "what came in clear")
+        check_equal(drops_since(before, alpha.drops()).get("plaintext_in", 0), 0,
+                    "what Netveil saw of it")
+    hosts.flush_all()
+    hosts.offer(state["inbox"][alpha], marker, (beta.v4, APP))
+    check_equal(guard_counts(), {"plaintext_in": 6, "plaintext_out": 1}, "out")
+    guard_off()
+    configured()
+    guard_on(state["rules"])
 
 
 @case("fragments of sealed packets pass")
