@@ -102,6 +102,13 @@ def state(name):
     return json.loads(machines[name].run("veil -j show"))
 
 
+def guarded(name):
+    """What the guard there has dropped, by reason."""
+    told = machines[name].run("nft -j list counters table inet netveil_guard")
+    return {c["counter"]["name"]: c["counter"]["packets"]
+            for c in json.loads(told)["nftables"] if "counter" in c}
+
+
 def protected(name):
     peer, = state(name)["peers"]
     return (peer["policy"], peer["state"]) == ("require", "up")
@@ -287,22 +294,51 @@ def say_so():
     for name in HOSTS:
         machines[name].run("veil check")
         machines[name].run("veil verify -t 5")
+        machines[name].run("systemd-analyze security --no-pager --threshold=25"
+                           " netveil-guard.service")
         told = machines[name].run("veil metrics")
         check(re.search(r"^netveil_peer_up\{.*\} 1$", told, re.M), "metrics", told)
     stop_pinging()
 
 
+AWAY = """module=$(modinfo -n netveil)
+mv $module /root/
+echo $module >/root/module-was
+depmod"""
+BACK = """mv /root/netveil.ko* $(cat /root/module-was)
+depmod
+systemctl restart netveil.service"""
+
+
+@case("the guard alone holds A shut where the module is missing at boot")
+def module_missing():
+    since = len(frames())
+    machines["A"].run(AWAY)
+    machines["A"].reboot()
+    machines["A"].run("systemctl is-active networking.service netveil-guard.service")
+    machines["A"].run("systemctl is-failed netveil.service")
+    machines["A"].run("! grep -w netveil /proc/modules")
+    check(not pings("A", TALK, 3, "-i 1 -w 6"), "B does not hear of A")
+    check(guarded("A")["plaintext_out"] >= 3, "the guard counted it", guarded("A"))
+    machines["A"].run(BACK)
+    check(pings("A", MARKER, 10), "once the module is there, B answers")
+    check(protected("A"), "the link is up")
+    only_netveil(since)
+
+
 @case("plaintext is refused, and counted")
 def refuse():
-    """B does what an impostor could, in its place."""
+    """B does what an impostor could, in its place. A's guard stands before the module."""
     marks["refused"] = len(frames())
     machines["B"].run("systemctl stop early.service; veil flush; veil guard remove")
-    before = state("A")["drops"]["plaintext_in"]
+    before = guarded("A")["plaintext_in"]
     check(not pings("B", REFUSED, 3, "-i 1 -w 6"), "nobody answers B in clear")
     check(crossed(REFUSED, marks["refused"]), "the tap sees that B tried")
-    check(state("A")["drops"]["plaintext_in"] >= before + 3, "and A counted it")
+    count = guarded("A")["plaintext_in"]
+    check(count >= before + 3, "and A counted it", before, count)
+    check_equal(state("A")["drops"]["plaintext_in"], 0, "which was the guard")
     told = machines["A"].run("veil metrics")
-    check(re.search(r'^netveil_dropped_packets_total\{reason="plaintext_in"\} [3-9]', told, re.M),
+    check('netveil_guard_dropped_packets_total{reason="plaintext_in"} ' + str(count) in told,
           "so do the metrics", told)
     since = len(frames())
     machines["B"].run("systemctl reload netveil; veil guard install")
