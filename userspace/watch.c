@@ -3,7 +3,6 @@
  * What a packet on the wire is to those who are protected: see watch.h.
  */
 #include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <netinet/in.h>
@@ -114,6 +113,7 @@ void watch_add(struct watch *watch, const struct state *state,
 
 void watch_free(struct watch *watch)
 {
+	own_free(&watch->own);
 	free(watch->list);
 	watch->list = NULL;
 	watch->count = 0;
@@ -163,49 +163,13 @@ static struct watched *find(struct watch *watch, const struct address *address)
 	return NULL;
 }
 
-/* Asked each time: addresses come and go, and few packets get here. */
-static bool is_local(const struct address *address)
-{
-	struct ifaddrs *all, *one;
-	const void *bytes;
-	bool found = false;
-
-	if (getifaddrs(&all))
-		return true;
-	for (one = all; one && !found; one = one->ifa_next) {
-		if (!one->ifa_addr)
-			continue;
-		if (one->ifa_addr->sa_family == AF_INET && address->len == 4)
-			bytes = &((struct sockaddr_in *)one->ifa_addr)->sin_addr;
-		else if (one->ifa_addr->sa_family == AF_INET6 &&
-			 address->len == 16)
-			bytes = &((struct sockaddr_in6 *)one->ifa_addr)->sin6_addr;
-		else
-			continue;
-		found = !memcmp(bytes, address->bytes, address->len);
-	}
-	freeifaddrs(all);
-	return found;
-}
-
 /* Sent by this host, or to it alone: a bridge's frames are others'. */
-static bool is_own(const struct sockaddr_ll *from)
+static bool is_own(struct watch *watch, const struct sockaddr_ll *from)
 {
-	const struct sockaddr_ll *own;
-	struct ifaddrs *all, *one;
-	bool found = false;
-
 	if (from->sll_pkttype != PACKET_OUTGOING)
 		return from->sll_pkttype == PACKET_HOST;
-	if (from->sll_halen != ETH_ALEN || getifaddrs(&all))
-		return true;
-	for (one = all; one && !found; one = one->ifa_next) {
-		own = (const struct sockaddr_ll *)one->ifa_addr;
-		found = own && own->sll_family == AF_PACKET &&
-			!memcmp(own->sll_addr, from->sll_addr, ETH_ALEN);
-	}
-	freeifaddrs(all);
-	return found;
+	return from->sll_halen != ETH_ALEN ||
+	       own_has_mac(&watch->own, from->sll_addr);
 }
 
 static bool parse_ipv4(struct packet *packet, const uint8_t *bytes, size_t len)
@@ -395,7 +359,7 @@ static bool is_judged(struct watch *watch, const struct watched *watched,
 	bool in = from->sll_pkttype != PACKET_OUTGOING;
 	const struct watched *to;
 
-	if (!is_own(from))
+	if (!is_own(watch, from))
 		return false;
 	if (watched->behind || watched->within)
 		return true;
@@ -422,7 +386,7 @@ void watch_packet(struct watch *watch, const struct sockaddr_ll *from,
 	if (!watched)
 		return;
 	other = in ? &packet.destination : &packet.source;
-	local = is_local(other);
+	local = own_has(&watch->own, other);
 	if (!local && !is_judged(watch, watched, from, other))
 		return;
 	outer = find_outer(watch, watched, address);

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "own.h"
 #include "parse.h"
 
 struct sockaddr_ll;
@@ -48,6 +49,7 @@ struct watch {
 	size_t count;
 	size_t protected;	/* of these */
 	uint16_t port;		/* we listen on */
+	struct own own;
 	/* IPv4 datagrams whose first fragment was in clear or sealed. */
 	struct {
 		uint8_t key[11];

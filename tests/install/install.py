@@ -55,7 +55,7 @@ def on_both(act):
         raise failures[0]
 
 
-def typed(who, seconds=600):
+def typed(who, seconds=1200):
     """The README's next commands, which are for who; what A and B printed."""
     wanted, commands = next(steps)
     check_equal(wanted, who, "whom the README's next commands are for")
@@ -202,7 +202,7 @@ def monitor():
     curl -s localhost:9100/metrics | grep '^netveil_peer_up{.*} 1$' && exit
     sleep 1
 done
-exit 1""", 600)
+exit 1""")
 
 
 @case("and that is all that the README has")

@@ -66,20 +66,20 @@ class Machine:
         self.log.write(b"\n>>> " + text.encode())
         self.console.sendall(text.encode())
 
-    def log_in(self, seconds=1200):
+    def log_in(self, seconds=1800):
         """Root's shell, once it has booted that far."""
         self.wait_for(ENTRY, seconds, "a shell on the console")
         self.type(PLAIN)
         self.type(QUIET)
         self.wait_for(re.compile(rb"shell-is-ready\r?\n"), 60, "a plain shell")
 
-    def attempt(self, commands, seconds=600):
+    def attempt(self, commands, seconds=1200):
         """The exit code of commands, and what they printed."""
         self.type("(\nset -e\n%s\n) </dev/null 2>&1; echo \"@@$?@@\"\n" % commands)
         printed, match = self.wait_for(DONE, seconds, commands)
         return int(match.group(1)), printed
 
-    def run(self, commands, seconds=600):
+    def run(self, commands, seconds=1200):
         """What commands print; they have to succeed."""
         code, printed = self.attempt(commands, seconds)
         check(code == 0, "%s: exit code %d of:\n%s\nwhich printed:\n%s"

@@ -93,6 +93,23 @@ def inbound():
     check_equal(entry["received"]["plaintext"]["packets"], 1, "received in clear")
 
 
+@case("an address that comes while it listens is this host's")
+def new_address():
+    new = "10.9.0.3"
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+
+    def meanwhile():
+        for address in alpha.v4, new:
+            alpha.run("ip", "addr", "replace", address + "/24", "dev", "eth0")
+            segment = packets.udp(beta.v4, address, APP, APP, MARKER)
+            refused(injector, packets.ip(beta.v4, address, UDP, segment))
+
+    code, _, entry = verify(meanwhile)
+    alpha.run("ip", "addr", "del", new + "/24", "dev", "eth0")
+    check_equal(code, 1, "exit code")
+    check_equal(entry["received"]["plaintext"]["packets"], 2, "received in clear")
+
+
 def left(tap, count):
     """As many frames of the hole were on the wire."""
     seen = []
