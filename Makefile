@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-selftests check-two-vms check-matrix bench fuzz vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint clean help
+.PHONY: all module tools load unload demo check check-long check-faults check-debug check-selftests check-two-vms check-matrix bench fuzz fuzz-vm vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -53,6 +53,12 @@ check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=w
 check-long: ## The tests that take long, such as the whole matrix (with the same words)
 	@LONG=yes KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
 
+check-debug: ## make check on the debug kernel: KASAN, lockdep, kmemleak, UBSAN (TESTS=words)
+	@VM=uml-debug TESTS="$(TESTS)" scripts/check.sh
+
+check-faults: ## Each allocation of the module's fails in turn, on the debug kernel (TESTS=words)
+	@LONG=faults VM=uml-debug TESTS="$(TESTS)" scripts/check.sh
+
 check-two-vms: ## Two VMs joined by virtio-net, and QEMU's capture of it (KERNEL=6.12)
 	@KERNEL="$(KERNEL)" scripts/two-vms.sh
 
@@ -64,6 +70,11 @@ check-matrix: ## The same on every kernel that Debian supports, and the newest t
 
 fuzz: ## Fuzz what parses bytes, natively (SECONDS=600 for each target)
 	$(MAKE) -C tests/fuzz fuzz
+
+fuzz-vm: ## Hostile packets and requests in the debug kernel (SECONDS=600)
+	@scripts/build-uml.sh --debug >/dev/null
+	@scripts/vm-run.sh --kernel uml-debug --timeout $$((4 * $(or $(SECONDS),600) + 600)) -- \
+		env NETVEIL_FUZZ=$(or $(SECONDS),600) python3 tests/vm/t_fuzz.py
 
 bench: ## Speed beside WireGuard, ESP and MACsec (BENCH=quick|default|full|native ONLY="tcp netveil-gcm" PROFILE=tcp KERNEL=6.12)
 	@KERNEL="$(KERNEL)" BENCH="$(BENCH)" ONLY="$(ONLY)" PROFILE="$(PROFILE)" scripts/bench/bench.sh

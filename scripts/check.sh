@@ -10,7 +10,7 @@
 #   VM       qemu, uml, uml-debug or virtme
 #   GUESTS   how many at once
 #   LONG     yes: the long tests instead (make check-long); selftests: the
-#            kernel's own (make check-selftests)
+#            kernel's own (make check-selftests); faults: make check-faults
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
@@ -193,7 +193,8 @@ plan() {
 			add_job 10000 "unit tests of veil" make -s -C "$NETVEIL_TOP/userspace" check
 		add_job 9500 "unit: fuzzing, briefly" make -s -C "$NETVEIL_TOP/tests/fuzz" check
 	fi
-	! wanted model || add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
+	[[ ${LONG:-yes} != yes ]] || ! wanted model ||
+		add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
 	for kernel in $kernels; do
 		if [ "$VM" = qemu ] && [ -z "$LONG" ] && wanted scan; then
 			add_job 300 "$kernel: scan of memory" \

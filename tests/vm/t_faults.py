@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=900 long=faults icount=yes
+"""Every allocation of the module's fails in turn (make check-faults, on the debug
+kernel): a request that is refused for it changes nothing, a namespace is whole or
+not there, nothing leaves in clear, sessions live on, nothing leaks (invariants 1
+and 5).
+"""
+
+import os
+import socket
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import faults
+import genl
+import hosts
+import ktap
+import wire
+from genl import attr
+from hosts import alpha, beta, drops_since, receive_all
+from ktap import case, check, check_equal, note, wait_until
+from veilproto import Identity
+
+APP = 7000
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+ME, FIRST, OTHER, NEXT = (Identity() for _ in range(4))
+PSK = bytes(range(32))
+STABLE = "addresses prefixes has_psk has_psk_next next_key policy roaming keepalive".split()
+OWN = "public_key next_key listen_port aeads peers".split()
+
+
+def set_up():
+    hosts.topology_up("--offload")
+    hosts.load_module()
+
+
+# Requests
+
+
+def ready(control):
+    """What every request begins with: an identity, a peer, policies."""
+    control.flush()
+    control.set_private_key(ME.private)
+    control.add_peer(FIRST.public, "10.9.0.7", "fd09::7", psk=PSK, prefixes=["10.77.0.0/16"])
+    control.add_policy("10.66.0.0/16", "require")
+
+
+def on_trial(control):
+    body = attr(genl.A_PREFIX, genl.prefix_bytes("10.65.0.0/16"))
+    body += attr(genl.A_POLICY, b"\1") + attr(genl.A_CONFIRM, struct.pack("=I", 3600))
+    control.request(genl.POLICY_ADD, body)
+
+
+def next_keys(control):
+    ready(control)
+    control.set_next_private_key(NEXT.private)
+
+
+def tried(control):
+    ready(control)
+    on_trial(control)
+
+
+def add_everything(control):
+    control.add_peer(
+        OTHER.public,
+        "10.9.0.8",
+        "fd09::8",
+        psk=PSK,
+        prefixes=["10.78.0.0/16", "fd78::/64"],
+        keepalive=25,
+    )
+
+
+def apply_many(control):
+    control.apply(
+        (genl.PEER_ADD, OTHER.public, "10.9.0.8", (genl.P_PSK, PSK)),
+        (genl.PEER_DEL, FIRST.public),
+    )
+
+
+REQUESTS = {
+    "get": (ready, lambda c: c.get()),
+    "set private-key": (ready, lambda c: c.set_private_key(OTHER.private)),
+    "set next-private-key": (ready, lambda c: c.set_next_private_key(NEXT.private)),
+    "set generate-next": (ready, lambda c: c.generate_next()),
+    "set no-next": (next_keys, lambda c: c.no_next()),
+    "set retire": (next_keys, lambda c: c.retire(0, force=True)),
+    "set local": (ready, lambda c: c.set_locals("10.9.0.0/24", "fd09::/64")),
+    "set cipher": (ready, lambda c: c.set_cipher(2)),
+    "set listen-port": (
+        ready,
+        lambda c: c.request(genl.SET, attr(genl.A_LISTEN_PORT, struct.pack("=H", 50100))),
+    ),
+    "peer-add, the first": (lambda c: c.flush(), add_everything),
+    "peer-add": (ready, add_everything),
+    "peer-add roaming": (ready, lambda c: c.add_peer(OTHER.public, "10.9.0.8", roaming=1)),
+    "peer-set addresses": (
+        ready,
+        lambda c: c.add_peer(FIRST.public, "10.9.0.9", "fd09::9", command=genl.PEER_SET),
+    ),
+    "peer-set prefixes": (
+        ready,
+        lambda c: c.set_prefixes(FIRST.public, "10.80.0.0/16", "10.81.0.0/16"),
+    ),
+    "peer-set next-key, next psk": (
+        ready,
+        lambda c: c.change_peer(
+            FIRST.public, (genl.P_NEXT_KEY, NEXT.public), (genl.P_PSK_NEXT, bytes(31) + b"\1")
+        ),
+    ),
+    "peer-set policy": (ready, lambda c: c.set_peer_policy(FIRST.public, "prefer")),
+    "peer-set roaming": (ready, lambda c: c.set_roaming(FIRST.public, 1)),
+    "peer-get, all": (ready, lambda c: c.peers()),
+    "peer-del": (ready, lambda c: c.delete_peer(FIRST.public)),
+    "session-reset": (ready, lambda c: c.session_reset()),
+    "apply": (ready, apply_many),
+    "policy-get, all": (ready, lambda c: c.policies()),
+    "policy-add": (ready, lambda c: c.add_policy("10.64.0.0/16", "require")),
+    "policy-add on trial": (ready, on_trial),
+    "policy-set": (ready, lambda c: c.set_policy("10.66.0.0/16", "bypass")),
+    "policy-del": (ready, lambda c: c.delete_policy("10.66.0.0/16")),
+    "confirm": (tried, lambda c: c.confirm()),
+    "flush": (ready, lambda c: c.flush()),
+}
+
+
+def configuration(control):
+    """What a request could change, without what comes and goes."""
+    own = control.get()
+    peers = {
+        key: {name: peer.get(name) for name in STABLE}
+        for key, peer in control.peers().items()
+    }
+    policies = {prefix: each["policy"] for prefix, each in control.policies().items()}
+    return {name: own.get(name) for name in OWN}, peers, policies
+
+
+def without_generated(found, name):
+    if "generate" in name:
+        found[0]["next_key"] = bool(found[0]["next_key"])
+    return found
+
+
+def sweep_request(control, name):
+    """Points that failed, and how many of them the request survived."""
+    prepare, request = REQUESTS[name]
+    prepare(control)
+    request(control)
+    wanted = without_generated(configuration(control), name)
+    survived = []
+
+    def attempt(arm, disarm):
+        prepare(control)
+        before = configuration(control)
+        arm()
+        try:
+            request(control)
+            refused = False
+        except OSError:
+            refused = True
+        reached = disarm()
+        after = without_generated(configuration(control), name)
+        if refused:
+            check(reached, "%s: refused with nothing failed" % name)
+            check_equal(after, before, "%s refused: the configuration" % name)
+        else:
+            check_equal(after, wanted, "%s done: the configuration" % name)
+        if reached and not refused:
+            survived.append(name)
+        return reached
+
+    return faults.sweep(attempt), len(survived)
+
+
+@case("every request: each of its allocations fails; it is done, or nothing of it")
+def requests():
+    faults.need()
+    faults.aim_at_module()
+    control, bad = alpha.control, []
+    for name in REQUESTS:
+        try:
+            failed, survived = sweep_request(control, name)
+            note("%-28s %3d points failed, %d survived" % (name, failed, survived))
+        except AssertionError as error:
+            bad.append("%s: %s" % (name, error))
+            note(bad[-1])
+    control.flush()
+    check_equal(bad, [], "requests that were half done")
+
+
+@case("a namespace begins while allocations fail: it is whole, or not there")
+def namespaces():
+    faults.need()
+    faults.aim_at_module()
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+
+    def attempt(arm, disarm):
+        arm()
+        try:
+            os.unshare(os.CLONE_NEWNET)
+            made = True
+        except OSError:
+            made = False
+        reached = disarm()
+        if made:
+            control = genl.Control()
+            ready(control)
+            check_equal(len(control.peers()), 1, "peers there")
+            control.flush()
+            control.close()
+            os.setns(home, os.CLONE_NEWNET)
+        return reached
+
+    note("%d points failed" % faults.sweep(attempt))
+
+
+# Traffic
+
+
+class Traffic:
+    """Datagrams of many sizes both ways, and a short TCP transfer."""
+
+    def __init__(self):
+        self.pairs = []
+        for source, target in (alpha, beta), (beta, alpha):
+            for one, other in zip(source.addresses, target.addresses):
+                ends = source.udp(one), target.udp(other, APP)
+                self.pairs.append((*ends, (other, APP)))
+        self.listener = beta.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.listener.bind((beta.v4, 0))
+        self.listener.listen()
+
+    def close(self):
+        self.listener.close()
+        for sender, receiver, _ in self.pairs:
+            sender.close()
+            receiver.close()
+
+    def datagrams(self):
+        arrived = 0
+        for size in 1, 40, 200:
+            for sender, receiver, to in self.pairs:
+                hosts.offer(sender, MARKER * size, to)
+                arrived += len(receive_all(receiver))
+        return arrived
+
+    def stream(self):
+        """It may need its time, and arrives."""
+        client = alpha.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client.settimeout(60)
+        client.connect(self.listener.getsockname())
+        server = self.listener.accept()[0]
+        server.settimeout(60)
+        text = MARKER * 1500
+        client.sendall(text)
+        client.close()
+        got = b""
+        while len(got) < len(text):
+            chunk = server.recv(1 << 16)
+            check(chunk, "the stream goes on", len(got))
+            got += chunk
+        server.close()
+        check(got == text, "the stream arrives as sent")
+
+    def alive(self):
+        wait_until(lambda: self.datagrams() == 12, 60, "all datagrams arrive again")
+
+
+def sessions():
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    hosts.ping_once(beta, alpha.v4)
+    wait_until(lambda: alpha.is_up() and beta.is_up(), 30, "sessions")
+
+
+def sweep_functions(times, work):
+    """work() once for each function of the module, the first allocations of which
+    fail: those where some did."""
+    hit = {}
+    for name, start, end in faults.functions():
+        with faults.failing(start, end, times) as failed:
+            work()
+        if failed[0]:
+            hit[name] = failed[0]
+            yield name
+    note("%d functions' allocations failed: %s" % (len(hit), " ".join(sorted(hit))))
+    wanted.difference_update(hit)
+
+
+# Where packets and sessions are allocated for.
+wanted = set(
+    "veil_seal_one veil_request_alloc veil_seal_batch veil_open_batch veil_socket_xmit"
+    " veil_session_create veil_cipher_alloc veil_responder_handle".split()
+)
+
+
+def in_clear(tap):
+    return [frame for frame in tap.frames() if MARKER in frame]
+
+
+@case("traffic, while each function's allocations fail: nothing in clear, and it goes on")
+def under_traffic():
+    faults.need()
+    sessions()
+    traffic, tap = Traffic(), wire.Tap(hosts.wire, whole=False)
+    before = [h.drops() for h in (alpha, beta)]
+
+    def work():
+        traffic.datagrams()
+        traffic.stream()
+
+    for _ in sweep_functions(3, work):
+        traffic.alive()
+        check_equal(in_clear(tap), [], "frames in clear")
+    note([drops_since(b, h.drops()) for b, h in zip(before, (alpha, beta))])
+    check_equal(in_clear(tap), [], "frames in clear of %d" % len(tap.kept))
+    tap.close()
+    traffic.close()
+
+
+@case("handshakes, while each function's allocations fail: a session comes all the same")
+def under_handshakes():
+    faults.need()
+    sessions()
+    traffic, tap = Traffic(), wire.Tap(hosts.wire, whole=False)
+
+    def work():
+        for host in alpha, beta:
+            host.control.session_reset()
+        traffic.alive()
+
+    for _ in sweep_functions(2, work):
+        check_equal(in_clear(tap), [], "frames in clear")
+    check_equal(in_clear(tap), [], "frames in clear of %d" % len(tap.kept))
+    tap.close()
+    traffic.close()
+    check_equal(sorted(wanted), [], "functions whose allocations never failed")
+
+
+ktap.run(set_up)
