@@ -37,4 +37,7 @@ stage_built() {
 stage_sources() {
 	tar -C "$NETVEIL_TOP" --exclude=tests/unit --exclude=__pycache__ -cf - tests scripts |
 		tar -C "$1" -xf -
+	# Lies beside the checkout of whoever has it; nothing of ours needs it.
+	[ ! -d "$NETVEIL_TOP/../shared/vectors" ] ||
+		cp -r "$NETVEIL_TOP/../shared/vectors" "$1/tests/vectors"
 }
