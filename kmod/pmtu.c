@@ -81,8 +81,8 @@ static bool veil_pmtu_tcp(const struct sk_buff *skb, unsigned int *hlen)
 	return ipv6_hdr(skb)->nexthdr == IPPROTO_TCP;
 }
 
-/* Whether outer fragments carry a packet that is too long: its sender allows
- * them, or IPv6 promises that 1280 bytes pass.
+/* Whether outer fragments carry a packet, or each segment of it, that is too
+ * long: its sender allows them, or IPv6 promises that 1280 bytes pass.
  */
 static bool veil_pmtu_may_fragment(const struct sk_buff *skb)
 {
@@ -90,7 +90,7 @@ static bool veil_pmtu_may_fragment(const struct sk_buff *skb)
 		return true;
 	if (skb->protocol == htons(ETH_P_IP))
 		return !(ip_hdr(skb)->frag_off & htons(IP_DF));
-	return skb->len <= IPV6_MIN_MTU;
+	return veil_pmtu_fits(skb, IPV6_MIN_MTU);
 }
 
 /* Forwarded packets' senders get an ICMP error; a local sender gets -EMSGSIZE
@@ -127,11 +127,12 @@ int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb, bool between)
 			veil_pmtu_tell(skb, mtu);
 		return 0;
 	}
-	/* A tunnel cuts it before (veil_pmtu_fragments()); else it is to fit one
-	 * outer packet.
+	/* A tunnel cuts it before, if it is not joined (veil_pmtu_fragments());
+	 * else it is to fit one outer packet.
 	 */
-	if (!skb_is_gso(skb) && veil_pmtu_may_fragment(skb) &&
-	    (mode == VEIL_TUNNEL || skb->len <= VEIL_PMTU_LARGEST))
+	if (veil_pmtu_may_fragment(skb) &&
+	    ((mode == VEIL_TUNNEL && !skb_is_gso(skb)) ||
+	     veil_pmtu_fits(skb, VEIL_PMTU_LARGEST)))
 		return 0;
 	veil_pmtu_tell(skb, mtu);
 	return -EMSGSIZE;

@@ -6,6 +6,7 @@ when they quote what was really sent, and no further than they should (STACK A2,
 B9, B10, PROTOCOL section 5).
 """
 
+import contextlib
 import errno
 import os
 import socket
@@ -19,12 +20,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import hosts
 import ktap
 import packets
+import traffic
 import wire
 from hosts import alpha, beta, drops_since
 from ktap import case, check, check_equal, note, wait_until
 from veilproto import Identity
 
-APP = 7000
+APP, UDP_SEGMENT = 7000, 103
 OVERHEAD = 42  # UDP, data header, trailer and tag
 IP_HEADERS = {False: 28, True: 48}  # with UDP's, by "is IPv6"
 DISCOVER, MTU = {False: (0, 10, 14), True: (41, 23, 24)}, 2
@@ -95,11 +97,20 @@ def too_long():
         sock.close()
 
 
+@contextlib.contextmanager
+def least_mtu_link():
+    try:
+        for host in alpha, beta:
+            hosts.ip_batch(host, "link set eth0 mtu 1280")
+        yield
+    finally:
+        for host in alpha, beta:
+            hosts.ip_batch(host, "link set eth0 mtu 1500")
+
+
 @case("IPv6's least MTU of 1280 on the link: full packets pass, and TCP")
 def least_mtu():
-    for host in alpha, beta:
-        hosts.ip_batch(host, "link set eth0 mtu 1280")
-    try:
+    with least_mtu_link():
         fresh()
         for address in beta.addresses:
             sock = alpha.udp(alpha.addresses[":" in address])
@@ -108,9 +119,40 @@ def least_mtu():
                 arrives(address, sock, size)
             sock.close()
             transfer(address)
-    finally:
-        for host in alpha, beta:
-            hosts.ip_batch(host, "link set eth0 mtu 1500")
+
+
+@case("the same for segments of 1280 bytes that are handed over joined: UDP and SCTP")
+def least_mtu_joined():
+    size, count = 1280 - IP_HEADERS[True], 5
+    with least_mtu_link():
+        fresh()
+        before = alpha.drops(), beta.drops()
+        with alpha.udp(alpha.v6) as sock:
+            sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, size)
+            sock.connect((beta.v6, APP))
+            hosts.receive_all(state["inbox"][beta.v6])
+            data = [bytes([number]) * size for number in range(count)]
+            sock.send(b"".join(data))
+            check_equal(received(beta.v6, count), data, "segments")
+        try:
+            with traffic.Stream(alpha, beta, beta.v6, socket.IPPROTO_SCTP) as stream:
+                stream.exchange(200000)
+        except OSError as error:
+            check_equal(error.errno, errno.EPROTONOSUPPORT, "no SCTP here")
+        for host, old in zip((alpha, beta), before):
+            check_equal(drops_since(old, host.drops()), {}, "drops on " + host.name)
+
+
+def received(address, count):
+    """Datagrams at beta, of which so many are under way."""
+    got = []
+    wait_until(
+        lambda: got.extend(hosts.receive_all(state["inbox"][address]))
+        or len(got) >= count,
+        10,
+        "%d datagrams" % count,
+    )
+    return got
 
 
 def transfer(address, seconds=5):
