@@ -207,6 +207,7 @@ void veil_network_clear(struct veil_peer *peer)
 static void veil_network_del_local(struct veil_net *vn,
 				   struct veil_local *local)
 {
+	veil_weaken_touch(vn, &local->node.prefix);
 	veil_prefix_remove(&vn->locals, &local->node);
 	list_del(&local->list);
 	WRITE_ONCE(vn->local_count, vn->local_count - 1);
@@ -247,7 +248,7 @@ int veil_network_set_locals(struct veil_net *vn,
 	unsigned int i;
 	int err = 0;
 
-	veil_weaken_begin(vn, "local-added");
+	veil_weaken_begin(vn, "local-changed");
 	for (i = 0; i < count && !err; i++) {
 		node = veil_prefix_find(&vn->locals, &prefixes[i]);
 		if (node)

@@ -31,6 +31,7 @@ struct veil_touched {
 	struct list_head list;
 	struct rcu_head rcu;
 	bool required;			/* before it */
+	bool ours;			/* before it, a local network */
 	bool has_peer;
 	u8 public_key[VEIL_KEY_LEN];	/* who protected it */
 };
@@ -40,6 +41,13 @@ void veil_weaken_begin(struct veil_net *vn, const char *reason)
 	lockdep_assert_held_write(&vn->lock);
 	if (!vn->weaken_depth++)
 		vn->weaken_reason = reason;
+}
+
+static bool veil_weaken_ours(struct veil_net *vn,
+			     const struct veil_prefix *prefix)
+{
+	return veil_prefix_lookup_within(&vn->locals, &prefix->addr,
+					 prefix->length);
 }
 
 /* What held for prefix before this change.  Of a shorter prefix that it touched
@@ -53,6 +61,7 @@ static void veil_weaken_before(struct veil_net *vn, struct veil_touched *touched
 	int longest = -1;
 
 	rcu_read_lock();
+	touched->ours = veil_weaken_ours(vn, prefix);
 	noted = veil_prefix_lookup_within(&vn->touched, &prefix->addr,
 					  prefix->length);
 	own = veil_prefix_lookup_within(&vn->addresses, &prefix->addr,
@@ -251,18 +260,46 @@ static void veil_weaken_tell(struct veil_net *vn,
 	veil_weaken_audit(vn, text);
 }
 
+/* Whether there is anybody with whom a local network's traffic is protected. */
+static bool veil_weaken_anybody(struct veil_net *vn)
+{
+	struct veil_policy_node *node;
+	struct veil_peer *peer;
+
+	list_for_each_entry(node, &vn->policy_list, list) {
+		if (node->kind == NETVEIL_POLICY_REQUIRE)
+			return true;
+	}
+	list_for_each_entry(peer, &vn->peers, list) {
+		if (peer->policy == NETVEIL_POLICY_REQUIRE ||
+		    (peer->policy == NETVEIL_POLICY_PREFER &&
+		     READ_ONCE(peer->confirmed)))
+			return true;
+	}
+	return false;
+}
+
+/* Of a network that was ours and is not, what it exchanges with peers' own
+ * addresses is in clear again (veil_hooks_ours()), unless a peer protects it.
+ */
 static bool veil_weaken_lost(struct veil_net *vn,
 			     const struct veil_touched *touched)
 {
+	const struct veil_prefix *prefix = &touched->node.prefix;
 	struct veil_policy policy;
+	bool ours;
 
-	if (!touched->required)
+	if (!touched->required && !touched->ours)
 		return false;
 	rcu_read_lock();
-	veil_policy_lookup_prefix(vn, &touched->node.prefix, &policy);
+	veil_policy_lookup_prefix(vn, prefix, &policy);
+	ours = veil_weaken_ours(vn, prefix);
 	rcu_read_unlock();
-	return policy.kind != NETVEIL_POLICY_REQUIRE &&
-	       !veil_weaken_covered(vn, &touched->node.prefix);
+	if (policy.kind == NETVEIL_POLICY_REQUIRE)
+		return false;
+	if (touched->required)
+		return !veil_weaken_covered(vn, prefix);
+	return !ours && veil_weaken_anybody(vn);
 }
 
 void veil_weaken_end(struct veil_net *vn)

@@ -364,7 +364,7 @@ enum netveil_policy {
  *	one a second and peer
  * @NETVEIL_EVENT_WEAKENED: NETVEIL_A_PREFIX was under "require" and is no longer,
  *	for NETVEIL_A_REASON: policy-added, policy-changed, policy-removed,
- *	peer-added, peer-changed, peer-removed, local-added, flush, applied,
+ *	peer-added, peer-changed, peer-removed, local-changed, flush, applied,
  *	closed (a preferred peer said goodbye), confirm-expired; with the
  *	peer that protected it, if there was one
  * @NETVEIL_EVENT_PEER_REKEYED: the peer has this public key from now on, which

@@ -155,10 +155,13 @@ def prefixes():
     weakened(lambda: control().set_prefixes(KEY, *both))
     events = weakened(
         lambda: control().set_locals("10.40.3.0/24", "10.41.0.0/24"),
-        ("10.40.3.0/24", "local-added"),
+        ("10.40.3.0/24", "local-changed"),
     )
     check_equal(events[0]["public_key"], KEY, "behind whom it was")
-    weakened(lambda: control().set_locals("10.40.3.0/24"))
+    weakened(
+        lambda: control().set_locals("10.40.3.0/24"),
+        ("10.41.0.0/24", "local-changed"),
+    )
     weakened(lambda: control().set_locals())
     weakened(
         lambda: control().add_policy("10.40.5.0/24", "bypass"),
@@ -170,6 +173,30 @@ def prefixes():
         ("10.7.0.2", "peer-removed"),
         *((prefix, "peer-removed") for prefix in both),
     )
+
+
+@case("a network of ours that is not any more: its traffic with peers' own addresses")
+def locals_removed():
+    fresh()
+    control().set_locals("10.41.0.0/16", "10.42.0.0/16")
+    weakened(lambda: control().set_locals("10.42.0.0/16"))  # nobody to talk to
+    control().add_peer(KEY, "10.7.0.2", policy="prefer")
+    weakened(lambda: control().set_locals("10.41.0.0/16"))
+    control().set_peer_policy(KEY, "require")
+    weakened(lambda: control().set_locals("10.41.0.0/16", "fd41::/32"))
+    weakened(lambda: control().set_locals("10.40.0.0/15", "fd41::/32"))
+    weakened(
+        lambda: control().set_locals("10.40.0.0/16"),
+        ("10.40.0.0/15", "local-changed"),
+        ("fd41::/32", "local-changed"),
+    )
+    control().set_prefixes(KEY, "10.32.0.0/12")
+    # It is behind the peer now, and protected as such.
+    weakened(lambda: control().set_locals())
+    control().flush()
+    control().add_policy("10.7.0.0/16", "require")
+    control().set_locals("10.41.0.0/16")
+    weakened(lambda: control().set_locals(), ("10.41.0.0/16", "local-changed"))
 
 
 @case("a peer's policy from require to prefer and bypass; a peer that only prefers")
