@@ -21,7 +21,7 @@
 /* Messages that are handled in a turn, and how many of these a second has: what
  * strangers can have us compute, whatever comes.
  */
-#define VEIL_UNKNOWN_BUDGET	10
+#define VEIL_UNKNOWN_BUDGET	5
 #define VEIL_UNKNOWN_TURNS	50
 
 /* Asked when a message comes and when it is handled: both may take a while. */

@@ -176,6 +176,11 @@ def transfer(flood=()):
     return spent
 
 
+def usual(measured):
+    """The median of five: how a stream falls into batches is a matter of luck."""
+    return sorted(measured() for _ in range(5))[2]
+
+
 @case("goodput with as many spoofed initiations as data packets: 90 % and more")
 def goodput():
     shares = {}
@@ -185,20 +190,17 @@ def goodput():
         attack.session_under_attack(state, roaming)
         frames, vary, _ = make(state)
         transfer()
-        alone, count = transfer()
+        alone, count = usual(transfer)
         # Spread over the time that both take on this one CPU.
         rate = int(count / (2 * alone / 1e9))
         idle = spend([NOBODY + frame[6:] for frame in frames], vary, count, rate)
         attack.write_frames(frames)
         flood = attack.FLOOD, "wa", attack.FRAMES, str(count), str(rate), *vary
-        beside = transfer(flood)[0] - alone - idle
+        beside = usual(lambda: transfer(flood))[0] - alone - idle
         shares[name] = 100 * alone / (alone + beside)
         note("%-58s %5.1f %%: %d instructions each, %d a data packet"
              % (name, shares[name], beside / count, alone / count))
-    # Where many roam, X25519 and cookies for strangers have a limit a second, which
-    # is much for this CPU of 10^9 instructions a second.
-    bounded = {n: share for n, share in shares.items() if attack.KINDS[n][1] <= 1}
-    check(min(bounded.values()) >= 90, "goodput beside each kind", bounded)
+    check(min(shares.values()) >= 90, "goodput beside each kind", shares)
 
 
 ktap.run(set_up)
