@@ -70,21 +70,6 @@ static inline bool veil_addr_is_local(struct net *net,
 				       IFA_F_TENTATIVE);
 }
 
-/* The routing domain (VRF device) of an address of ours; 0 for none, and gone for
- * one that is not ours, by now.  Under rcu_read_lock().
- */
-static inline int veil_addr_domain(struct net *net,
-				   const struct in6_addr *addr, int gone)
-{
-	struct net_device *dev;
-
-	if (veil_addr_is_v4(addr))
-		dev = __ip_dev_find(net, veil_addr_v4(addr), false);
-	else
-		dev = ipv6_dev_find(net, addr, NULL);
-	return dev ? l3mdev_master_ifindex_rcu(dev) : gone;
-}
-
 /* Whether skb, on its way out, came in from somewhere: IPv6 forwarding leaves
  * no flag, and what is made here has no input interface.
  */

@@ -161,19 +161,26 @@ static int veil_initiator_write(struct veil_peer *peer, int place,
 	return veil_initiator_macs(peer, theirs, msg);
 }
 
-/* An address of ours that tells in which routing domain the peer is. */
-static void veil_initiator_near(struct veil_peer *peer, struct in6_addr *near)
+/* In which routing domain the peer is: where the session is, or who waits for one. */
+static int veil_initiator_domain(struct veil_peer *peer)
 {
+	struct in6_addr waiting = {};
 	struct veil_session *session;
+	struct veil_ends *ends;
+	int domain;
 
-	memset(near, 0, sizeof(*near));
 	rcu_read_lock();
 	session = rcu_dereference(peer->current_session);
-	if (session)
-		*near = rcu_dereference(session->ends)->place.local;
-	else
-		veil_tx_waiting_source(peer, near);
+	if (session) {
+		ends = rcu_dereference(session->ends);
+		domain = veil_socket_domain(peer->vn->net, &ends->place.local,
+					    ends->domain);
+	} else {
+		veil_tx_waiting_source(peer, &waiting);
+		domain = veil_socket_domain(peer->vn->net, &waiting, 0);
+	}
 	rcu_read_unlock();
+	return domain;
 }
 
 void veil_initiator_send(struct veil_peer *peer)
@@ -182,13 +189,12 @@ void veil_initiator_send(struct veil_peer *peer)
 	struct veil_initiator_way way;
 	struct veil_addr_pair addrs;
 	struct veil_initiation msg;
-	struct in6_addr near;
 
 	veil_initiator_clear(peer);
 	if (veil_roam_endpoint(peer, &own->remote, &own->port))
 		return;
-	veil_initiator_near(peer, &near);
-	if (veil_socket_route(peer->vn, &own->remote, &near, &addrs))
+	if (veil_socket_route(peer->vn, &own->remote,
+			      veil_initiator_domain(peer), &addrs))
 		return;
 	own->epoch = atomic_read(&veil_epoch);
 	own->index.kind = VEIL_INDEX_HANDSHAKE;

@@ -97,26 +97,24 @@ enum veil_drop veil_open_check(struct veil_session *session,
 
 void veil_open_confirm(struct veil_session *session)
 {
-	bool first = !READ_ONCE(session->opened);
 	struct veil_peer *peer = session->peer;
-	bool promoted = false;
+	bool promoted;
 
-	if (first) {
-		spin_lock_bh(&peer->lock);
-		WRITE_ONCE(session->opened, true);
-		/* A session that was ended meanwhile confirms nothing. */
-		if (rcu_access_pointer(peer->current_session) == session ||
-		    rcu_access_pointer(peer->next_session) == session)
-			veil_peer_confirm(peer);
-		promoted = veil_session_promote(peer, session);
-		trace_veil_session_confirmed(session);
-		spin_unlock_bh(&peer->lock);
-		veil_peer_confirmed(session);
-	}
-	if (!promoted)
+	if (READ_ONCE(session->opened))
 		return;
+	spin_lock_bh(&peer->lock);
+	WRITE_ONCE(session->opened, true);
+	/* A session that was ended meanwhile confirms nothing. */
+	if (rcu_access_pointer(peer->current_session) == session ||
+	    rcu_access_pointer(peer->next_session) == session)
+		veil_peer_confirm(peer);
+	promoted = veil_session_promote(peer, session);
+	trace_veil_session_confirmed(session);
+	spin_unlock_bh(&peer->lock);
+	veil_peer_confirmed(session);
 	veil_roam_confirmed(session);
-	veil_tx_session_up(peer);
+	if (promoted)
+		veil_tx_session_up(peer);
 }
 
 bool veil_open_account(struct veil_session *session,

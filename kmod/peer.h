@@ -157,7 +157,8 @@ struct veil_outstanding {
  * @tx_unanswered: jiffies | 1; data was sent and nothing opened since; or 0
  * @last_rx: jiffies of the last packet opened
  * @last_tx_data: jiffies of the last data packet sealed
- * @last_tx: jiffies of the last packet sealed
+ * @last_tx: jiffies of the last packet sealed, but for challenges and echoes: these
+ *	may go where it is not
  * @paths: MTU of outer packets, IPv4 and IPv6
  * @traceroutes: what traceroute sent to it (traceroute.c), or NULL
  * @drops: packets from or to it that were dropped

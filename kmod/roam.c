@@ -171,13 +171,19 @@ static void veil_roam_settle(struct veil_peer *peer,
 {
 	lockdep_assert_held(&peer->lock);
 	peer->roamer->challenge.sent = 0;
-	if (peer->port == place->port &&
-	    ipv6_addr_equal(&peer->endpoint, &place->remote))
-		return;
-	peer->endpoint = place->remote;
-	WRITE_ONCE(peer->port, place->port);
+	if (peer->port != place->port ||
+	    !ipv6_addr_equal(&peer->endpoint, &place->remote)) {
+		peer->endpoint = place->remote;
+		WRITE_ONCE(peer->port, place->port);
+		veil_pmtu_forget(peer);
+	}
 	veil_roam_place(peer);
-	veil_pmtu_forget(peer);
+}
+
+/* Nothing is sealed under the others, nor is an end moved by them. */
+static bool veil_roam_current(const struct veil_session *session)
+{
+	return rcu_access_pointer(session->peer->current_session) == session;
 }
 
 void veil_roam_confirmed(struct veil_session *session)
@@ -187,7 +193,8 @@ void veil_roam_confirmed(struct veil_session *session)
 	if (!READ_ONCE(peer->roaming))
 		return;
 	spin_lock_bh(&peer->lock);
-	veil_roam_settle(peer, &rcu_dereference(session->ends)->place);
+	if (veil_roam_current(session))
+		veil_roam_settle(peer, &rcu_dereference(session->ends)->place);
 	spin_unlock_bh(&peer->lock);
 }
 
@@ -196,11 +203,12 @@ static bool veil_roam_challenge(struct veil_peer *peer,
 				const struct veil_place *place,
 				u8 token[VEIL_TOKEN_LEN])
 {
-	struct veil_challenge *challenge = &peer->roamer->challenge;
+	struct veil_challenge *challenge;
 	unsigned long now = jiffies;
 	bool due;
 
 	spin_lock_bh(&peer->lock);
+	challenge = &peer->roamer->challenge;
 	due = !challenge->sent ||
 	      time_after_eq(now, challenge->sent + VEIL_ROAM_CHALLENGE * HZ);
 	if (due) {
@@ -211,12 +219,6 @@ static bool veil_roam_challenge(struct veil_peer *peer,
 	}
 	spin_unlock_bh(&peer->lock);
 	return due;
-}
-
-/* Nothing is sealed under the others, nor is an end moved by them. */
-static bool veil_roam_current(const struct veil_session *session)
-{
-	return rcu_access_pointer(session->peer->current_session) == session;
 }
 
 void veil_roam_seen(struct veil_session *session,
@@ -252,7 +254,9 @@ static void veil_roam_move(struct veil_session *session,
 	struct veil_ends *ends, *old = NULL;
 
 	/* Without memory it stays where it was, and is challenged again. */
-	ends = veil_ends_alloc(peer, place, GFP_ATOMIC);
+	ends = veil_ends_alloc(peer, place,
+			       rcu_dereference(session->ends)->domain,
+			       GFP_ATOMIC);
 	if (!ends)
 		return;
 	spin_lock_bh(&peer->lock);
@@ -292,12 +296,12 @@ struct veil_ends *veil_roam_ends(struct veil_session *session)
 	struct veil_addr_pair addrs = { .destination = place.remote };
 	struct veil_ends *moved, *old;
 	struct dst_entry *dst;
+	int domain;
 
 	if (!session->moves)
 		return ends;
-	dst = veil_socket_dst(peer->vn, &addrs,
-			      veil_addr_domain(peer->vn->net, &place.local,
-					       ends->domain),
+	domain = veil_socket_domain(peer->vn->net, &place.local, ends->domain);
+	dst = veil_socket_dst(peer->vn, &addrs, domain,
 			      READ_ONCE(peer->vn->port), place.port);
 	if (IS_ERR(dst))
 		return ends;
@@ -305,7 +309,7 @@ struct veil_ends *veil_roam_ends(struct veil_session *session)
 	if (ipv6_addr_equal(&addrs.source, &place.local))
 		return ends;
 	place.local = addrs.source;
-	moved = veil_ends_alloc(peer, &place, GFP_ATOMIC);
+	moved = veil_ends_alloc(peer, &place, domain, GFP_ATOMIC);
 	if (!moved)
 		return ends;
 	spin_lock_bh(&peer->lock);

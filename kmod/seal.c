@@ -327,14 +327,18 @@ static u16 veil_seal_port(const struct veil_session *session, u16 lane)
 static void veil_seal_send_control(struct veil_request *request)
 {
 	const struct veil_place *place = &request->place;
+	struct veil_session *session = request->session;
 	const struct veil_addr_pair addrs = {
 		.source = place->local,
 		.destination = place->remote,
 	};
+	int domain;
 
-	veil_socket_xmit(request->session->peer->vn, &addrs,
-			 veil_seal_port(request->session, 0), place->port,
-			 request->skb);
+	rcu_read_lock();
+	domain = rcu_dereference(session->ends)->domain;
+	rcu_read_unlock();
+	veil_socket_xmit(session->peer->vn, &addrs, domain,
+			 veil_seal_port(session, 0), place->port, request->skb);
 }
 
 static void veil_seal_done(struct veil_request *request, int err)

@@ -8,9 +8,9 @@
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
-#include "addr.h"
 #include "cipher.h"
 #include "session.h"
+#include "socket.h"
 #include "trace.h"
 
 u8 veil_session_lanes(void)
@@ -31,7 +31,8 @@ void veil_lane_release(struct veil_session *session, u16 lane)
 }
 
 struct veil_ends *veil_ends_alloc(struct veil_peer *peer,
-				  const struct veil_place *place, gfp_t gfp)
+				  const struct veil_place *place, int gone,
+				  gfp_t gfp)
 {
 	struct veil_ends *ends = kzalloc(sizeof(*ends), gfp);
 
@@ -39,7 +40,7 @@ struct veil_ends *veil_ends_alloc(struct veil_peer *peer,
 		return NULL;
 	ends->place = *place;
 	rcu_read_lock();
-	ends->domain = veil_addr_domain(peer->vn->net, &place->local, 0);
+	ends->domain = veil_socket_domain(peer->vn->net, &place->local, gone);
 	rcu_read_unlock();
 	if (dst_cache_init(&ends->route, gfp | __GFP_NOWARN)) {
 		kfree(ends);
@@ -105,7 +106,7 @@ veil_session_create(const struct veil_session_params *params)
 	session = kvzalloc(struct_size(session, lanes, lanes), GFP_KERNEL);
 	if (!session)
 		return ERR_PTR(-ENOMEM);
-	ends = veil_ends_alloc(params->peer, &params->place, GFP_KERNEL);
+	ends = veil_ends_alloc(params->peer, &params->place, 0, GFP_KERNEL);
 	if (!ends) {
 		kvfree(session);
 		return ERR_PTR(-ENOMEM);

@@ -45,7 +45,7 @@ struct veil_lane {
 struct veil_ends {
 	struct veil_peer *peer;		/* a reference */
 	struct veil_place place;
-	int domain;			/* of its own one (veil_addr_domain()) */
+	int domain;			/* of our own one (veil_socket_domain()) */
 	struct dst_cache route;		/* between the two, in tunnel mode */
 	struct rcu_head rcu;
 };
@@ -130,9 +130,12 @@ struct veil_session_params {
 	struct veil_place place;
 };
 
-/* Keeps peer, and so the namespace whose routes it has, until it is freed. */
+/* Keeps peer, and so the namespace whose routes it has, until it is freed.  gone:
+ * the domain if our address is not ours by now.
+ */
 struct veil_ends *veil_ends_alloc(struct veil_peer *peer,
-				  const struct veil_place *place, gfp_t gfp);
+				  const struct veil_place *place, int gone,
+				  gfp_t gfp);
 /* No reader finds it any more, but some may have it still. */
 void veil_ends_free(struct veil_ends *ends);
 

@@ -229,16 +229,48 @@ struct dst_entry *veil_socket_dst(struct veil_net *vn,
 	return veil_socket_dst6(vn, addrs, domain, source_port, port);
 }
 
+static int veil_socket_domain4(struct net *net, const struct in6_addr *addr,
+			       int gone)
+{
+	struct net_device *dev = __ip_dev_find(net, veil_addr_v4(addr), false);
+
+	return dev ? l3mdev_master_ifindex_rcu(dev) : gone;
+}
+
+/* IPv6 finds an address only when asked for it in its domain. */
+static int veil_socket_domain6(struct net *net, const struct in6_addr *addr,
+			       int gone)
+{
+	struct net_device *dev;
+
+	if (ipv6_chk_addr_and_flags(net, addr, NULL, true, 0,
+				    IFA_F_TENTATIVE))
+		return 0;
+	for_each_netdev_rcu(net, dev) {
+		if (netif_is_l3_master(dev) &&
+		    ipv6_chk_addr_and_flags(net, addr, dev, true, 0,
+					    IFA_F_TENTATIVE))
+			return dev->ifindex;
+	}
+	return gone;
+}
+
+int veil_socket_domain(struct net *net, const struct in6_addr *addr, int gone)
+{
+	if (veil_addr_is_v4(addr))
+		return veil_socket_domain4(net, addr, gone);
+	return veil_socket_domain6(net, addr, gone);
+}
+
 int veil_socket_route(struct veil_net *vn, const struct in6_addr *destination,
-		      const struct in6_addr *near, struct veil_addr_pair *addrs)
+		      int domain, struct veil_addr_pair *addrs)
 {
 	struct dst_entry *dst;
 
 	memset(&addrs->source, 0, sizeof(addrs->source));
 	addrs->destination = *destination;
 	rcu_read_lock();
-	dst = veil_socket_dst(vn, addrs, veil_addr_domain(vn->net, near, 0),
-			      vn->port, vn->port);
+	dst = veil_socket_dst(vn, addrs, domain, vn->port, vn->port);
 	rcu_read_unlock();
 	if (IS_ERR(dst)) {
 		veil_drop_count(vn, VEIL_DROP_no_route);
@@ -282,7 +314,7 @@ static int veil_socket_out6(struct veil_net *vn, struct sk_buff *skb,
 }
 
 int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
-		     u16 source_port, u16 port, struct sk_buff *skb)
+		     int gone, u16 source_port, u16 port, struct sk_buff *skb)
 {
 	bool ipv6 = !veil_addr_is_v4(&addrs->destination);
 	struct veil_addr_pair route = *addrs;
@@ -293,7 +325,8 @@ int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
 	veil_path_enter();
 	sk = veil_socket_sk(vn, ipv6);
 	dst = sk ? veil_socket_dst(vn, &route,
-				   veil_addr_domain(vn->net, &addrs->source, 0),
+				   veil_socket_domain(vn->net, &addrs->source,
+						      gone),
 				   source_port, port) : ERR_PTR(-EAFNOSUPPORT);
 	if (IS_ERR(dst)) {
 		veil_drop(vn, skb, VEIL_DROP_no_route);
@@ -329,5 +362,5 @@ void veil_socket_send(struct veil_net *vn, const struct veil_addr_pair *addrs,
 	}
 	skb_reserve(skb, VEIL_SOCKET_HEADROOM);
 	skb_put_data(skb, msg, len);
-	veil_socket_xmit(vn, addrs, vn->port, port, skb);
+	veil_socket_xmit(vn, addrs, 0, vn->port, port, skb);
 }

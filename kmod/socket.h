@@ -36,21 +36,26 @@ static inline bool veil_socket_owns(const struct veil_net *vn,
 struct dst_entry *veil_socket_dst(struct veil_net *vn,
 				  struct veil_addr_pair *addrs,
 				  int domain, u16 source_port, u16 port);
-/* The addresses that a packet to destination would have, sent in the routing
- * domain of near, which is an address of ours or the empty one.  Any context.
+/* The routing domain (VRF device) of an address of ours; 0 for none, and gone for
+ * one that is not ours, by now.  Under rcu_read_lock().
+ */
+int veil_socket_domain(struct net *net, const struct in6_addr *addr, int gone);
+/* The addresses that a packet to destination would have, sent in a routing domain.
+ * Any context.
  */
 int veil_socket_route(struct veil_net *vn, const struct in6_addr *destination,
-		      const struct in6_addr *near,
-		      struct veil_addr_pair *addrs);
+		      int domain, struct veil_addr_pair *addrs);
 /* Send a handshake message to port.  Any context. */
 void veil_socket_send(struct veil_net *vn, const struct veil_addr_pair *addrs,
 		      u16 port, const void *msg, size_t len);
 /* Room for all headers below UDP's payload. */
 #define VEIL_SOCKET_HEADROOM	(LL_MAX_HEADER + sizeof(struct ipv6hdr) + \
 				 sizeof(struct udphdr))
-/* Put UDP and IP headers before skb's data and send it.  Consumes skb. */
+/* Put UDP and IP headers before skb's data and send it; in the domain gone if
+ * its source is not ours by now.  Consumes skb.
+ */
 int veil_socket_xmit(struct veil_net *vn, const struct veil_addr_pair *addrs,
-		     u16 source_port, u16 port, struct sk_buff *skb);
+		     int gone, u16 source_port, u16 port, struct sk_buff *skb);
 
 /* Fill the UDP header at skb's transport header; the checksum is left to the
  * device: it is never zero (STACK B8).

@@ -61,8 +61,8 @@ static struct dst_entry *veil_tunnel_find_route(struct veil_net *vn,
 	struct dst_entry *dst;
 
 	dst = veil_socket_dst(vn, &addrs,
-			      veil_addr_domain(vn->net, &ends->place.local,
-					       ends->domain),
+			      veil_socket_domain(vn->net, &ends->place.local,
+						 ends->domain),
 			      READ_ONCE(vn->port), ends->place.port);
 	if (IS_ERR(dst))
 		return NULL;

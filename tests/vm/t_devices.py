@@ -21,7 +21,7 @@ import packets
 import traffic
 import wire
 from hosts import alpha, beta, drops_since, ip_batch
-from ktap import case, check, check_equal, skip
+from ktap import case, check, check_equal, skip, wait_until
 from traffic import MARKER
 from veilproto import Identity
 
@@ -157,8 +157,24 @@ def vrf():
         for host, old in zip((alpha, beta), before):
             check_equal(drops_since(old, host.drops()), {}, "drops on " + host.name)
         tap.close()
+        # The same by IPv6 outside, and in tunnel mode.
+        prefix = "10.50.0.7/32"
+        ip_batch(alpha, "route add table 10 %s dev eth0" % prefix)
+        ip_batch(beta, "addr add %s dev lo" % prefix)
+        hosts.make_peer(alpha, a_identity, b_identity.public, beta,
+                        addresses=(beta.v6,), prefixes=(prefix,))
+        hosts.make_peer(beta, b_identity, a_identity.public, alpha,
+                        addresses=(alpha.v6,), prefixes=(alpha.v4 + "/32",))
+        with inside.udp(alpha.v4) as sock, beta.udp(prefix[:-3], 7000) as target:
+
+            def arrived():
+                hosts.offer(sock, MARKER, (prefix[:-3], 7000))
+                return MARKER in hosts.receive_all(target)
+
+            wait_until(arrived, 10, "a datagram inside of IPv6", every=0.1)
     finally:
         hosts.flush_all()
+        ip_batch(beta, "addr del 10.50.0.7/32 dev lo")
         ip_batch(alpha, "link del red")
         ip_batch(alpha, "addr replace %s dev eth0 nodad" % ADDRESSES["alpha"][1])
 

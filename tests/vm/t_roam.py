@@ -530,6 +530,36 @@ def unproven_place():
     receive_all(state["app"])
 
 
+def nothing_beside(delta, key):
+    """While the VRF has no address outside, no handshake takes another way."""
+    hosts.ip_batch(
+        delta,
+        "link add mgmt type dummy",
+        "link set mgmt up",
+        "addr add 198.51.100.2/24 dev mgmt",
+        "route replace default via 198.51.100.1 dev mgmt",
+        "neigh add 198.51.100.1 lladdr 02:00:00:00:00:01 dev mgmt",
+        "route add table 10 unreachable default metric 9999",
+    )
+    tap = wire.Tap(delta, "mgmt")
+    hosts.ip_batch(delta, "addr del 192.168.7.9/24 dev eth0")
+    before = delta.drops()
+
+    def astray():
+        return [frame for frame in tap.frames() if wire.netveil_message(frame)]
+
+    # Whoever renews has a session still.
+    delta.control.change_peer(key, (genl.P_PSK_NEXT, os.urandom(32)))
+    wait_until(
+        lambda: astray() or drops_since(before, delta.drops()).get("no_route"),
+        20,
+        "a handshake that finds no way",
+    )
+    check_equal(astray(), [], "handshakes by another way")
+    check(delta.is_up(), "the session is still there")
+    tap.close()
+
+
 @case("in a VRF, the address that follows one that went is in the VRF, too")
 def vrf():
     delta = state["delta"]
@@ -561,6 +591,11 @@ def vrf():
 
             wait_until(arrived, 20, "a datagram from the VRF", every=0.1)
 
+    back = (
+        "addr add 192.168.7.9/24 dev eth0",
+        "route replace table 10 default via 192.168.7.1",
+        "route replace table 10 " + server,
+    )
     try:
         pypeer.close_all()
         delta.control.flush()
@@ -571,20 +606,18 @@ def vrf():
         delta.control.add_peer(ours.public, alpha.v4, prefixes=(SERVER + "/32",))
         speaks()
         age = alpha.peer()["last_handshake"]
-        hosts.ip_batch(
-            delta,
-            "addr del 192.168.7.2/24 dev eth0",
-            "addr add 192.168.7.9/24 dev eth0",
-            "route replace table 10 default via 192.168.7.1",
-            "route replace table 10 " + server,
-        )
+        hosts.ip_batch(delta, "addr del 192.168.7.2/24 dev eth0", *back)
         speaks()
         check_equal(alpha.peer()["last_handshake"], age, "the session is the same")
+        nothing_beside(delta, ours.public)
+        hosts.ip_batch(delta, *back)
+        speaks()
     finally:
         waiting.close()
         hosts.ip_batch(
             delta,
             "link del red",
+            "link del mgmt",
             "addr flush dev eth0 scope global",
             "addr add 192.168.7.2/24 dev eth0",
             "addr add fd77::2/64 dev eth0 nodad",
