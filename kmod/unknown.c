@@ -18,11 +18,12 @@
 
 /* Messages that wait; an eighth of that is "under load". */
 #define VEIL_UNKNOWN_MAX	256
-/* Messages that are handled in a turn, and how many of these a second has: what
- * strangers can have us compute, whatever comes.
+/* Turns in a second, and after how many messages or how much time one ends: what
+ * strangers can have us compute, whatever comes.  Of a slow CPU it is some 4 %.
  */
-#define VEIL_UNKNOWN_BUDGET	5
 #define VEIL_UNKNOWN_TURNS	50
+#define VEIL_UNKNOWN_BUDGET	10
+#define VEIL_UNKNOWN_TIME	(500 * (u64)NSEC_PER_USEC)
 
 /* Asked when a message comes and when it is handled: both may take a while. */
 static bool veil_unknown_loaded(struct veil_unknown *unknown)
@@ -276,6 +277,7 @@ static void veil_unknown_work(struct work_struct *work)
 	unsigned long now = jiffies;
 	struct veil_net *vn = unknown->vn;
 	struct sk_buff *skb;
+	u64 end;
 
 	wait_for_random_bytes();
 
@@ -284,11 +286,12 @@ static void veil_unknown_work(struct work_struct *work)
 		budget = 0;
 	else
 		unknown->turn = now + HZ / VEIL_UNKNOWN_TURNS;
+	end = ktime_get_ns() + VEIL_UNKNOWN_TIME;
 	while (budget && (skb = skb_dequeue(&unknown->queue))) {
 		down_read(&vn->lock);
 		veil_unknown_handle(unknown, skb);
 		up_read(&vn->lock);
-		budget--;
+		budget = ktime_get_ns() < end ? budget - 1 : 0;
 		cond_resched();
 	}
 	if (!skb_queue_empty_lockless(&unknown->queue))
