@@ -18,6 +18,7 @@
 #include "ruleset.h"
 
 #define TABLE	"inet " GUARD_TABLE
+#define LANES	64u	/* ports that Netveil sends from, from its own one on */
 
 /* Whose packets with such an address are judged: veil_hooks_ours(), veil_rx(). */
 enum kind {
@@ -252,14 +253,28 @@ static void print_shut(FILE *to, const struct state *state)
 		"\t\tudp dport %u accept comment \"sealed, and handshakes\"\n"
 		"\t\tip protocol udp ip frag-off & 0x1fff != 0 accept comment \"their fragments\"\n"
 		"\t\tfrag frag-off != 0 accept\n"
-		"\t\ticmp type { 3, 11, 12 } @th,136,8 17 @th,240,16 %u accept comment \"errors about such\"\n"
-		"\t\ticmpv6 type { 1, 2, 3, 4 } @th,112,8 17 @th,400,16 %u accept\n"
+		"\t\tgoto errors_in\n"
+		"\t}\n", port);
+}
+
+/* Errors about what Netveil sent: from one of its ports, a lane each, to whatever
+ * port its peer is at; of IPv6 also about outer fragments.
+ */
+static void print_errors(FILE *to, unsigned int port)
+{
+	unsigned int last = port + LANES - 1;
+
+	fprintf(to, "\tchain errors_in {\n"
+		"\t\ticmp type { 3, 11, 12 } @th,136,8 17 @th,224,16 %u-%u accept comment \"about sealed packets\"\n"
+		"\t\ticmpv6 type { 1, 2, 3, 4 } @th,112,8 17 @th,384,16 %u-%u accept\n"
+		"\t\ticmpv6 type { 1, 2, 3, 4 } @th,112,8 44 @th,384,8 17 @th,448,16 %u-%u accept\n"
 		"\t\tcounter name plaintext_in drop\n"
-		"\t}\n", port, port, port);
+		"\t}\n", port, last, port, last, port, last);
 }
 
 static void print_chains(FILE *to, const struct state *state)
 {
+	print_errors(to, state->listen_port);
 	print_shut(to, state);
 	print_ours(to, state, &out, "shut_out");
 	print_ours(to, state, &in, "shut_in");

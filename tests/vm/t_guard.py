@@ -7,6 +7,7 @@
 
 import os
 import re
+import struct
 import sys
 import tempfile
 
@@ -278,19 +279,49 @@ def forwarded_ports():
             wait_until(lambda: receive_all(sock), 10, "without the guard: the control")
 
 
-@case("an error about a sealed packet gets to Netveil, one about another does not")
+def quoted(family, ports, fragment):
+    """An outer packet of ours, or the first fragment of one, as a router quotes it."""
+    source, target = alpha.addresses[family], beta.addresses[family]
+    segment = packets.udp(source, target, *ports, b"\4\0\0\1" + bytes(96))
+    if fragment:
+        header = struct.pack(">BBHI", UDP, 0, 1, 7)
+        return packets.ip(source, target, packets.FRAGMENT, header + segment)
+    return packets.ip(source, target, UDP, segment)
+
+
+@case("an error about a sealed packet passes, to whatever port; about another it does not")
 def errors():
     gateways(NETWORK)
     guard_on(command(VEIL, "-n", "alpha", "guard"))
     injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
-    for port, reasons in (PORT, ["icmp_unproven"]), (APP, []):
-        before = alpha.drops()
-        sealed = b"\4\0\0\1" + bytes(96)
-        segment = packets.udp(alpha.v4, beta.v4, PORT, port, sealed)
-        quoted = packets.ip(alpha.v4, beta.v4, UDP, segment)
-        injector.packet(packets.too_big("10.2.0.9", alpha.v4, quoted, 1300))
-        gamma_says(b"after it")
-        check_equal(list(drops_since(before, alpha.drops())), reasons, "drops")
+    dropped = 0
+    for family, router in enumerate(("10.2.0.9", "fd02::9")):
+        for ports, passed in (
+            ((PORT, PORT), True),
+            ((PORT + 63, 4444), True),
+            ((PORT + 64, PORT), False),
+            ((APP, PORT), False),
+        ):
+            for fragment in range(1 + family):
+                packet = quoted(family, ports, fragment)
+                ends = router, alpha.addresses[family]
+                injector.packet(packets.too_big(*ends, packet, 1300))
+                gamma_says(b"after it")
+                dropped += not passed
+                what = "what the guard dropped, with %s of %s" % (ports, router)
+                check_equal(guard_counts()["plaintext_in"], dropped, what)
+    guard_off()
+
+
+@case("the error gets to Netveil, which judges it")
+def judged():
+    gateways(NETWORK)
+    guard_on(command(VEIL, "-n", "alpha", "guard"))
+    before = alpha.drops()
+    packet = packets.too_big("10.2.0.9", alpha.v4, quoted(0, (PORT, PORT), False), 1300)
+    wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac()).packet(packet)
+    gamma_says(b"after it")
+    check_equal(drops_since(before, alpha.drops()), {"icmp_unproven": 1}, "drops")
     guard_off()
 
 

@@ -234,7 +234,9 @@ def unproven():
             (altered(real, address, 4, b"\1\2\3\4"), "icmp_unproven"),
             (altered(real, address, 8, struct.pack(">Q", 1 << 40)), "icmp_unproven"),
             (altered(real, address, 0, b"\1"), "icmp_unproven"),
+            # RFC 792's least, which names no index; and one without a counter
             (real[: IP_HEADERS[v6]], "icmp_unproven"),
+            (real[: IP_HEADERS[v6] + 8], "icmp_unproven"),
         ):
             outcome = tell(address, quoted, 1300)
             check_equal(outcome, ({reason: 1}, before), "drops and MTU")
