@@ -177,15 +177,17 @@ struct veil_trailer {
 #define VEIL_GCM_REJECT_BYTES	(1ULL << 43)
 #define VEIL_CHACHA_REKEY_PACKETS	(1ULL << 60)
 #define VEIL_CHACHA_REJECT_PACKETS	(1ULL << 61)
+/* Packets that did not authenticate: drop the session at, rekey at half. */
+#define VEIL_GCM_FORGERIES	(1ULL << 52)
+#define VEIL_CHACHA_FORGERIES	(1ULL << 36)
 #else	/* what tests/vm/t_limits.py reaches; see Kbuild */
 #define VEIL_GCM_REKEY_BYTES	(1ULL << 20)
 #define VEIL_GCM_REJECT_BYTES	(1ULL << 23)
 #define VEIL_CHACHA_REKEY_PACKETS	(1ULL << 10)
 #define VEIL_CHACHA_REJECT_PACKETS	(1ULL << 13)
+#define VEIL_GCM_FORGERIES	(1ULL << 7)
+#define VEIL_CHACHA_FORGERIES	(1ULL << 6)
 #endif
-/* Packets that did not authenticate: drop the session at, rekey at half. */
-#define VEIL_GCM_FORGERIES	(1ULL << 52)
-#define VEIL_CHACHA_FORGERIES	(1ULL << 36)
 
 /* Seconds */
 #define VEIL_REKEY_AFTER_TIME		120	/* initiator, when sending */

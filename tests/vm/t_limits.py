@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 # netveil-test: timeout=120 uml-debug=no
-"""Volume of a key (PROTOCOL section 4): new keys are asked for in time, and no key
-is used beyond its limit, whatever happens to the handshake.
+"""Volume of a key, and forgeries under it (PROTOCOL section 9): new keys are asked
+for in time, and no key is used beyond its limit, whatever happens to the handshake.
 
 With netveil-limits.ko, the module built with limits that a test can reach.
 """
@@ -20,10 +20,12 @@ import pypeer
 import wire
 from hosts import alpha, beta, receive_all
 from ktap import case, check, check_equal, wait_until
+from veilproto import DATA, INITIATION
 
 APP = 7000
 GCM, CHACHA = 1, 2
 REJECT = {GCM: 1 << 23, CHACHA: 1 << 13}  # bytes, packets: kmod/messages.h
+FORGERIES = {GCM: 1 << 7, CHACHA: 1 << 6}
 SIZE = 1000
 state = {}
 
@@ -112,6 +114,43 @@ def gcm_stop():
 @case("ChaCha20-Poly1305: no packet is sealed beyond the limit, the same")
 def chacha_stop():
     stops(CHACHA)
+
+
+def forge(peer, count):
+    """So many packets that do not authenticate; each costs a look at the key."""
+    before = alpha.drops()
+    for _ in range(count):
+        message = peer.sealed(b"forged")
+        peer.send(message[:-1] + bytes([message[-1] ^ 1]))
+
+    def moved():
+        return hosts.drops_since(before, alpha.drops()) == {"not_authentic": count}
+
+    wait_until(moved, 10, "%d forgeries" % count)
+
+
+@case("forgeries: new keys at half of so many, and at all of them the session ends")
+def forgeries():
+    for cipher in GCM, CHACHA:
+        peer = pypeer.connected(cipher=cipher)
+        peer.talk()
+        half = FORGERIES[cipher] // 2
+        forge(peer, half - 1)
+        peer.talk()
+        check_equal(peer.count(INITIATION), 0, "initiations before half of them")
+        forge(peer, 1)
+        peer.say()
+        peer.wait(INITIATION)
+        forge(peer, half - 1)
+        check(alpha.is_up(), "the session is up")
+        late = peer.sealed(b"late")
+        forge(peer, 1)
+        wait_until(lambda: not alpha.is_up(), 10, "the session's end")
+        peer.refused("unknown_index", late, DATA)
+        peer.forget()
+        peer.respond()
+        peer.wait_confirmed()
+        peer.talk()
 
 
 ktap.run(set_up)
