@@ -5,7 +5,7 @@
 later opens the offer in its first message, and no data (DESIGN T3, PROTOCOL 8).
 
 The attack derives whatever follows from the record and these keys. Its control:
-with one ephemeral key more it opens everything.
+with one ephemeral key more it opens everything; but nothing without the psk (T4).
 """
 
 import copy
@@ -44,10 +44,11 @@ def recorded(tap):
 
 
 class Attacker:
-    """Has the record, both static keys, the psk, and maybe an ephemeral key."""
+    """Has the record, both static keys, the psk if not told otherwise, and maybe an
+    ephemeral key."""
 
-    def __init__(self, record, statics, ephemeral=None):
-        self.record = record
+    def __init__(self, record, statics, ephemeral=None, psks=(PSK,)):
+        self.record, self.psks = record, psks
         self.statics = {key.public: key.private for key in statics}
         self.ephemeral = ephemeral
         self.offers, self.opened = [], []
@@ -75,7 +76,8 @@ class Attacker:
             privates.append(self.ephemeral.private)
         publics = responder.remote_ephemeral, remote, *self.statics
         products = [dh(a, b) for a, b in itertools.product(privates, publics)]
-        return products + [bytes(32), PSK, responder.noise.ck, responder.noise.k]
+        known = bytes(32), *self.psks, responder.noise.ck, responder.noise.k
+        return products + list(known)
 
     def try_response(self, private, responder, response):
         header = response[: veilproto.RESPONSE_HEADER.size]
@@ -85,7 +87,7 @@ class Attacker:
         sealed = response[len(header) + 32 : -32]
         static_ephemeral = dh(self.statics[responder.remote], remote)
         for ee, psk in itertools.product(
-            self.secrets(responder, remote, private), (PSK, veilproto.NO_PSK)
+            self.secrets(responder, remote, private), (*self.psks, veilproto.NO_PSK)
         ):
             noise = copy.copy(responder.noise)
             noise.mix_ephemeral(remote)
@@ -144,25 +146,38 @@ def two_modules():
     receiver.close()
 
 
+def with_ephemeral(role):
+    """A recorded session, its static keys, and the ephemeral one of that role."""
+    hosts.flush_all()
+    tap = wire.Tap(hosts.wire)
+    peer, ephemeral = fresh(psk=PSK), Identity()
+    if role == "responder":
+        peer.respond(ephemeral=ephemeral)
+        peer.wait_confirmed()
+    else:
+        peer.initiate(ephemeral=ephemeral)
+        wait_until(alpha.is_up, 10, "a session")
+    peer.talk(MARKER)
+    record = recorded(tap)
+    tap.close()
+    return record, (peer.me, peer.module_identity), ephemeral
+
+
 @case("with one ephemeral key more, of either role, the same attack opens everything")
 def control():
     for role in "responder", "initiator":
-        hosts.flush_all()
-        tap = wire.Tap(hosts.wire)
-        peer, ephemeral = fresh(psk=PSK), Identity()
-        if role == "responder":
-            peer.respond(ephemeral=ephemeral)
-            peer.wait_confirmed()
-        else:
-            peer.initiate(ephemeral=ephemeral)
-            wait_until(alpha.is_up, 10, "a session")
-        peer.talk(MARKER)
-        record = recorded(tap)
-        tap.close()
-        statics = peer.me, peer.module_identity
+        record, statics, ephemeral = with_ephemeral(role)
         check_equal(Attacker(record, statics).run().opened, [], "without it")
         opened = Attacker(record, statics, ephemeral).run().opened
         check(sum(MARKER in text for text in opened) == 2, "with it, as " + role)
+
+
+@case("X25519 broken, all private keys known, but not the psk: nothing opens")
+def only_psk():
+    for role in "responder", "initiator":
+        known = with_ephemeral(role)
+        check_equal(Attacker(*known, psks=()).run().opened, [], "opened, as " + role)
+        check(Attacker(*known).run().opened, "with the psk, as " + role)
 
 
 ktap.run(hosts.set_up)
