@@ -306,9 +306,9 @@ static int veil_nl_set_next(struct veil_net *vn, struct genl_info *info,
 		return veil_rotate_retire(vn, nla_get_u32(retire),
 					  info->attrs[NETVEIL_A_FORCE],
 					  info->extack);
-	if (next->origin == NETVEIL_KEY_NONE)
-		return 0;
-	return veil_rotate_set_next(vn, &next->identity, next->origin);
+	if (next->origin != NETVEIL_KEY_NONE)
+		veil_rotate_set_next(vn, &next->identity, next->origin);
+	return 0;
 }
 
 /* The request's local prefixes. */
@@ -400,7 +400,7 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 	if (!err)
 		veil_nl_set_mark(vn, info);
 	if (!err && new.origin != NETVEIL_KEY_NONE)
-		err = veil_rotate_set(vn, &new.identity, new.origin);
+		veil_rotate_set(vn, &new.identity, new.origin);
 	memzero_explicit(&new, sizeof(new));
 	memzero_explicit(&next, sizeof(next));
 	return err;

@@ -61,22 +61,22 @@ int veil_rotate_make(struct veil_net *vn, const u8 *private, bool next,
 	return 0;
 }
 
-/* All peers' pairs under the identities that there are. */
-static int veil_rotate_pairs(struct veil_net *vn)
+/* All peers' pairs under the identities that there are.  Those for which memory
+ * is short now the handshake's worker makes: a key that has replaced another is
+ * not to be refused.
+ */
+static void veil_rotate_pairs(struct veil_net *vn)
 {
 	struct veil_peer *peer;
-	int err = 0;
 
 	list_for_each_entry(peer, &vn->peers, list)
-		err = veil_pairs_make(peer) ?: err;
-	return err;
+		veil_pairs_make(peer);
 }
 
-int veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
-		    u8 origin)
+void veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
+		     u8 origin)
 {
 	struct veil_peer *peer;
-	int err;
 
 	/* Given again it is no change; new pairs would not know what initiations
 	 * came in.
@@ -84,16 +84,15 @@ int veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
 	if (vn->origin != NETVEIL_KEY_NONE &&
 	    !memcmp(vn->identity.public, identity->public, VEIL_KEY_LEN)) {
 		vn->origin = origin;
-		return 0;
+		return;
 	}
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_pairs_drop(peer, 0, VEIL_PAIR_OUR_NEXT);
 	vn->identity = *identity;
 	vn->origin = origin;
-	err = veil_rotate_pairs(vn);
+	veil_rotate_pairs(vn);
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_peer_restart(peer);
-	return err;
 }
 
 void veil_rotate_drop_next(struct veil_net *vn)
@@ -107,24 +106,18 @@ void veil_rotate_drop_next(struct veil_net *vn)
 	vn->retire_at = 0;
 }
 
-int veil_rotate_set_next(struct veil_net *vn,
-			 const struct veil_identity *identity, u8 origin)
+void veil_rotate_set_next(struct veil_net *vn,
+			  const struct veil_identity *identity, u8 origin)
 {
 	struct veil_peer *peer;
-	int err;
 
 	veil_rotate_drop_next(vn);
 	vn->next_identity = *identity;
 	vn->next_origin = origin;
-	err = veil_rotate_pairs(vn);
-	if (err) {
-		veil_rotate_drop_next(vn);
-		return err;
-	}
+	veil_rotate_pairs(vn);
 	/* Whoever knows the next key already changes to it now. */
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_peer_renew(peer);
-	return 0;
 }
 
 /* Peers with whom no session has been confirmed under our next key. */

@@ -15,13 +15,13 @@ int veil_rotate_make(struct veil_net *vn, const u8 *private, bool next,
 		     struct veil_identity *identity,
 		     struct netlink_ext_ack *extack);
 /* Take it; origin: enum netveil_key_origin.  Ends all sessions and starts new
- * handshakes.  -ENOMEM leaves peers without sessions, and still protected.
+ * handshakes.
  */
-int veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
-		    u8 origin);
-/* Take it as the next one: peers may know us by either. -ENOMEM: there is none. */
-int veil_rotate_set_next(struct veil_net *vn,
-			 const struct veil_identity *identity, u8 origin);
+void veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
+		     u8 origin);
+/* Take it as the next one: peers may know us by either. */
+void veil_rotate_set_next(struct veil_net *vn,
+			  const struct veil_identity *identity, u8 origin);
 /* Wipe the next one. */
 void veil_rotate_drop_next(struct veil_net *vn);
 /* Wipe the current one, now or in so many seconds, and go on with the next.

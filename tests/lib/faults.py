@@ -17,10 +17,17 @@ KINDS = "failslab", "fail_page_alloc"
 NTH = "/proc/thread-self/fail-nth"
 
 
-def need():
-    """The kernel can fail allocations by their caller, or the case is skipped."""
-    if not os.path.exists(DEBUG + "failslab/require-start"):
-        ktap.skip("this kernel has no fault injection with a filter by stack")
+def filtered():
+    """Whether the kernel can fail allocations by their caller."""
+    return os.path.exists(DEBUG + "failslab/require-start")
+
+
+def need(by_stack=True):
+    """It can fail allocations, by their caller or at all, or the case is skipped."""
+    if not os.path.exists(DEBUG + "failslab"):
+        ktap.skip("this kernel has no fault injection")
+    if by_stack and not filtered():
+        ktap.skip("this kernel's fault injection has no filter by stack")
 
 
 def write(kind, **values):
@@ -56,7 +63,9 @@ def functions():
 def aim(start, end):
     """From now on only allocations with such an address on their stack fail,
     those that may wait too, and single pages."""
-    all_kinds(require_start=hex(start), require_end=hex(end), verbose=0)
+    all_kinds(verbose=0)
+    if filtered():
+        all_kinds(require_start=hex(start), require_end=hex(end))
     write("failslab", ignore_gfp_wait="N")
     write("fail_page_alloc", ignore_gfp_wait="N", min_order=0)
 
