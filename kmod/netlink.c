@@ -295,20 +295,28 @@ static int veil_nl_get_identity(struct veil_net *vn, struct genl_info *info,
 	return err;
 }
 
-static int veil_nl_set_next(struct veil_net *vn, struct genl_info *info,
-			    const struct veil_nl_identity *next)
+static int veil_nl_check_retire(struct veil_net *vn, struct genl_info *info)
+{
+	struct nlattr *retire = info->attrs[NETVEIL_A_RETIRE];
+
+	if (!retire)
+		return 0;
+	return veil_rotate_may_retire(vn, nla_get_u32(retire),
+				      info->attrs[NETVEIL_A_FORCE],
+				      info->extack);
+}
+
+static void veil_nl_set_next(struct veil_net *vn, struct genl_info *info,
+			     const struct veil_nl_identity *next)
 {
 	struct nlattr *retire = info->attrs[NETVEIL_A_RETIRE];
 
 	if (info->attrs[NETVEIL_A_NO_NEXT])
 		veil_rotate_drop_next(vn);
 	if (retire)
-		return veil_rotate_retire(vn, nla_get_u32(retire),
-					  info->attrs[NETVEIL_A_FORCE],
-					  info->extack);
+		veil_rotate_retire(vn, nla_get_u32(retire));
 	if (next->origin != NETVEIL_KEY_NONE)
 		veil_rotate_set_next(vn, &next->identity, next->origin);
-	return 0;
 }
 
 /* The request's local prefixes. */
@@ -389,12 +397,14 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 	err = veil_nl_get_identity(vn, info, &new);
 	if (!err)
 		err = veil_nl_get_identity(vn, info, &next);
+	if (!err)
+		err = veil_nl_check_retire(vn, info);
 	if (!err && port)
 		err = veil_net_set_port(vn, nla_get_u16(port), info->extack);
 	if (!err)
 		err = veil_nl_set_locals(vn, info);
 	if (!err)
-		err = veil_nl_set_next(vn, info, &next);
+		veil_nl_set_next(vn, info, &next);
 	if (!err && cipher)
 		veil_net_set_cipher(vn, nla_get_u8(cipher));
 	if (!err)

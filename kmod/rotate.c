@@ -145,26 +145,30 @@ static void veil_rotate_retire_now(struct veil_net *vn)
 	pr_notice("the next private key is this host's only one from now on: the one before is wiped\n");
 }
 
-int veil_rotate_retire(struct veil_net *vn, u32 seconds, bool force,
-		       struct netlink_ext_ack *extack)
+int veil_rotate_may_retire(struct veil_net *vn, u32 seconds, bool force,
+			   struct netlink_ext_ack *extack)
 {
 	if (vn->next_origin == NETVEIL_KEY_NONE) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "there is no next key: veil key generate next makes one");
 		return -ENOENT;
 	}
-	if (seconds) {
-		vn->retire_at = ktime_get_boottime_seconds() + seconds;
-		veil_rotate_soon(vn);
-		return 0;
-	}
-	if (!force && veil_rotate_behind(vn)) {
+	if (!seconds && !force && veil_rotate_behind(vn)) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "some peers had no session under the next key yet (veil peer show tells which) and would be cut off: veil key retire force");
 		return -EBUSY;
 	}
-	veil_rotate_retire_now(vn);
 	return 0;
+}
+
+void veil_rotate_retire(struct veil_net *vn, u32 seconds)
+{
+	if (!seconds) {
+		veil_rotate_retire_now(vn);
+		return;
+	}
+	vn->retire_at = ktime_get_boottime_seconds() + seconds;
+	veil_rotate_soon(vn);
 }
 
 void veil_rotate_forget(struct veil_net *vn)

@@ -24,12 +24,13 @@ void veil_rotate_set_next(struct veil_net *vn,
 			  const struct veil_identity *identity, u8 origin);
 /* Wipe the next one. */
 void veil_rotate_drop_next(struct veil_net *vn);
-/* Wipe the current one, now or in so many seconds, and go on with the next.
- * Refused without a next one and, if it is not forced, while there is a peer that
- * has had no session under it.
+/* Retiring is refused without a next one and, if it is to be now and is not forced,
+ * while there is a peer that has had no session under it.
  */
-int veil_rotate_retire(struct veil_net *vn, u32 seconds, bool force,
-		       struct netlink_ext_ack *extack);
+int veil_rotate_may_retire(struct veil_net *vn, u32 seconds, bool force,
+			   struct netlink_ext_ack *extack);
+/* Wipe the current one, now or in so many seconds, and go on with the next. */
+void veil_rotate_retire(struct veil_net *vn, u32 seconds);
 /* Wipe both. */
 void veil_rotate_forget(struct veil_net *vn);
 

@@ -45,6 +45,9 @@ def set_up():
 def ready(control):
     """What every request begins with: an identity, a peer, policies."""
     control.flush()
+    control.set_locals()
+    control.set_cipher(0)
+    control.request(genl.SET, attr(genl.A_LISTEN_PORT, struct.pack("=H", 51888)))
     control.set_private_key(ME.private)
     control.add_peer(FIRST.public, "10.9.0.7", "fd09::7", psk=PSK, prefixes=["10.77.0.0/16"])
     control.add_policy("10.66.0.0/16", "require")
@@ -85,9 +88,8 @@ def apply_many(control):
 
 
 def set_many(control):
-    body = genl.attr(genl.A_LISTEN_PORT, struct.pack("=H", 50100))
-    body += genl.attr(genl.A_LOCAL, genl.prefix_bytes("10.9.0.0/24"))
-    body += genl.attr(genl.A_NEXT_PRIVATE_KEY, NEXT.private)
+    body = attr(genl.A_LOCAL, genl.prefix_bytes("10.9.0.0/24"))
+    body += attr(genl.A_NEXT_PRIVATE_KEY, NEXT.private)
     control.request(genl.SET, body)
 
 
@@ -99,7 +101,7 @@ REQUESTS = {
         next_keys,
         lambda c: c.set_next_private_key(OTHER.private),
     ),
-    "set port, local, next": (ready, set_many),
+    "set local, next": (ready, set_many),
     "set generate-next": (ready, lambda c: c.generate_next()),
     "set no-next": (next_keys, lambda c: c.no_next()),
     "set retire": (next_keys, lambda c: c.retire(0, force=True)),
@@ -218,6 +220,7 @@ def requests():
         except AssertionError as error:
             bad.append("%s: %s" % (name, error))
             note(bad[-1])
+    ready(control)
     control.flush()
     check_equal(bad, [], "requests that were half done")
 

@@ -192,6 +192,13 @@ def set_refusals():
             (genl.SET, attr(port, u16(65473)), errno.ERANGE, "", port),
             (genl.SET, attr(port, b"1"), errno.EINVAL, "length", port),
             (genl.SET, attr(cipher, b"\3"), errno.ERANGE, "", cipher),
+            (
+                genl.SET,
+                attr(port, u16(50001)) + attr(genl.A_RETIRE, bytes(4)),
+                errno.ENOENT,
+                "no next key",
+                None,
+            ),
         ]
     )
 
