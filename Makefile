@@ -122,4 +122,4 @@ clean: ## Remove what was built in this folder (the cache stays)
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done
+		while IFS='|' read -r t d; do printf '  make %-15s %s\n' "$$t" "$$d"; done

@@ -241,14 +241,16 @@ static void print_shut(FILE *to, const struct state *state)
 	fputs("\tchain shut_out {\n"
 	      "\t\tmeta pkttype other accept comment \"Netveil seals it\"\n", to);
 	fputs(neighbours, to);
-	fprintf(to, "\t\tmeta skuid 0-4294967295 counter name plaintext_out drop comment \"a program's\"\n"
+	fprintf(to,
+		"\t\tmeta skuid 0-4294967295 counter name plaintext_out drop comment \"a program's\"\n"
 		"\t\tiif != 0 counter name plaintext_out drop comment \"forwarded\"\n"
 		"\t\tudp sport %u accept comment \"Netveil's own\"\n"
 		"\t\tcounter name plaintext_out drop\n"
 		"\t}\n"
 		"\tchain shut_in {\n", port);
 	fputs(neighbours, to);
-	fprintf(to, "\t\tmeta secpath exists accept comment \"out of Netveil's tunnel, or of IPsec\"\n"
+	fprintf(to,
+		"\t\tmeta secpath exists accept comment \"out of Netveil's tunnel, or of IPsec\"\n"
 		"\t\tfib daddr type != local counter name plaintext_in drop comment \"to be forwarded\"\n"
 		"\t\tudp dport %u accept comment \"sealed, and handshakes\"\n"
 		"\t\tip protocol udp ip frag-off & 0x1fff != 0 accept comment \"their fragments\"\n"
