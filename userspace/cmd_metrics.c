@@ -29,6 +29,13 @@ static bool peer_up(const struct peer *peer, uint64_t *value)
 	return true;
 }
 
+/* Idle peers have no session either. */
+static bool peer_pending(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->state == NETVEIL_STATE_HANDSHAKE;
+	return true;
+}
+
 static bool peer_handshake(const struct peer *peer, uint64_t *value)
 {
 	*value = peer->last_handshake;
@@ -85,6 +92,8 @@ static bool peer_mtu(const struct peer *peer, uint64_t *value)
 
 static const struct metric metrics[] = {
 	{ "netveil_peer_up", "Whether there is a confirmed session.", peer_up },
+	{ "netveil_peer_handshake_pending",
+	  "Whether a session is wanted and there is none.", peer_pending },
 	{ "netveil_peer_last_handshake_timestamp_seconds",
 	  "When the newest session was confirmed.", peer_handshake },
 	{ "netveil_peer_session_age_seconds", "Age of the session.", peer_age },

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Two new users, two fresh Debian machines and the README: install.py FOLDER VERSION
 NEWER QEMU-WORD...; see scripts/check-install.sh. Prints KTAP. The README's commands are
-typed at the machines' consoles as they stand there, the packages are upgraded under
-traffic, both machines rebooted, and what QEMU captured of the wire is judged.
+typed at the machines' consoles as they stand there, both machines rebooted, the
+packages upgraded under traffic, and what QEMU captured of the wire is judged.
 """
 
 import json
@@ -195,7 +195,9 @@ def look():
 
 @case("README, 5: it is monitored")
 def monitor():
+    """A session lives as long as there is traffic."""
     typed("both", 1200)
+    keep_pinging(HOSTS["B"][0])
     for name in HOSTS:
         machines[name].run(
             """for i in {1..300}; do
@@ -203,11 +205,64 @@ def monitor():
     sleep 1
 done
 exit 1""")
+    stop_pinging()
 
 
 @case("and that is all that the README has")
 def all_typed():
     check_equal(list(steps), [], "commands of the README that were not typed")
+
+
+EARLY = """cat >/etc/systemd/system/early.service <<'END'
+[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=/bin/bash -c 'for i in {1..3000}; do echo %s >/dev/udp/%s/9 && echo $i >/run/early; sleep 0.05; done'
+StandardError=null
+[Install]
+WantedBy=sysinit.target
+END
+systemctl enable early.service 2>&1"""
+SAME_MODULE = 'test "$(cat /sys/module/netveil/srcversion)" = "$(modinfo -F srcversion netveil)"'
+ORDER = """for unit in netveil-guard netveil networking; do
+    systemctl show -P ActiveEnterTimestampMonotonic $unit.service
+    systemctl show -P ExecMainStartTimestampMonotonic $unit.service
+    systemctl is-failed $unit.service >&2 && exit 1
+done
+exit 0"""
+
+
+@case("after a reboot of both the link is up, and was shut before there was a network")
+def reboot():
+    """A program sends from the first moment on."""
+    since = len(frames())
+    for name in HOSTS:
+        machines[name].run(EARLY % (TALK.decode(), HOSTS[OTHER[name]][0]))
+    on_both(lambda name: machines[name].reboot())
+    check(pings("A", MARKER, 3) and pings("B", MARKER, 3), "they answer each other")
+    for name in HOSTS:
+        guarded, _, synced, _, _, networking = map(int, machines[name].run(ORDER).split())
+        check(0 < guarded < networking and 0 < synced < networking, "before the network",
+              guarded, synced, networking)
+        check(protected(name), "the link is up at " + name)
+        wait_until(lambda n=name: int(machines[n].run("cat /run/early || echo 0")) > 0, 60,
+                   "the early program's packets were taken")
+        check_equal(state(name)["drops"]["plaintext_in"], 0, "what came in clear")
+        machines[name].run(SAME_MODULE)
+    only_netveil(since)
+
+
+@case("check, verify and metrics say so after the reboot, too")
+def say_so():
+    keep_pinging(HOSTS["B"][0])
+    for name in HOSTS:
+        machines[name].run("veil check")
+        machines[name].run("veil verify -t 5")
+        machines[name].run("systemd-analyze security --no-pager --threshold=25"
+                           " netveil-guard.service")
+        told = machines[name].run("veil metrics")
+        check(re.search(r"^netveil_peer_up\{.*\} 1$", told, re.M), "metrics", told)
+    stop_pinging()
 
 
 TALKER = """cat >/root/talker <<'END'
@@ -247,60 +302,6 @@ def upgrade():
     check(NEWER in machines["A"].run("veil version"), "the newer version")
 
 
-EARLY = """cat >/etc/systemd/system/early.service <<'END'
-[Unit]
-DefaultDependencies=no
-[Service]
-ExecStart=/bin/bash -c 'for i in {1..3000}; do echo %s >/dev/udp/%s/9 && echo $i >/run/early; sleep 0.05; done'
-StandardError=null
-[Install]
-WantedBy=sysinit.target
-END
-systemctl enable early.service 2>&1"""
-ORDER = """for unit in netveil-guard netveil networking; do
-    systemctl show -P ActiveEnterTimestampMonotonic $unit.service
-    systemctl show -P ExecMainStartTimestampMonotonic $unit.service
-    systemctl is-failed $unit.service >&2 && exit 1
-done
-exit 0"""
-
-
-@case("after a reboot of both the link is up, and was shut before there was a network")
-def reboot():
-    """A program sends from the first moment on."""
-    since = len(frames())
-    for name in HOSTS:
-        machines[name].run(EARLY % (TALK.decode(), HOSTS[OTHER[name]][0]))
-    on_both(lambda name: machines[name].reboot())
-    check(pings("A", MARKER, 3) and pings("B", MARKER, 3), "they answer each other")
-    for name in HOSTS:
-        guarded, _, synced, _, _, networking = map(int, machines[name].run(ORDER).split())
-        check(0 < guarded < networking and 0 < synced < networking, "before the network",
-              guarded, synced, networking)
-        check(protected(name), "the link is up at " + name)
-        wait_until(lambda n=name: int(machines[n].run("cat /run/early || echo 0")) > 0, 60,
-                   "the early program's packets were taken")
-        check_equal(state(name)["drops"]["plaintext_in"], 0, "what came in clear")
-        machines[name].run("test \"$(cat /sys/module/netveil/srcversion)\" ="
-                           " \"$(modinfo -F srcversion netveil)\"")
-    built = machines["A"].run("dkms status netveil")
-    check("netveil/%s," % NEWER in built, "the newer module", built)
-    only_netveil(since)
-
-
-@case("check, verify and metrics say so after the reboot, too")
-def say_so():
-    keep_pinging(HOSTS["B"][0])
-    for name in HOSTS:
-        machines[name].run("veil check")
-        machines[name].run("veil verify -t 5")
-        machines[name].run("systemd-analyze security --no-pager --threshold=25"
-                           " netveil-guard.service")
-        told = machines[name].run("veil metrics")
-        check(re.search(r"^netveil_peer_up\{.*\} 1$", told, re.M), "metrics", told)
-    stop_pinging()
-
-
 AWAY = """module=$(modinfo -n netveil)
 mv $module /root/
 echo $module >/root/module-was
@@ -321,6 +322,8 @@ def module_missing():
     check(not pings("A", TALK, 3, "-i 1 -w 6"), "B does not hear of A")
     check(guarded("A")["plaintext_out"] >= 3, "the guard counted it", guarded("A"))
     machines["A"].run(BACK)
+    check(NEWER in machines["A"].run("dkms status netveil"), "the upgrade's module")
+    machines["A"].run(SAME_MODULE)
     check(pings("A", MARKER, 10), "once the module is there, B answers")
     check(protected("A"), "the link is up")
     only_netveil(since)

@@ -134,7 +134,7 @@ def alerts():
     rules = source("userspace", "prometheus", "netveil.rules.yml")
     told = set(re.findall(r"^(netveil_\w+)\{", read("metrics.prom"), re.M))
     named = set(re.findall(r"\bnetveil_\w+", rules))
-    check(len(named) == 3 and named <= told, "metrics that the rules name", named, told)
+    check(len(named) == 4 and named <= told, "metrics that the rules name", named, told)
     reasons = set(re.findall(r'reason="(\w+)"', read("metrics.prom")))
     for group in re.findall(r'reason=~?"([\w|]+)"', rules):
         check(set(group.split("|")) <= reasons, "reasons that the rules name", group)

@@ -8,6 +8,7 @@ what goes on.
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -88,6 +89,24 @@ def silent():
     wait_until(lambda: not alpha.is_up(), 5, "the session has ended")
     told = found("handshake", "wrong", "the same psk")
     check("mtu" not in told, "what needs a session is not tried", told)
+
+
+@case("metrics tell who is up, and who is wanted and is not")
+def told_apart():
+    connected()
+
+    def values(name):
+        return dict(re.findall(r'^netveil_peer_%s\{.*address="([\d.]+)"\} (\d)$' % name,
+                               veil("metrics")[1], re.M))
+
+    idle, wanted = "10.9.0.7", "10.9.0.8"
+    for address in idle, wanted:
+        alpha.control.add_peer(os.urandom(32), address)
+    with alpha.udp(alpha.v4) as sock:
+        hosts.offer(sock, b"anybody?", (wanted, 9))
+        wait_until(lambda: values("handshake_pending")[wanted] == "1", 10, "a handshake")
+    check_equal(values("up"), {beta.v4: "1", idle: "0", wanted: "0"}, "up")
+    check_equal(values("handshake_pending")[beta.v4], "0", "wanted, of who is up")
 
 
 @case("check finds that there is no route")
