@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-faults check-debug check-selftests check-two-vms check-matrix bench fuzz fuzz-vm vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint clean help
+.PHONY: all module tools load unload demo check check-long check-faults check-debug check-selftests check-two-vms check-matrix bench fuzz fuzz-vm vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -111,6 +111,12 @@ rpm: ## RPM packages of the same names, in this folder; tried on Debian only
 
 lint: ## Static checks: shellcheck, checkpatch, W=1, sparse (KERNEL=6.12)
 	@KERNEL="$(KERNEL)" scripts/lint.sh
+
+lint-more: ## Further ones for what runs outside of the kernel: cppcheck, gcc -fanalyzer
+	@scripts/lint-more.sh
+
+coverage: ## Which lines of the module's pure parts the unit tests run
+	@scripts/coverage.sh
 
 clean: ## Remove what was built in this folder (the cache stays)
 	rm -f *.ko *.o *.mod *.mod.c .*.cmd Module.symvers modules.order

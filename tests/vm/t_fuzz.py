@@ -87,8 +87,8 @@ def in_child(function):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def fuzz_requests(seconds):
-    requests = mutants.Requests(chance)
+def fuzz_requests(seconds, seed):
+    requests = mutants.Requests(mutants.chance_of(seed))
     sent, done = for_seconds(seconds, lambda _: (REQUESTS, requests.send(REQUESTS)))
     note("%d requests, %d of them done" % (sent, done))
 
@@ -97,7 +97,7 @@ def fuzz_requests(seconds):
 def from_root():
     def child():
         os.unshare(os.CLONE_NEWNET)
-        fuzz_requests(SECONDS * 0.15)
+        fuzz_requests(SECONDS * 0.15, SEED + 1)
 
     check_equal(in_child(child), 0, "exit code")
 
@@ -112,7 +112,7 @@ def from_a_user():
         os.setresgid(65534, 65534, 65534)
         os.setresuid(65534, 65534, 65534)
         os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
-        fuzz_requests(SECONDS * 0.15)
+        fuzz_requests(SECONDS * 0.15, SEED + 2)
 
     check_equal(in_child(child), 0, "exit code")
     mutants.alive("requests from a user")
