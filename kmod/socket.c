@@ -238,18 +238,29 @@ static int veil_socket_domain4(struct net *net, const struct in6_addr *addr,
 }
 
 /* IPv6 finds an address only when asked for it in its domain. */
+static bool veil_socket_is_ours6(struct net *net, const struct in6_addr *addr,
+				 const struct net_device *domain)
+{
+	return ipv6_chk_addr_and_flags(net, addr, domain, true, 0,
+				       IFA_F_TENTATIVE);
+}
+
 static int veil_socket_domain6(struct net *net, const struct in6_addr *addr,
 			       int gone)
 {
 	struct net_device *dev;
 
-	if (ipv6_chk_addr_and_flags(net, addr, NULL, true, 0,
-				    IFA_F_TENTATIVE))
+	/* With ipv6.disable=1 there is no table of addresses at all. */
+	if (ipv6_addr_any(addr) || !ipv6_mod_enabled())
+		return gone;
+	dev = gone ? dev_get_by_index_rcu(net, gone) : NULL;
+	if (dev && veil_socket_is_ours6(net, addr, dev))
+		return gone;
+	if (veil_socket_is_ours6(net, addr, NULL))
 		return 0;
 	for_each_netdev_rcu(net, dev) {
 		if (netif_is_l3_master(dev) &&
-		    ipv6_chk_addr_and_flags(net, addr, dev, true, 0,
-					    IFA_F_TENTATIVE))
+		    veil_socket_is_ours6(net, addr, dev))
 			return dev->ifindex;
 	}
 	return gone;

@@ -133,10 +133,10 @@ suits() {
 # The debug kernel can take one module load per boot: KASAN under UML does not
 # forget a module's globals when it is unloaded.
 boot_of() {
-	local boot=shared
-	if [ "$(meta "$1" boot shared)" = own ] || [ "$2" = uml-debug ]; then
-		boot=own
-	fi
+	local boot
+	boot=$(meta "$1" boot shared)
+	[ "$boot" != no-ipv6 ] || boot=own-no-ipv6
+	[ "$boot-$2" != shared-uml-debug ] || boot=own
 	[ "$(meta "$1" icount no)" != yes ] || boot+=-icount
 	echo "$boot"
 }
@@ -162,6 +162,7 @@ add_boot() {
 	names=${*//tests\/vm\//}
 	runner=("$scripts/vm-run.sh" --kernel "$kernel" --timeout $((120 + 4 * seconds)))
 	[[ $boot != *icount ]] || runner+=(--icount)
+	[[ $boot != *no-ipv6* ]] || runner+=(--append ipv6.disable=1)
 	[ "$VM" != virtme ] || runner=("$scripts/vng-run.sh" --kernel "$kernel")
 	runner+=(--stage "$results/stage/$kernel" --out "$results/left/$kernel-${1##*/}")
 	add_job "$seconds" "$kernel: ${names//.??/}" "${runner[@]}" -- tests/run.sh "$@"
@@ -200,7 +201,7 @@ plan() {
 			add_job 300 "$kernel: scan of memory" \
 				python3 "$NETVEIL_TOP/tests/host/scan.py" "$kernel" "$results/stage/$kernel"
 		fi
-		for boot in shared own shared-icount own-icount; do
+		for boot in shared own own-no-ipv6 shared-icount own-icount; do
 			add_boots "$kernel" "$boot"
 		done
 	done

@@ -27,6 +27,7 @@ usage() {
 	  --no-build    use netveil.ko and veil as they were built last
 	  --stage DIR   the guest's /netveil is a copy of that folder
 	  --qemu WORDS  further words for QEMU
+	  --append WORDS further words for the kernel
 	  --plugin FILE a plugin for QEMU, told console=FILE and out=FILE: the kernel's
 	                console, and what comes to --out as plugin.out
 	END
@@ -34,7 +35,7 @@ usage() {
 }
 
 parse_args() {
-	kernel=6.12 icount='' smp=2 mem=1024 timeout=300 shell='' out='' module=build stage='' wire='' plugin='' more=()
+	kernel=6.12 icount='' smp=2 mem=1024 timeout=300 shell='' out='' module=build stage='' wire='' plugin='' more=() append=()
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--kernel) kernel=${2:?} && shift ;;
@@ -45,6 +46,7 @@ parse_args() {
 		--wire) wire=${2:?} && shift ;;
 		--stage) stage=${2:?} && shift ;;
 		--qemu) read -ra more <<<"${2:?}" && shift ;;
+		--append) read -ra append <<<"${2:?}" && shift ;;
 		--plugin) plugin=${2:?} && shift ;;
 		--icount) icount=y ;;
 		--shell) shell=y timeout=0 ;;
@@ -164,7 +166,7 @@ qemu_command() {
 		qemu_drive "$run/result.raw"
 	)
 	words="console=ttyS1 loglevel=5 panic=-1 oops=panic mitigations=off tsc=reliable"
-	words+=" no_timer_check random.trust_cpu=on $clock"
+	words+=" no_timer_check random.trust_cpu=on $clock ${append[*]}"
 	vm=(qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-reboot
 		-kernel "$build/vmlinuz" -initrd "$run/initrd.cpio" "${accel[@]}" -m "$mem" "${drives[@]}" -append "$words"
 		-chardev "stdio,id=out,signal=$([ -z "$shell" ] && echo on || echo off)"
@@ -185,7 +187,7 @@ uml_command() {
 		"netveil.root=${root#"$NETVEIL_CACHE/"}/tree"
 		"netveil.modules=${build#"$NETVEIL_CACHE/"}/netveil-modules/lib/modules" "con0=$in,fd:1" con=null "ssl0=null,fd:3" ssl=null
 		console=ttyS0 loglevel=5 panic=-1 oops=panic random.trust_cpu=on
-		printk.time=1 kasan_multi_shot)
+		printk.time=1 kasan_multi_shot "${append[@]}")
 	[ -z "$icount" ] || vm+=(time-travel)
 }
 
