@@ -279,15 +279,16 @@ static bool veil_weaken_anybody(struct veil_net *vn)
 	return false;
 }
 
-/* Of a network that was ours and is not, what it exchanges with peers' own
- * addresses is in clear again (veil_hooks_ours()), unless a peer protects it.
+/* What was required and is not, whole or in parts.  And of a network that was ours
+ * and is not, what it exchanges with peers' own addresses: that is in clear again
+ * (veil_hooks_ours()), unless a peer has it behind itself, whatever a policy says.
  */
 static bool veil_weaken_lost(struct veil_net *vn,
 			     const struct veil_touched *touched)
 {
 	const struct veil_prefix *prefix = &touched->node.prefix;
 	struct veil_policy policy;
-	bool ours;
+	bool required, ours;
 
 	if (!touched->required && !touched->ours)
 		return false;
@@ -295,11 +296,11 @@ static bool veil_weaken_lost(struct veil_net *vn,
 	veil_policy_lookup_prefix(vn, prefix, &policy);
 	ours = veil_weaken_ours(vn, prefix);
 	rcu_read_unlock();
-	if (policy.kind == NETVEIL_POLICY_REQUIRE)
-		return false;
-	if (touched->required)
-		return !veil_weaken_covered(vn, prefix);
-	return !ours && veil_weaken_anybody(vn);
+	required = policy.kind == NETVEIL_POLICY_REQUIRE;
+	if (touched->required && !required && !veil_weaken_covered(vn, prefix))
+		return true;
+	return touched->ours && !ours && !(required && policy.peer) &&
+	       veil_weaken_anybody(vn);
 }
 
 void veil_weaken_end(struct veil_net *vn)

@@ -197,6 +197,12 @@ def locals_removed():
     control().add_policy("10.7.0.0/16", "require")
     control().set_locals("10.41.0.0/16")
     weakened(lambda: control().set_locals(), ("10.41.0.0/16", "local-changed"))
+    # A policy without a peer protects what this host itself says, no network.
+    control().flush()
+    control().add_policy("10.32.0.0/12", "require")
+    control().add_peer(KEY, "10.7.0.2")
+    control().set_locals("10.41.0.0/16")
+    weakened(lambda: control().set_locals(), ("10.41.0.0/16", "local-changed"))
 
 
 @case("a peer's policy from require to prefer and bypass; a peer that only prefers")
