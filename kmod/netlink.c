@@ -350,22 +350,17 @@ static int veil_nl_get_locals(struct veil_net *vn, struct genl_info *info,
 	return 0;
 }
 
-static int veil_nl_set_locals(struct veil_net *vn, struct genl_info *info)
+/* *prefixes: what the caller frees; NULL if the request says nothing of them. */
+static int veil_nl_check_locals(struct veil_net *vn, struct genl_info *info,
+				struct veil_prefix **prefixes,
+				unsigned int *count)
 {
-	struct veil_prefix *prefixes;
-	unsigned int count = 0;
-	int err;
-
 	if (!info->attrs[NETVEIL_A_LOCAL] && !info->attrs[NETVEIL_A_NO_LOCAL])
 		return 0;
-	prefixes = kcalloc(NETVEIL_LOCALS_MAX, sizeof(*prefixes), GFP_KERNEL);
-	if (!prefixes)
+	*prefixes = kcalloc(NETVEIL_LOCALS_MAX, sizeof(**prefixes), GFP_KERNEL);
+	if (!*prefixes)
 		return -ENOMEM;
-	err = veil_nl_get_locals(vn, info, prefixes, &count);
-	if (!err)
-		err = veil_network_set_locals(vn, prefixes, count);
-	kfree(prefixes);
-	return err;
+	return veil_nl_get_locals(vn, info, *prefixes, count);
 }
 
 static void veil_nl_set_mark(struct veil_net *vn, struct genl_info *info)
@@ -392,6 +387,8 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 		.made = NETVEIL_A_GENERATE_NEXT,
 		.next = true,
 	};
+	struct veil_prefix *locals = NULL;
+	unsigned int local_count = 0;
 	int err;
 
 	err = veil_nl_get_identity(vn, info, &new);
@@ -399,10 +396,12 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 		err = veil_nl_get_identity(vn, info, &next);
 	if (!err)
 		err = veil_nl_check_retire(vn, info);
+	if (!err)
+		err = veil_nl_check_locals(vn, info, &locals, &local_count);
 	if (!err && port)
 		err = veil_net_set_port(vn, nla_get_u16(port), info->extack);
-	if (!err)
-		err = veil_nl_set_locals(vn, info);
+	if (!err && locals)
+		err = veil_network_set_locals(vn, locals, local_count);
 	if (!err)
 		veil_nl_set_next(vn, info, &next);
 	if (!err && cipher)
@@ -411,6 +410,7 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 		veil_nl_set_mark(vn, info);
 	if (!err && new.origin != NETVEIL_KEY_NONE)
 		veil_rotate_set(vn, &new.identity, new.origin);
+	kfree(locals);
 	memzero_explicit(&new, sizeof(new));
 	memzero_explicit(&next, sizeof(next));
 	return err;

@@ -199,6 +199,13 @@ def set_refusals():
                 "no next key",
                 None,
             ),
+            (
+                genl.SET,
+                attr(port, u16(50001)) + attr(genl.A_LOCAL, b"\x0a\x28\0\1\x10"),
+                errno.EINVAL,
+                "",
+                genl.A_LOCAL,
+            ),
         ]
     )
 
