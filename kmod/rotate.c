@@ -69,8 +69,10 @@ static void veil_rotate_pairs(struct veil_net *vn)
 {
 	struct veil_peer *peer;
 
-	list_for_each_entry(peer, &vn->peers, list)
-		veil_pairs_make(peer);
+	list_for_each_entry(peer, &vn->peers, list) {
+		if (veil_pairs_make(peer))
+			veil_handshake_queue(peer);
+	}
 }
 
 void veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
