@@ -104,6 +104,9 @@ int guard_counts(struct guard_counts *counts, const char *what)
 
 	for (tries = 0; error == EINTR && tries < TRIES; tries++) {
 		socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+		/* As below. */
+		if (!socket && errno == EPROTONOSUPPORT)
+			return 0;
 		if (!socket)
 			return err("%s: cannot ask nf_tables: %s", what,
 				   strerror(errno));
