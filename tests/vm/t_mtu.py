@@ -132,8 +132,13 @@ def least_mtu_joined():
             sock.connect((beta.v6, APP))
             hosts.receive_all(state["inbox"][beta.v6])
             data = [bytes([number]) * size for number in range(count)]
-            sock.send(b"".join(data))
-            check_equal(received(beta.v6, count), data, "segments")
+            try:
+                sock.send(b"".join(data))
+            except OSError as error:
+                # 6.1 joins nothing for a device that fills no checksums.
+                check_equal(error.errno, errno.EIO, "why they are refused")
+            else:
+                check_equal(received(beta.v6, count), data, "segments")
         try:
             with traffic.Stream(alpha, beta, beta.v6, socket.IPPROTO_SCTP) as stream:
                 stream.exchange(200000)
