@@ -197,7 +197,7 @@ plan() {
 	[[ ${LONG:-yes} != yes ]] || ! wanted model ||
 		add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
 	for kernel in $kernels; do
-		if [ "$VM" = qemu ] && [ -z "$LONG" ] && wanted scan; then
+		if [ "$VM" = qemu ] && [[ ${LONG:-yes} == yes ]] && wanted scan; then
 			add_job 300 "$kernel: scan of memory" \
 				python3 "$NETVEIL_TOP/tests/host/scan.py" "$kernel" "$results/stage/$kernel"
 		fi
