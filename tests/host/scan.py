@@ -8,7 +8,7 @@ The guest has the module; its peer is this program, on the other end of the
 guest's wire, so that the keys it knows are in no other memory of the guest. It
 finds the module's ephemeral key as well: in the dump of a moment when it is in
 use, as what the public one belongs to. Prints KTAP. With LONG=yes the guest is
-suspended and restored from a snapshot as well, where QEMU itself hangs now and then.
+suspended, hibernates and is restored from a snapshot as well, and hangs now and then.
 """
 
 import base64
@@ -448,9 +448,7 @@ CASES = (
     case_session,
     case_expired,
     case_reset,
-    *((case_suspend,) if LONG else ()),
-    case_hibernate,
-    *((case_restored,) if LONG else ()),
+    *((case_suspend, case_hibernate, case_restored) if LONG else ()),
     case_flush,
     case_unload,
 )
