@@ -12,15 +12,14 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#include "frames.h"
 
 #define BATCH	32
 #define FRAMES	4096
@@ -38,49 +37,19 @@ static struct {
 } varies[VARIES];
 static unsigned int vary_count;
 
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
 static void load(const char *path)
 {
-	FILE *file = fopen(path, "rb");
-	uint8_t len[2];
+	FILE *file = frames_open(path);
 
-	if (!file)
-		die(path);
-	while (frame_count < FRAMES && fread(len, sizeof(len), 1, file) == 1) {
-		struct frame *frame = &frames[frame_count++];
+	while (frame_count < FRAMES) {
+		struct frame *frame = &frames[frame_count];
 
-		frame->len = len[0] << 8 | len[1];
-		if (frame->len > sizeof(frame->data) ||
-		    fread(frame->data, frame->len, 1, file) != 1)
-			die("a frame that is cut short");
+		frame->len = frames_next(file, frame->data);
+		if (!frame->len)
+			break;
+		frame_count++;
 	}
-	fclose(file);
-	if (!frame_count) {
-		fprintf(stderr, "%s: no frames\n", path);
-		exit(1);
-	}
-}
-
-static int device(const char *name)
-{
-	struct sockaddr_ll addr = {
-		.sll_family = AF_PACKET,
-		.sll_ifindex = (int)if_nametoindex(name),
-	};
-	int fd, on = 1;
-
-	fd = socket(AF_PACKET, SOCK_RAW, 0);
-	if (fd < 0 || !addr.sll_ifindex)
-		die(name);
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-	    setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)))
-		die(name);
-	return fd;
+	frames_close(file, path, frame_count);
 }
 
 static uint64_t next_random(void)
@@ -187,7 +156,7 @@ int main(int argc, char **argv)
 		if (sscanf(argv[i], "%zu:%zu", &varies[vary_count].offset,
 			   &varies[vary_count].len) != 2)
 			die(argv[i]);
-	fd = device(argv[1]);
+	fd = frames_device(argv[1]);
 	start = now();
 	while (sent < count) {
 		unsigned int batch = count - sent < BATCH ?

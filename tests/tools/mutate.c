@@ -12,9 +12,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +19,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#include "frames.h"
 
 #define FRAMES	4096
 #define ROOM	(ETH_FRAME_LEN + 64)
@@ -38,12 +37,6 @@ static unsigned int seed_count;
 static uint64_t state;
 static unsigned long sent;
 static int out;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static uint64_t draw(void)
 {
@@ -76,45 +69,23 @@ static bool is_v6(const struct frame *frame)
 
 static void load(const char *path)
 {
-	FILE *file = fopen(path, "rb");
-	uint8_t len[2];
+	FILE *file = frames_open(path);
 
-	if (!file)
-		die(path);
-	while (seed_count < FRAMES && fread(len, sizeof(len), 1, file) == 1) {
-		struct frame *frame = &seeds[seed_count++];
+	while (seed_count < FRAMES) {
+		struct frame *frame = &seeds[seed_count];
 
-		frame->len = len[0] << 8 | len[1];
-		if (frame->len > ETH_FRAME_LEN || frame->len < ETH_HLEN + 48 ||
-		    fread(frame->data, frame->len, 1, file) != 1)
+		frame->len = frames_next(file, frame->data);
+		if (!frame->len)
+			break;
+		if (frame->len < ETH_HLEN + 48)
 			die("a frame that is cut short");
+		seed_count++;
 		frame->ip = ETH_HLEN;
 		frame->l4 = frame->ip + (is_v6(frame) ? 40 : 20);
 		frame->text = frame->l4 + 8;
 		frame->protocol = frame->data[frame->ip + (is_v6(frame) ? 6 : 9)];
 	}
-	fclose(file);
-	if (!seed_count) {
-		fprintf(stderr, "%s: no frames\n", path);
-		exit(1);
-	}
-}
-
-static int device(const char *name)
-{
-	struct sockaddr_ll addr = {
-		.sll_family = AF_PACKET,
-		.sll_ifindex = (int)if_nametoindex(name),
-	};
-	int fd, on = 1;
-
-	fd = socket(AF_PACKET, SOCK_RAW, 0);
-	if (fd < 0 || !addr.sll_ifindex)
-		die(name);
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-	    setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)))
-		die(name);
-	return fd;
+	frames_close(file, path, seed_count);
 }
 
 /* A frame that the device does not take is none that the module has to judge. */
@@ -380,7 +351,7 @@ int main(int argc, char **argv)
 	load(argv[2]);
 	count = strtoul(argv[3], NULL, 10);
 	state = 0x9e3779b97f4a7c15 ^ strtoull(argv[4], NULL, 10) << 1;
-	out = device(argv[1]);
+	out = frames_device(argv[1]);
 	start = now();
 	while (sent < count)
 		one();
