@@ -86,8 +86,8 @@ int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 int veil_nl_policy_change_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_confirm_doit(struct sk_buff *request, struct genl_info *info);
 
-/* netlink.c: what a request sets of the namespace itself.  vn->lock written;
- * an error changes nothing.
+/* netlink_set.c: what a request sets of the namespace itself.  vn->lock written;
+ * see there what an error has changed.
  */
 int veil_nl_check_set(struct genl_info *info);
 int veil_nl_set(struct veil_net *vn, struct genl_info *info);
