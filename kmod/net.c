@@ -209,12 +209,12 @@ static int __net_init veil_net_init(struct net *net)
 	if (!vn->drops)
 		return err;
 	/* Zero: 0.0.0.0, of which empty tables say nothing indeed. */
-	vn->stranger = alloc_percpu(u64);
-	if (!vn->stranger)
+	vn->recent = alloc_percpu(struct veil_recent);
+	if (!vn->recent)
 		goto err_drops;
 	err = veil_peers_init(vn);
 	if (err)
-		goto err_stranger;
+		goto err_recent;
 	err = veil_prefix_init(&vn->addresses);
 	if (err)
 		goto err_peers;
@@ -250,8 +250,8 @@ err_addresses:
 	veil_prefix_destroy(&vn->addresses, veil_net_release_address);
 err_peers:
 	rhashtable_destroy(&vn->by_key);
-err_stranger:
-	free_percpu(vn->stranger);
+err_recent:
+	free_percpu(vn->recent);
 err_drops:
 	free_percpu(vn->drops);
 	return err;
@@ -304,7 +304,7 @@ static void __net_exit veil_net_exit(struct net *net)
 	veil_policies_exit(vn);
 	veil_prefix_destroy(&vn->addresses, veil_net_release_address);
 	rhashtable_destroy(&vn->by_key);
-	free_percpu(vn->stranger);
+	free_percpu(vn->recent);
 	free_percpu(vn->drops);
 }
 

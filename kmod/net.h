@@ -35,6 +35,16 @@ struct veil_trial;
 struct veil_unknown;
 
 /**
+ * struct veil_recent - what a CPU remembers of its last packets, to save searches
+ * @stranger: see veil_policy_word()
+ * @own: see own.h
+ */
+struct veil_recent {
+	u64 stranger;
+	u64 own;
+};
+
+/**
  * struct veil_net - one namespace
  * @net: the namespace; outlives this
  * @all: in the list of all namespaces
@@ -59,7 +69,7 @@ struct veil_unknown;
  * @addresses: of peers, and prefixes behind them: struct veil_address; RCU
  * @policies: of prefixes: struct veil_policy_node; RCU
  * @policy_list: the same, as they were given
- * @stranger: of each CPU, see veil_policy_word()
+ * @recent: what each CPU remembers of its last packets
  * @policy_count: how many; read without the lock by the packet path
  * @acquire: how often who has no peer is told
  * @touched: struct veil_touched, during a change of policy
@@ -111,7 +121,7 @@ struct veil_net {
 	struct veil_prefix_table addresses;
 	struct veil_prefix_table policies;
 	struct list_head policy_list;
-	u64 __percpu *stranger;
+	struct veil_recent __percpu *recent;
 	u32 policy_count;
 	struct ratelimit_state acquire;
 	struct veil_prefix_table touched;

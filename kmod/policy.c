@@ -69,13 +69,13 @@ void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 	}
 	/* Before the look-up: what changes meanwhile changes the word. */
 	word = veil_policy_word(vn, veil_addr_v4(addr));
-	if (this_cpu_read(*vn->stranger) == word) {
+	if (this_cpu_read(vn->recent->stranger) == word) {
 		memset(policy, 0, sizeof(*policy));
 		return;
 	}
 	veil_policy_lookup_within(vn, addr, VEIL_PREFIX_BITS, policy);
 	if (!policy->kind && !policy->peer && !policy->node)
-		this_cpu_write(*vn->stranger, word);
+		this_cpu_write(vn->recent->stranger, word);
 }
 
 void veil_policy_lookup_prefix(struct veil_net *vn,

@@ -52,7 +52,7 @@ struct veil_policy {
 /*
  * Most hosts talk in clear with somebody, in rows of packets, each of which would
  * be looked up at two or more hooks to find nothing.  So each CPU remembers the
- * last IPv4 address of which nothing is said, in veil_net.stranger: one word with
+ * last IPv4 address of which nothing is said, in veil_recent.stranger: one word with
  * the number of changes that the tables had seen before it was looked up.
  */
 static inline u64 veil_policy_word(const struct veil_net *vn, __be32 addr)
@@ -71,7 +71,7 @@ static inline u64 veil_policy_word(const struct veil_net *vn, __be32 addr)
 static inline bool veil_policy_stranger(const struct veil_net *vn, __be32 addr)
 {
 	return IS_ENABLED(CONFIG_64BIT) &&
-	       this_cpu_read(*vn->stranger) == veil_policy_word(vn, addr);
+	       this_cpu_read(vn->recent->stranger) == veil_policy_word(vn, addr);
 }
 
 /* Under rcu_read_lock(), any context; peer and node are good until its end. */

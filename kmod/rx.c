@@ -23,6 +23,7 @@
 #include "network.h"
 #include "open.h"
 #include "open_batch.h"
+#include "own.h"
 #include "policy.h"
 #include "rx.h"
 #include "unknown.h"
@@ -361,12 +362,12 @@ static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
 				     const struct nf_hook_state *state)
 {
 	if (veil_rx_is_fragment(skb) &&
-	    veil_addr_is_local(vn->net, skb->dev, &addrs->destination) &&
+	    veil_own_address(vn, skb->dev, &addrs->destination) &&
 	    !veil_rx_gather_unknown(vn, skb))
 		return NF_STOLEN;
 	if (!veil_rx_for_port(vn, skb))
 		return veil_icmp(vn, skb, addrs);
-	if (!veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
+	if (!veil_own_address(vn, skb->dev, &addrs->destination))
 		return NF_ACCEPT;
 	/* Silence: nobody learns that we are here. */
 	if (!READ_ONCE(vn->roamer_count))
@@ -470,7 +471,7 @@ static unsigned int veil_rx_unprotected(struct veil_net *vn,
 
 	if (verdict != NF_ACCEPT || veil_opened(skb) ||
 	    veil_policy_clear(policy) ||
-	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination) ||
+	    !veil_own_address(vn, skb->dev, &addrs->destination) ||
 	    veil_rx_exempt(skb))
 		return verdict;
 	return veil_rx_clear(vn, skb, policy, &addrs->source);
@@ -537,7 +538,7 @@ static noinline unsigned int veil_rx_judge(struct veil_net *vn,
 		return veil_rx_unprotected(vn, skb, &addrs, &policy, state);
 	if (policy.behind)
 		return veil_rx_behind(vn, skb, &addrs, &policy, state);
-	if (!veil_addr_is_local(vn->net, skb->dev, &addrs.destination))
+	if (!veil_own_address(vn, skb->dev, &addrs.destination))
 		return veil_rx_transit(vn, skb, &addrs, &policy);
 	if (policy.kind == NETVEIL_POLICY_PREFER && veil_rx_bridged(skb))
 		return NF_ACCEPT;

@@ -116,6 +116,40 @@ def plain(one, other):
     return results
 
 
+MOVED = "10.7.0.9"
+
+
+def from_peer(delta):
+    """Whether a packet of beta's to MOVED arrives at delta, and what alpha dropped."""
+    before = alpha.drops()
+    with delta.udp("0.0.0.0", 7001) as there, beta.udp(beta.v4) as sock:
+        sock.sendto(MARKER, (MOVED, 7001))
+        wait_until(
+            lambda: hosts.receive_all(there) or drops_since(before, alpha.drops()),
+            10,
+            "an end of the packet to " + MOVED,
+        )
+    return drops_since(before, alpha.drops())
+
+
+@case("an address that was the gateway's own and is a third party's now, and back")
+def moved():
+    """Each CPU remembers which address was its own last."""
+    protect()
+    delta = state["delta"]
+    for _ in range(2):
+        hosts.ip_batch(alpha, "addr add %s/32 dev down0" % MOVED)
+        for _ in range(4):
+            check_equal(from_peer(delta), {"plaintext_in": 1}, "alpha's own, in clear")
+        hosts.ip_batch(
+            alpha, "addr del %s/32 dev down0" % MOVED, "route add %s via 10.7.0.2" % MOVED
+        )
+        hosts.ip_batch(delta, "addr add %s/32 dev eth0" % MOVED)
+        check_equal(from_peer(delta), {}, "delta's")
+        hosts.ip_batch(delta, "addr del %s/32 dev eth0" % MOVED)
+        hosts.ip_batch(alpha, "route del %s" % MOVED)
+
+
 @case("the gateway's own packets to the peer are sealed all the while")
 def own_packets():
     protect()
