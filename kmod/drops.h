@@ -67,6 +67,19 @@ struct veil_drops {
 
 extern const char *const veil_drop_names[VEIL_DROPS];
 
+/* Why the first len bytes of a packet of size bytes could not be pulled. */
+static inline enum veil_drop veil_drop_pull(unsigned int size,
+					    unsigned int len)
+{
+	return size < len ? VEIL_DROP_malformed : VEIL_DROP_no_memory;
+}
+
+/* What the kernel's gathering of fragments failed with. */
+static inline enum veil_drop veil_drop_gather(int err)
+{
+	return err == -ENOMEM ? VEIL_DROP_no_memory : VEIL_DROP_malformed;
+}
+
 u64 veil_drops_sum(const struct veil_drops __percpu *drops,
 		   enum veil_drop reason);
 

@@ -457,11 +457,15 @@ unsigned int veil_open(struct veil_net *vn, struct veil_peer *peer,
 		       struct sk_buff *skb, const struct nf_hook_state *state)
 {
 	unsigned int head = skb_transport_offset(skb) + VEIL_OPEN_HEAD;
-	enum veil_drop reason = VEIL_DROP_malformed;
 	struct veil_session *session = NULL;
 	struct veil_data_header header;
+	enum veil_drop reason;
 
-	if (skb->len >= head + VEIL_TAG_LEN && pskb_may_pull(skb, head)) {
+	if (skb->len < head + VEIL_TAG_LEN) {
+		reason = VEIL_DROP_malformed;
+	} else if (!pskb_may_pull(skb, head)) {
+		reason = VEIL_DROP_no_memory;
+	} else {
 		memcpy(&header, skb->data + head - sizeof(header),
 		       sizeof(header));
 		session = veil_open_session(vn, peer, &header, &reason);

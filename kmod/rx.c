@@ -162,11 +162,14 @@ static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 				    const struct nf_hook_state *state)
 {
 	unsigned int offset = skb_transport_offset(skb);
+	unsigned int head = offset + sizeof(struct udphdr) + 1;
 
 	if (skb->protocol == htons(ETH_P_IP) && ip_hdr(skb)->ihl > 5)
 		return veil_rx_drop(vn, peer, skb, VEIL_DROP_ip_options);
-	if (!pskb_may_pull(skb, offset + sizeof(struct udphdr) + 1) ||
-	    ntohs(udp_hdr(skb)->len) != skb->len - offset)
+	if (!pskb_may_pull(skb, head))
+		return veil_rx_drop(vn, peer, skb,
+				    veil_drop_pull(skb->len, head));
+	if (ntohs(udp_hdr(skb)->len) != skb->len - offset)
 		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
 	if (*(u8 *)(udp_hdr(skb) + 1) == VEIL_MSG_DATA)
 		return veil_open(vn, peer, skb, state);
@@ -240,7 +243,7 @@ static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb, u32 user)
 	local_bh_enable();
 	if (err) {
 		if (err != -EINPROGRESS)
-			veil_drop_count(vn, VEIL_DROP_malformed);
+			veil_drop_count(vn, veil_drop_gather(err));
 		return false;
 	}
 	skb_set_transport_header(skb, ip_hdrlen(skb));
@@ -257,7 +260,7 @@ static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb, u32 user)
 	if (err == -EINPROGRESS)
 		return false;
 	if (err) {
-		veil_drop(vn, skb, VEIL_DROP_malformed);
+		veil_drop(vn, skb, veil_drop_gather(err));
 		return false;
 	}
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
