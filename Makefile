@@ -13,7 +13,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-faults check-debug check-selftests check-two-vms check-matrix bench fuzz fuzz-vm vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
+.PHONY: all module tools load unload demo check check-long check-faults check-debug check-selftests check-two-vms check-matrix bench fuzz fuzz-vm soak vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -75,6 +75,10 @@ fuzz-vm: ## Hostile packets and requests in the debug kernel (SECONDS=600)
 	@scripts/build-uml.sh --debug >/dev/null
 	@scripts/vm-run.sh --kernel uml-debug --timeout $$((4 * $(or $(SECONDS),600) + 600)) -- \
 		env NETVEIL_FUZZ=$(or $(SECONDS),600) python3 tests/vm/t_fuzz.py
+
+soak: ## Mixed traffic for an hour, with new keys every three seconds (SECONDS=3600 or MINUTES=60, VM=qemu|uml|uml-debug KERNEL=6.12)
+	@NETVEIL_SOAK=$$(($(if $(MINUTES),$(MINUTES) * 60,$(or $(SECONDS),3600)))) \
+		scripts/soak.sh $(if $(filter uml%,$(VM)),$(VM),$(KERNEL))
 
 bench: ## Speed beside WireGuard, ESP and MACsec (BENCH=quick|default|full|native ONLY="tcp netveil-gcm" PROFILE=tcp KERNEL=6.12)
 	@KERNEL="$(KERNEL)" BENCH="$(BENCH)" ONLY="$(ONLY)" PROFILE="$(PROFILE)" scripts/bench/bench.sh

@@ -4,19 +4,18 @@
 # uml-debug, or the release of an installed kernel) in the cache, leaving the
 # checkout as it is, and prints the module's path. A kernel of another Debian
 # release is built for in a chroot of that, with its own compiler.
-# Further words go to make: build-module.sh 6.12 W=1 C=2. --limits builds the one
-# of tests/vm/t_limits.py, beside the other.
+# Further words go to make: build-module.sh 6.12 W=1 C=2. --limits and --times build
+# those of tests/vm/t_limits.py and t_soak.py, beside the other.
 
 . "$(dirname "$0")/lib/common.sh"
 
 [ $# -ge 1 ] || die "usage: build-module.sh KERNEL [MAKE-WORD...]"
 kernel=$1 variant=''
 shift
-if [ "${1:-}" = --limits ]; then
-	shift
-	variant=-limits
-	set -- VEIL_TEST_LIMITS=y "$@"
-fi
+case ${1:-} in
+--limits) variant=-limits && set -- VEIL_TEST_LIMITS=y "${@:2}" ;;
+--times) variant=-times && set -- VEIL_TEST_TIMES=y "${@:2}" ;;
+esac
 
 kernel_build_dir() {
 	case $kernel in

@@ -6,7 +6,6 @@ clear, unloading is refused while it would end protection, and no memory is
 left behind.
 """
 
-import gc
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 import hosts
 import ktap
+import memory
 import wire
 from hosts import alpha, beta, receive_all
 from ktap import case, check, check_equal, note, wait_until
@@ -86,36 +86,6 @@ def set_up():
     state["a"], state["b"] = Identity(), Identity()
 
 
-def kept_kib():
-    """Memory that the kernel holds and cannot give back."""
-    gc.collect()
-    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-        file.write("3")
-    with open("/proc/meminfo", encoding="ascii") as file:
-        info = dict(line.split(":") for line in file)
-    names = "Percpu", "VmallocUsed", "KernelStack"
-    pages = sum(int(info[name].split()[0]) for name in names if name in info)
-    return pages + slab_kib()
-
-
-def least_kept_kib():
-    """Freeing waits for grace periods and workers: until it has come to rest."""
-    last = kept_kib()
-    while True:
-        time.sleep(0.5)
-        now = kept_kib()
-        if now >= last - 4:
-            return min(now, last)
-        last = now
-
-
-def slab_kib():
-    """Objects in use, not the pages that hold them."""
-    with open("/proc/slabinfo", encoding="ascii") as file:
-        caches = [line.split() for line in file if line.startswith("kmalloc-")]
-    return sum(int(used) * int(size) for _, used, _, size, *_ in caches) // 1024
-
-
 def rmmod():
     done = subprocess.run(
         ["rmmod", "netveil"], stderr=subprocess.PIPE, text=True, check=False
@@ -146,12 +116,12 @@ def cycles():
     with Traffic() as traffic:
         for number in range(CYCLES):
             if number == WARM_UP:
-                before = least_kept_kib()
+                before = memory.least_kept_kib()
             cycle(traffic, waiting=number % 5 == 4)
             leaked = [frame for frame in tap.take() if MARKER in frame]
             check_equal(leaked, [], "marked frames in clear in cycle %d" % number)
     tap.close()
-    grown = least_kept_kib() - before
+    grown = memory.least_kept_kib() - before
     note("%d KiB more after %d cycles" % (grown, CYCLES - WARM_UP))
     check(grown < LEAK_KIB, "less than a page for each cycle is left behind", grown)
 
