@@ -251,7 +251,7 @@ judge() {
 		console_tail
 	fi
 	keep_results
-	if ! "$NETVEIL_TOP/scripts/splat-scan.sh" "$run/console.log" "$run/out/dmesg.log" >&2; then
+	if ! "$NETVEIL_TOP/tests/lib/splat-scan.sh" "$run/console.log" "$run/out/dmesg.log" >&2; then
 		say "vm-run.sh: the guest's kernel log is not clean"
 		[ "$rc" -ne 0 ] || rc=126
 	fi

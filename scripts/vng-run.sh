@@ -40,5 +40,5 @@ kvm_works "$image" || options+=(--disable-kvm)
 vng "${options[@]}" --exec "$stage/command" </dev/null || true
 [ -s "$stage/out/rc" ] || die "the guest died, or vng did not start it: see above"
 cp -r "$stage/out/." "$out/"
-"$NETVEIL_TOP/scripts/splat-scan.sh" "$out/dmesg.log" || exit 126
+"$NETVEIL_TOP/tests/lib/splat-scan.sh" "$out/dmesg.log" || exit 126
 exit "$(cat "$out/rc")"

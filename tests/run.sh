@@ -55,8 +55,8 @@ clean_state() {
 
 check_log() {
 	dmesg | sed "1,/netveil-test: start $1\$/d" >/tmp/log
-	bash "$here/../scripts/splat-scan.sh" /tmp/log | sed 's/^/    # /'
-	[ "${PIPESTATUS[1]}" -eq 0 ] || trouble "the kernel's log is not clean"
+	bash "$here/lib/splat-scan.sh" /tmp/log | sed 's/^/    # /'
+	[ "${PIPESTATUS[0]}" -eq 0 ] || trouble "the kernel's log is not clean"
 }
 
 run_one() {

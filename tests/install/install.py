@@ -25,7 +25,7 @@ from machine import Machine, wire as cable
 FOLDER, VERSION, NEWER = sys.argv[1:4]
 QEMU = sys.argv[4:]
 del sys.argv[1:]
-SCAN = os.path.join(readme.TOP, "scripts", "splat-scan.sh")
+SCAN = os.path.join(readme.TOP, "tests", "lib", "splat-scan.sh")
 HOSTS = {"A": ("10.9.0.1", "fd09::1"), "B": ("10.9.0.2", "fd09::2")}
 OURS = HOSTS["A"] + HOSTS["B"]
 OTHER = {"A": "B", "B": "A"}
