@@ -22,7 +22,7 @@ from hosts import alpha, beta, drops_since
 from ktap import check, check_equal, note, wait_until
 from veilproto import PORT, Identity, Initiator
 
-FLOOD = os.path.join(hosts.TOP, "tests", "tools", "flood")
+FLOOD = os.path.join(hosts.LIB, "..", "tools", "flood")
 FRAMES = "/tmp/netveil-flood"
 FRAMES_MAX = 4096  # in tests/tools/flood.c
 # Offsets in a frame: source address, and the initiation's sender index.

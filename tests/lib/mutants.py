@@ -22,7 +22,7 @@ from ktap import check, check_equal, wait_until
 from packets import UDP
 from veilproto import CHALLENGE, CLOSE, ECHO, PORT, TUNNEL, Identity
 
-MUTATE = os.path.join(hosts.TOP, "tests", "tools", "mutate")
+MUTATE = os.path.join(hosts.LIB, "..", "tools", "mutate")
 FRAMES = "/tmp/netveil-mutate"
 APP = pypeer.APP
 GENUINE = b"veil-genuine"

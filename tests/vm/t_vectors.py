@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from hosts import alpha, beta, receive_all
 from ktap import case, check, check_equal, note, skip, wait_until
 
-VECTORS = os.path.join(hosts.TOP, "tests", "vectors")
+VECTORS = os.path.join(hosts.LIB, "..", "vectors")
 GCM, CHACHA = "gcm(aes)", "rfc7539(chacha20,poly1305)"
 hexed = bytes.fromhex
 state = {}
