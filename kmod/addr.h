@@ -66,7 +66,9 @@ static inline bool veil_addr_is_local(struct net *net,
 	if (veil_addr_is_v4(addr))
 		return inet_addr_type_dev_table(net, dev, veil_addr_v4(addr)) ==
 		       RTN_LOCAL;
-	return ipv6_chk_addr_and_flags(net, addr, dev, true, 0,
+	/* With ipv6.disable=1 there is no table of addresses at all. */
+	return ipv6_mod_enabled() &&
+	       ipv6_chk_addr_and_flags(net, addr, dev, true, 0,
 				       IFA_F_TENTATIVE);
 }
 

@@ -289,7 +289,8 @@ static bool veil_nl_is_local(struct net *net, const struct in6_addr *addr)
 {
 	if (ipv6_addr_v4mapped(addr))
 		return inet_addr_type(net, addr->s6_addr32[3]) == RTN_LOCAL;
-	return IS_ENABLED(CONFIG_IPV6) && ipv6_chk_addr(net, addr, NULL, 0);
+	/* With ipv6.disable=1 there is no table of addresses at all. */
+	return ipv6_mod_enabled() && ipv6_chk_addr(net, addr, NULL, 0);
 }
 
 static bool veil_nl_is_anothers(struct veil_net *vn, const struct in6_addr *addr,

@@ -28,10 +28,26 @@ sealed() {
 		{ veil -n alpha -j show && false; }
 }
 
+tries() {
+	veil -n alpha -j show | jq -e --arg key "$1" \
+		'.peers[] | select(.public_key == $key) | .state == "handshake"'
+}
+
+# Its address is looked for among the host's own, of which there is no table; then
+# a handshake wants a route.
+ipv6_peer() {
+	local key
+	key=$(head -c 32 /dev/urandom | base64) &&
+		veil -n alpha peer add "$key" address fd09::9 prefix fd0a::/64 endpoint fd09::9 keepalive 1 &&
+		wait_for 10 tries "$key" &&
+		veil -n alpha peer del "$key"
+}
+
 [ ! -e /proc/net/if_inet6 ] || skip_all "this kernel has IPv6"
-plan 4
+plan 5
 check "two hosts" up
 check "the module loads" load_module
 check "they talk, sealed" link
 check "veil shows the session" sealed
+check "a peer with an IPv6 address comes and goes" ipv6_peer
 finish
