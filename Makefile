@@ -122,8 +122,8 @@ lint: ## Static checks: shellcheck, checkpatch, W=1, sparse (KERNEL=6.12)
 lint-more: ## Further ones for what runs outside of the kernel: cppcheck, gcc -fanalyzer
 	@scripts/lint-more.sh
 
-coverage: ## Which lines of the module's pure parts the unit tests run
-	@scripts/coverage.sh
+coverage: ## Which lines of the pure parts the unit tests run, or with VM=uml of the whole module the VM tests (TESTS=words)
+	@VM="$(VM)" TESTS="$(TESTS)" scripts/coverage.sh
 
 clean: ## Remove what was built in this folder (the cache stays)
 	rm -f *.ko *.o *.mod *.mod.c .*.cmd Module.symvers modules.order

@@ -11,6 +11,7 @@
 #   GUESTS   how many at once
 #   LONG     yes: the long tests instead (make check-long); selftests: the
 #            kernel's own (make check-selftests); faults: make check-faults
+#   COVERAGE yes: with a module that notes what of it runs (make coverage VM=uml)
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
@@ -22,6 +23,7 @@ KERNELS=${KERNELS:-}
 TESTS=${TESTS:-}
 GUESTS=${GUESTS:-$(nproc)}
 LONG=${LONG:-}
+COVERAGE=${COVERAGE:-}
 # CI stops at 90 minutes, and then says nothing of what failed
 TOTAL_SECONDS=4800
 TESTS_PER_BOOT=3
@@ -94,9 +96,15 @@ build() {
 		mkdir -p "$results/stage/$kernel"
 		stage_built "$results/stage/$kernel" "$kernel" last
 		stage_sources "$results/stage/$kernel"
+		[ -z "$COVERAGE" ] || stage_coverage "$kernel"
 		[ "$LONG" != selftests ] ||
 			cp -r "$("$scripts/build-selftests.sh")" "$results/stage/$kernel/selftests"
 	done
+}
+
+stage_coverage() {
+	step "building a netveil.ko that notes what runs, for $1" "$scripts/build-module.sh" "$1" --coverage
+	cp "$(module_path "$1" -coverage)" "$results/stage/$1/netveil.ko"
 }
 
 ### which tests, in which boot ###

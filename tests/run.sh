@@ -95,6 +95,7 @@ elapsed() {
 	printf '%d.%d s' $((ms / 1000)) $((ms % 1000 / 100))
 }
 
+PATH=$here/coverage:$PATH
 sum_passed=0 sum_failed=0 sum_skipped=0
 number=0
 echo "KTAP version 1"
