@@ -52,7 +52,7 @@ void veil_handshake_soon(struct veil_peer *peer, unsigned long when)
 {
 	spin_lock_bh(&peer->lock);
 	if (time_before(when, peer->handshake_next))
-		peer->handshake_next = when;
+		WRITE_ONCE(peer->handshake_next, when);
 	spin_unlock_bh(&peer->lock);
 	veil_timers_arm(peer);
 }
@@ -76,8 +76,9 @@ void veil_handshake_start(struct veil_peer *peer)
 	     time_after_eq(now, peer->last_initiation + VEIL_RETRY_TIME * HZ))) {
 		WRITE_ONCE(peer->handshaking, true);
 		peer->handshake_started = now;
-		peer->attempts = 0;
-		peer->handshake_next = now + veil_handshake_delay();
+		WRITE_ONCE(peer->attempts, 0);
+		WRITE_ONCE(peer->handshake_next,
+			   now + veil_handshake_delay());
 		peer->last_initiation = now | 1;
 		start = true;
 	}

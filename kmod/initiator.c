@@ -27,7 +27,7 @@ void veil_initiator_clear(struct veil_peer *peer)
 		return;
 	if (own->index.id)
 		veil_index_remove(peer->vn, &own->index);
-	own->active = false;
+	WRITE_ONCE(own->active, false);
 	veil_noise_wipe(&own->noise);
 	memzero_explicit(own->psks, sizeof(own->psks));
 }
@@ -69,7 +69,7 @@ static void veil_initiator_choose(const struct veil_peer *peer,
 	int count, attempt;
 
 	count = veil_initiator_places(peer, places) * psks;
-	attempt = peer->attempts % count;
+	attempt = READ_ONCE(peer->attempts) % count;
 	way->place = places[attempt / psks];
 	way->bare = attempt % psks;
 	way->last = attempt == count - 1;
@@ -201,7 +201,7 @@ void veil_initiator_send(struct veil_peer *peer)
 	own->index.peer = peer;
 	if (veil_index_insert(peer->vn, &own->index))
 		return;
-	own->active = true;
+	WRITE_ONCE(own->active, true);
 	veil_initiator_choose(peer, &way);
 	own->pair = veil_pair_at(peer, way.place)->id;
 	veil_initiator_offer(peer, way.bare, &addrs);
@@ -210,8 +210,8 @@ void veil_initiator_send(struct veil_peer *peer)
 		veil_drop_count(peer->vn, VEIL_DROP_handshake_failed);
 		return;
 	}
-	peer->attempts++;
-	own->sent = jiffies;
+	WRITE_ONCE(peer->attempts, peer->attempts + 1);
+	WRITE_ONCE(own->sent, jiffies);
 	if (!way.last)
 		veil_handshake_soon(peer, own->sent + HZ);
 	trace_veil_handshake(peer, "initiation-sent");

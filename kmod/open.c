@@ -128,8 +128,8 @@ bool veil_open_account(struct veil_session *session,
 	*newest = be64_to_cpu(header->counter) >= lane->window.next;
 	fresh = veil_window_set(&lane->window, be64_to_cpu(header->counter));
 	if (fresh && delivered) {
-		lane->rx_packets++;
-		lane->rx_bytes += delivered;
+		WRITE_ONCE(lane->rx_packets, lane->rx_packets + 1);
+		WRITE_ONCE(lane->rx_bytes, lane->rx_bytes + delivered);
 	}
 	spin_unlock_bh(&lane->rx_lock);
 	return fresh;

@@ -106,7 +106,7 @@ void veil_pair_commit(struct veil_peer *peer, u32 id, u64 ns)
 	if (place == VEIL_PAIR_NONE)
 		return;
 	pair = veil_pair_at(peer, place);
-	pair->committed = max(pair->committed, ns);
+	WRITE_ONCE(pair->committed, max(pair->committed, ns));
 }
 
 static void veil_pair_free(struct rcu_head *rcu)

@@ -151,7 +151,8 @@ struct veil_outstanding {
  * @handshake_next: jiffies; when to send the next
  * @announced: listeners were told that there is a session; lock
  * @handshaking: a series is going on
- * @attempts: initiations sent in this series; handshake_lock
+ * @attempts: initiations sent in this series; counted by the worker, and set to 0
+ *	by who begins one: a lost count only repeats an attempt
  * @last_initiation: jiffies; of the last one sent, 0 never
  * @rx_unanswered: jiffies | 1; data came and nothing was sent since; or 0
  * @tx_unanswered: jiffies | 1; data was sent and nothing opened since; or 0

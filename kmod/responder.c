@@ -219,7 +219,8 @@ static bool veil_responder_stays_initiator(const struct veil_peer *peer,
  */
 static bool veil_responder_crossed(const struct veil_peer *peer, int place)
 {
-	return veil_responder_stays_initiator(peer, place) && peer->attempts <= 1 &&
+	return veil_responder_stays_initiator(peer, place) &&
+	       READ_ONCE(peer->attempts) <= 1 &&
 	       time_before(jiffies, peer->initiation.sent + HZ / 2);
 }
 

@@ -273,7 +273,8 @@ static void veil_roam_move(struct veil_session *session,
 	veil_ends_free(old);
 	/* The path begins elsewhere, where only our own address is another. */
 	veil_pmtu_forget(peer);
-	veil_netlink_event(peer->vn, NETVEIL_EVENT_MOVED, peer->public_key);
+	veil_netlink_event(peer->vn, NETVEIL_EVENT_MOVED,
+			   READ_ONCE(peer->public_key));
 }
 
 void veil_roam_token(struct veil_session *session,

@@ -55,7 +55,7 @@ void veil_rx_plaintext(struct veil_peer *peer, struct sk_buff *skb,
 	if ((!last || time_after(now, last + HZ)) &&
 	    cmpxchg(&peer->last_event, last, now) == last)
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_PLAINTEXT,
-				   peer->public_key);
+				   READ_ONCE(peer->public_key));
 }
 
 /* L4 protocol at the transport header, which is set; 0 for later fragments. */

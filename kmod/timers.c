@@ -133,7 +133,8 @@ static void veil_tick_handshake(struct veil_peer *peer, struct veil_tick *tick)
 		WRITE_ONCE(peer->tx_unanswered, 0);
 		tick->give_up = true;
 	} else if (time_after_eq(now, peer->handshake_next)) {
-		peer->handshake_next = now + veil_handshake_delay();
+		WRITE_ONCE(peer->handshake_next,
+			   now + veil_handshake_delay());
 		peer->last_initiation = now | 1;
 		tick->retry = true;
 	}
@@ -178,7 +179,7 @@ static void veil_timers_tick(struct timer_list *timer)
 
 	if (tick.down)
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_SESSION_DOWN,
-				   peer->public_key);
+				   READ_ONCE(peer->public_key));
 	if (tick.give_up)
 		trace_veil_handshake(peer, "gave-up");
 	if (tick.give_up)

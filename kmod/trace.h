@@ -31,8 +31,8 @@ DECLARE_EVENT_CLASS(veil_session,
 	),
 	TP_fast_assign(
 		__entry->netns = session->peer->vn->net->ns.inum;
-		memcpy(__entry->peer, session->peer->public_key,
-		       VEIL_TRACE_KEY);
+		memcpy(__entry->peer,
+		       READ_ONCE(session->peer->public_key), VEIL_TRACE_KEY);
 		memcpy(__entry->endpoint, &session->peer->endpoint,
 		       sizeof(struct in6_addr));
 		__entry->index = session->index.id;
@@ -78,7 +78,8 @@ TRACE_EVENT(veil_handshake,
 	),
 	TP_fast_assign(
 		__entry->netns = peer->vn->net->ns.inum;
-		memcpy(__entry->peer, peer->public_key, VEIL_TRACE_KEY);
+		memcpy(__entry->peer, READ_ONCE(peer->public_key),
+		       VEIL_TRACE_KEY);
 		memcpy(__entry->endpoint, &peer->endpoint,
 		       sizeof(struct in6_addr));
 		strscpy(__entry->step, step, VEIL_TRACE_WORD);
@@ -101,7 +102,7 @@ TRACE_EVENT(veil_drop,
 	TP_fast_assign(
 		__entry->netns = vn->net->ns.inum;
 		if (peer)
-			memcpy(__entry->peer, peer->public_key,
+			memcpy(__entry->peer, READ_ONCE(peer->public_key),
 			       VEIL_TRACE_KEY);
 		else
 			memset(__entry->peer, 0, VEIL_TRACE_KEY);

@@ -353,7 +353,7 @@ void veil_tx_session_up(struct veil_peer *peer)
 	spin_unlock_bh(&peer->lock);
 	if (first)
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_SESSION_UP,
-				   peer->public_key);
+				   READ_ONCE(peer->public_key));
 	if (skb_queue_empty_lockless(&peer->queue))
 		veil_tx_keepalive(peer);
 	else
