@@ -227,7 +227,7 @@ SAME_MODULE = 'test "$(cat /sys/module/netveil/srcversion)" = "$(modinfo -F srcv
 ORDER = """for unit in netveil-guard netveil networking; do
     systemctl show -P ActiveEnterTimestampMonotonic $unit.service
     systemctl show -P ExecMainStartTimestampMonotonic $unit.service
-    systemctl is-failed $unit.service >&2 && exit 1
+    systemctl is-failed --quiet $unit.service && exit 1
 done
 exit 0"""
 
