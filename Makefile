@@ -56,8 +56,8 @@ check-long: ## The tests that take long, such as the whole matrix (with the same
 check-debug: ## make check on the debug kernel: KASAN, lockdep, kmemleak, UBSAN (TESTS=words)
 	@VM=uml-debug TESTS="$(TESTS)" scripts/check.sh
 
-check-faults: ## Each allocation of the module's fails in turn, on the debug kernel (TESTS=words)
-	@LONG=faults VM=uml-debug TESTS="$(TESTS)" scripts/check.sh
+check-faults: ## Each allocation of the module's fails in turn, on the debug kernel (TESTS=words; VM=uml TESTS=calls)
+	@LONG=faults VM=$(if $(filter uml,$(VM)),uml,uml-debug) TESTS="$(TESTS)" scripts/check.sh
 
 check-two-vms: ## Two VMs joined by virtio-net, and QEMU's capture of it (KERNEL=6.12)
 	@KERNEL="$(KERNEL)" scripts/two-vms.sh

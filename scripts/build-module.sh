@@ -5,8 +5,8 @@
 # checkout as it is, and prints the module's path. A kernel of another Debian
 # release is built for in a chroot of that, with its own compiler.
 # Further words go to make: build-module.sh 6.12 W=1 C=2. --limits and --times build
-# those of tests/vm/t_limits.py and t_soak.py, beside the other, --coverage one that
-# notes which of its places run.
+# those of tests/vm/t_limits.py and t_soak.py, beside the other, --faults that of
+# t_calls.py, --coverage one that notes which of its places run.
 
 . "$(dirname "$0")/lib/common.sh"
 
@@ -16,6 +16,7 @@ shift
 case ${1:-} in
 --limits) variant=-limits && set -- VEIL_TEST_LIMITS=y "${@:2}" ;;
 --times) variant=-times && set -- VEIL_TEST_TIMES=y "${@:2}" ;;
+--faults) variant=-faults && set -- VEIL_TEST_FAULTS=y "${@:2}" ;;
 --coverage) variant=-coverage && set -- VEIL_TEST_COVERAGE=y "${@:2}" ;;
 esac
 
@@ -36,7 +37,7 @@ installed_headers() {
 }
 
 source_files() {
-	(cd "$NETVEIL_TOP" && find Kbuild kmod tests/coverage -type f \( -name 'Kbuild*' -o -name 'Makefile*' \
+	(cd "$NETVEIL_TOP" && find Kbuild kmod tests/coverage tests/faults -type f \( -name 'Kbuild*' -o -name 'Makefile*' \
 		-o -name '*.[chS]' -o -name '*.mk' \) ! -name '*.mod.c' | sort)
 }
 

@@ -93,6 +93,8 @@ build() {
 		step "building netveil.ko for $kernel" "$scripts/build-module.sh" "$kernel"
 		! wanted t_limits ||
 			step "building netveil-limits.ko for $kernel" "$scripts/build-module.sh" "$kernel" --limits
+		[ "$LONG" != faults ] ||
+			step "building netveil-faults.ko for $kernel" "$scripts/build-module.sh" "$kernel" --faults
 		mkdir -p "$results/stage/$kernel"
 		stage_built "$results/stage/$kernel" "$kernel" last
 		stage_sources "$results/stage/$kernel"

@@ -19,7 +19,7 @@ build_tools() {
 # stage_built DIR KERNEL build|last: the module and veil, built first or as they
 # were built last.
 stage_built() {
-	local ko limits
+	local ko variant other
 	ko=$(module_path "$2")
 	if [ "$3" = build ]; then
 		"$NETVEIL_TOP/scripts/build-module.sh" "$2" >/dev/null
@@ -28,8 +28,10 @@ stage_built() {
 	fi
 	[ -s "$ko" ] || die "--no-build, but $ko was never built: leave the option out"
 	cp "$ko" "$1/netveil.ko"
-	limits=$(module_path "$2" -limits)
-	[ ! -s "$limits" ] || cp "$limits" "$1/netveil-limits.ko"
+	for variant in limits faults; do
+		other=$(module_path "$2" "-$variant")
+		[ ! -s "$other" ] || cp "$other" "$1/netveil-$variant.ko"
+	done
 	cp "$NETVEIL_TOP/userspace/veil" "$1/veil"
 }
 

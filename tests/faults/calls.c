@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Calls that fail where a test wants it: linked into netveil-faults.ko alone
+ * (VEIL_TEST_FAULTS=y, see Kbuild), for tests/vm/t_calls.py.
+ *
+ * The linker gives every call of these functions to a wrapper (--wrap).  One call, the
+ * one that returns to fail_at, fails fail_left times; all others are handed on.
+ *
+ * No header of the kernel's says what they are: all take at most six words.
+ */
+#include <linux/errno.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/skbuff.h>
+
+static unsigned long fail_at;
+static int fail_left;
+
+module_param(fail_at, ulong, 0600);
+module_param(fail_left, int, 0600);
+
+static bool fails(void *caller)
+{
+	if (likely((unsigned long)caller != READ_ONCE(fail_at)) ||
+	    READ_ONCE(fail_left) <= 0)
+		return false;
+	WRITE_ONCE(fail_left, fail_left - 1);
+	return true;
+}
+
+#define WRAP(name, failure)						\
+	long __real_##name(long, long, long, long, long, long);	\
+	long __wrap_##name(long, long, long, long, long, long);	\
+	long __wrap_##name(long a, long b, long c, long d, long e, long f) \
+	{								\
+		if (fails(__builtin_return_address(0)))			\
+			return failure;					\
+		return __real_##name(a, b, c, d, e, f);			\
+	}
+
+/* It frees what it cannot expand. */
+static long no_head(struct sk_buff *skb)
+{
+	kfree_skb(skb);
+	return 0;
+}
+
+static long no_frags(int *err)
+{
+	*err = -ENOBUFS;
+	return 0;
+}
+
+/* Kbuild reads this list, too. */
+WRAP(__alloc_skb, 0)
+WRAP(__kmalloc_cache_noprof, 0)
+WRAP(__kmalloc_large_noprof, 0)
+WRAP(__kmalloc_noprof, 0)
+WRAP(__kvmalloc_node_noprof, 0)
+WRAP(__neigh_create, -ENOBUFS)
+WRAP(__pskb_pull_tail, 0)
+WRAP(__skb_gso_segment, -ENOMEM)
+WRAP(alloc_skb_with_frags, no_frags((int *)d))
+WRAP(crypto_alloc_aead, -ENOMEM)
+WRAP(crypto_alloc_kpp, -ENOMEM)
+WRAP(dst_cache_init, -ENOMEM)
+WRAP(ip6_dst_lookup_flow, -ENOMEM)
+WRAP(ip_route_output_flow, -ENOMEM)
+WRAP(kmem_cache_alloc_noprof, 0)
+WRAP(nf_register_net_hook, -ENOMEM)
+WRAP(nf_register_net_hooks, -ENOMEM)
+WRAP(pcpu_alloc_noprof, 0)
+WRAP(pskb_expand_head, -ENOMEM)
+WRAP(rhashtable_insert_slow, -ENOMEM)
+WRAP(secpath_set, 0)
+WRAP(skb_cow_data, -ENOMEM)
+WRAP(skb_expand_head, no_head((struct sk_buff *)a))
+WRAP(skb_page_frag_refill, 0)
+WRAP(sock_create_kern, -ENOMEM)

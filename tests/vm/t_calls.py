@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=400 long=faults icount=yes
+"""Every call of the module's that allocates fails once, each by itself: nothing is in
+clear, and it goes on (invariants 1 and 5). On any kernel, with netveil-faults.ko, whose
+calls can fail; that they are all is known from its object file.
+"""
+
+import contextlib
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+os.environ["NETVEIL_KO"] = os.path.join(HERE, "..", "..", "netveil-faults.ko")
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+
+import genl
+import hosts
+import ktap
+import sites
+import traffic
+import wire
+from every_request import REQUESTS, ready
+from hosts import alpha, beta, receive_all
+from ktap import case, check_equal, note, wait_until
+from traffic import MARKER
+from veilproto import Identity
+
+state = {}
+# Not reached here: packets whose headers are in pieces; tables that grow just then;
+# ICMP errors about outer packets; what GRO joined and no batch takes; the rest.
+ELSEWHERE = """
+pskb_may_pull>__pskb_pull_tail pskb_may_pull_reason>__pskb_pull_tail
+veil_icmp_deliver>__pskb_pull_tail veil_open_batch>__pskb_pull_tail
+veil_pmtu_fit>__pskb_pull_tail veil_rx_message>__pskb_pull_tail
+veil_index_insert>rhashtable_insert_slow veil_peer_add_key>rhashtable_insert_slow
+veil_prefix_insert>rhashtable_insert_slow veil_roam_place>rhashtable_insert_slow
+veil_icmp_deliver>pskb_expand_head veil_icmp_deliver>secpath_set
+veil_rx_split>__skb_gso_segment veil_open_finish>secpath_set
+veil_hooks_seal>pskb_expand_head veil_pmtu_fit>pskb_expand_head
+veil_pairs_copy>__kmalloc_cache_noprof
+veil_xmit6_neighbour>__neigh_create veil_xmit6_neighbour>skb_expand_head
+""".split()
+# Of loading alone; and with __GFP_NOFAIL, which the kernel keeps.
+LOADING = "veil_crypto_init veil_cipher_measure veil_cipher_prompt aead_request_alloc".split()
+NEVER = "veil_weaken_touch veil_weaken_end".split()
+
+
+def set_up():
+    hosts.topology_up("--offload")
+    state["networks"] = hosts.add_networks()
+    hosts.load_module()
+    found, others = sites.of_module(hosts.MODULE)
+    others = [str(site) for site in others if site.function not in LOADING]
+    check_equal(others, [], "calls that allocate and cannot fail")
+    state["left"] = [site for site in found if site.function not in LOADING + NEVER]
+    note("%d calls" % len(state["left"]))
+
+
+def sweep(what, work, after=lambda: None):
+    """work() for each call that has not failed yet; those that do are off the list."""
+    failed, tap = [], wire.Tap(hosts.wire, whole=False)
+    for site in list(state["left"]):
+        if site.fails_during(work):
+            state["left"].remove(site)
+            failed.append(str(site))
+            after()
+        clear = traffic.in_clear(tap)
+        check_equal(clear, [], "frames in clear when %s failed" % site)
+    tap.close()
+    note("%s: %d calls failed: %s" % (what, len(failed), " ".join(failed)))
+
+
+def sends(pairs, sizes, ttl=64):
+    """A datagram of each size each way, which may be lost; how many came."""
+    arrived = 0
+    for source, target, address in pairs:
+        with source.udp(source.addresses[":" in address]) as sender, target.udp(address) as sink:
+            sender.setsockopt(*((41, 16) if ":" in address else (0, 2)), ttl)
+            for size in sizes:
+                hosts.offer(sender, traffic.marked(size), sink.getsockname())
+                arrived += len(receive_all(sink))
+    return arrived
+
+
+def alive(one, other):
+    pairs = list(traffic.each_way(one, other))
+    wait_until(lambda: sends(pairs, (100,)) == len(pairs), 60, "datagrams arrive again")
+
+
+def replaced(control):
+    """A peer goes, and comes again with the same key."""
+    key = next(iter(control.peers()))
+    control.apply((genl.PEER_ADD, key, "10.9.0.9"), (genl.PEER_DEL, key))
+
+
+@case("requests, and the beginning and the end of a namespace")
+def requests():
+    def all_of_them():
+        for prepare, request in (*REQUESTS.values(), (ready, replaced)):
+            with contextlib.suppress(OSError):
+                prepare(alpha.control)
+                request(alpha.control)
+            alpha.forget_control()
+
+    def namespace():
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):
+                os.unshare(os.CLONE_NEWNET)
+                control = genl.Control()
+                ready(control)
+                control.set_roaming(next(iter(control.peers())), 1)
+                control.flush()
+                control.close()
+        finally:
+            os.setns(home, os.CLONE_NEWNET)
+            os.close(home)
+
+    with alpha.inside():
+        events = genl.Events(alpha.control)
+    sweep("requests", all_of_them)
+    events.socket.close()
+    sweep("a namespace", namespace)
+    ready(alpha.control)
+    alpha.control.flush()
+
+
+@case("traffic between two hosts, and their handshakes")
+def transport():
+    hosts.make_peers(Identity(), Identity())
+    pairs = list(traffic.each_way(alpha, beta))
+
+    def work():
+        sends(pairs, (1, 1200, 3000, 20000))
+        with contextlib.suppress(OSError, AssertionError):
+            traffic.stream(alpha, beta, beta.v4, 100000)
+
+    def handshakes():
+        for host in alpha, beta:
+            host.control.session_reset()
+        alive(alpha, beta)
+
+    def like_traceroute():
+        hosts.make_peers(Identity(), Identity())
+        sends(pairs, (40,), ttl=2)
+
+    sweep("traffic", work, lambda: alive(alpha, beta))
+    sweep("handshakes", handshakes)
+    sweep("a traceroute", like_traceroute)
+
+
+@case("traffic between networks behind two gateways")
+def tunnel():
+    hosts.make_gateways()
+    pairs = list(traffic.each_way(*state["networks"]))
+
+    def work():
+        sends(pairs, (1, 1200, 3000))
+        with contextlib.suppress(OSError, AssertionError):
+            traffic.stream(*state["networks"], state["networks"][1].v6, 100000)
+
+    def afresh():
+        for host in alpha, beta:
+            host.run("ip", "-6", "neigh", "flush", "dev", "eth0")
+            host.control.session_reset()
+        alive(*state["networks"])
+
+    for host in alpha, beta:
+        host.run("ethtool", "-K", "eth0", "gro", "on")
+    sweep("tunnel", work, lambda: alive(*state["networks"]))
+    hosts.make_gateways(lambda host: [host.v6])
+    sweep("tunnel in IPv6", work, lambda: alive(*state["networks"]))
+    sweep("handshakes in IPv6", afresh)
+
+
+@case("there is no other call that allocates, but those that this does not reach")
+def none_left():
+    left = {str(site) for site in state["left"]}
+    note("%d not reached" % len(state["left"]))
+    check_equal(sorted(left - set(ELSEWHERE)), [], "calls that never failed")
+
+
+ktap.run(set_up)
