@@ -11,6 +11,7 @@
 #include <linux/net.h>
 #include <linux/netdevice.h>
 #include <linux/timer.h>
+#include <net/dst_cache.h>
 #include <net/ip.h>
 #include <net/ip6_route.h>
 #include <net/ipv6.h>
@@ -88,6 +89,21 @@ veil_ip6_fragment(struct net *net, struct sock *sk, struct sk_buff *skb,
 	return ipv6_stub->ipv6_fragment(net, sk, skb, output);
 #else
 	return ip6_fragment(net, sk, skb, output);
+#endif
+}
+
+/* A kernel without IPv6 lacks these, and no route comes here. */
+static inline int veil_ip6_hoplimit(struct dst_entry *dst)
+{
+	return IS_ENABLED(CONFIG_IPV6) ? ip6_dst_hoplimit(dst) : 0;
+}
+
+static inline void veil_dst_cache_set_ip6(struct dst_cache *cache,
+					  struct dst_entry *dst,
+					  const struct in6_addr *source)
+{
+#if IS_ENABLED(CONFIG_IPV6)
+	dst_cache_set_ip6(cache, dst, source);
 #endif
 }
 

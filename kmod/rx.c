@@ -28,11 +28,15 @@
 #include "rx.h"
 #include "unknown.h"
 
-/* Lives in a module that insmod would not load for us. */
+/* Lives in a module that insmod would not load for us. A kernel without IPv6 has
+ * neither that nor such packets.
+ */
 static typeof(nf_ct_frag6_gather) *veil_frag6_gather;
 
 int veil_rx_init(void)
 {
+	if (!IS_ENABLED(CONFIG_IPV6))
+		return 0;
 	veil_frag6_gather = symbol_request(nf_ct_frag6_gather);
 	if (veil_frag6_gather)
 		return 0;
@@ -42,7 +46,8 @@ int veil_rx_init(void)
 
 void veil_rx_exit(void)
 {
-	symbol_put(nf_ct_frag6_gather);
+	if (IS_ENABLED(CONFIG_IPV6))
+		symbol_put(nf_ct_frag6_gather);
 }
 
 void veil_rx_plaintext(struct veil_peer *peer, struct sk_buff *skb,

@@ -224,7 +224,7 @@ struct dst_entry *veil_socket_dst(struct veil_net *vn,
 {
 	if (veil_addr_is_v4(&addrs->destination))
 		return veil_socket_dst4(vn, addrs, domain, source_port, port);
-	if (!rcu_access_pointer(vn->sk[1]))
+	if (!IS_ENABLED(CONFIG_IPV6) || !rcu_access_pointer(vn->sk[1]))
 		return ERR_PTR(-EAFNOSUPPORT);
 	return veil_socket_dst6(vn, addrs, domain, source_port, port);
 }
@@ -317,7 +317,7 @@ static int veil_socket_out6(struct veil_net *vn, struct sk_buff *skb,
 	skb_reset_network_header(skb);
 	skb->protocol = htons(ETH_P_IPV6);
 	ip6_flow_hdr(ip6h, 0, 0);
-	ip6h->hop_limit = ip6_dst_hoplimit(skb_dst(skb));
+	ip6h->hop_limit = veil_ip6_hoplimit(skb_dst(skb));
 	ip6h->nexthdr = IPPROTO_UDP;
 	ip6h->saddr = addrs->source;
 	ip6h->daddr = addrs->destination;

@@ -3,6 +3,7 @@
  * The last packets of low TTL, for ICMP errors about them.
  */
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/slab.h>
 
 #include "traceroute.h"

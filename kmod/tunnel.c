@@ -75,7 +75,7 @@ static struct dst_entry *veil_tunnel_find_route(struct veil_net *vn,
 		dst_cache_set_ip4(&ends->route, dst,
 				  veil_addr_v4(&addrs.source));
 	else
-		dst_cache_set_ip6(&ends->route, dst, &addrs.source);
+		veil_dst_cache_set_ip6(&ends->route, dst, &addrs.source);
 	return dst;
 }
 
@@ -117,7 +117,7 @@ void veil_tunnel_header(struct sk_buff *outer,
 		ip6_flow_hdr(ip6h, header->dsfield, htonl(header->flow_label));
 		ip6h->payload_len = htons(outer->len - sizeof(*ip6h));
 		ip6h->nexthdr = IPPROTO_UDP;
-		ip6h->hop_limit = ip6_dst_hoplimit(skb_dst(outer));
+		ip6h->hop_limit = veil_ip6_hoplimit(skb_dst(outer));
 		ip6h->saddr = addrs->source;
 		ip6h->daddr = addrs->destination;
 		return;

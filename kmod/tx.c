@@ -231,7 +231,7 @@ static int veil_tx_reroute(struct net *net, struct sk_buff *skb)
 	if (READ_ONCE(dst->obsolete) && !dst->ops->check(dst, 0)) {
 		if (skb->protocol == htons(ETH_P_IP))
 			err = ip_route_me_harder(net, skb->sk, skb, RTN_UNSPEC);
-		else
+		else if (IS_ENABLED(CONFIG_IPV6))
 			err = ip6_route_me_harder(net, skb->sk, skb);
 	}
 	if (err)

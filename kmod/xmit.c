@@ -91,8 +91,8 @@ void veil_xmit(struct veil_peer *peer, struct sk_buff *skb)
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return;
 	}
-	if (ipv6)
-		veil_xmit6(net, sk, skb, mtu);
-	else
+	if (!ipv6)
 		veil_xmit4(net, sk, skb, mtu);
+	else if (IS_ENABLED(CONFIG_IPV6))
+		veil_xmit6(net, sk, skb, mtu);
 }
