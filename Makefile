@@ -7,13 +7,14 @@ KERNELS	?=
 TESTS	?=
 VM	?= qemu
 KERNEL	?= 6.12
+BUILDS	?=
 BENCH	?= default
 ONLY	?=
 PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-faults check-debug check-selftests check-two-vms check-matrix kselftest bench fuzz fuzz-vm soak vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
+.PHONY: all module tools load unload demo check check-long check-faults check-debug check-selftests check-two-vms check-matrix check-builds kselftest bench fuzz fuzz-vm soak vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -67,6 +68,9 @@ check-selftests: ## Programs of the kernel's own networking selftests over an en
 
 check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
 	@KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh
+
+check-builds: ## No warning without IPv6, by clang, for arm64 and PREEMPT_RT (BUILDS="no-ipv6 clang arm64 rt")
+	@BUILDS="$(BUILDS)" scripts/check-builds.sh
 
 kselftest: ## The VM tests under the kernel's own runner (KERNEL=uml TESTS=words)
 	@KERNEL="$(if $(filter file,$(origin KERNEL)),uml,$(KERNEL))" TESTS="$(TESTS)" scripts/kselftest.sh

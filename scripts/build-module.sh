@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Builds netveil.ko for one kernel (6.12 or 7.2@sid as kernels.sh has them, uml,
-# uml-debug, or the release of an installed kernel) in the cache, leaving the
+# Builds netveil.ko for one kernel (6.12, 6.12-rt or 7.2@sid as kernels.sh has them,
+# uml, uml-debug, or the release of an installed kernel) in the cache, leaving the
 # checkout as it is, and prints the module's path. A kernel of another Debian
 # release is built for in a chroot of that, with its own compiler.
 # Further words go to make: build-module.sh 6.12 W=1 C=2. --limits and --times build
@@ -24,7 +24,7 @@ kernel_build_dir() {
 	case $kernel in
 	uml) "$NETVEIL_TOP/scripts/build-uml.sh" --if-built ;;
 	uml-debug) "$NETVEIL_TOP/scripts/build-uml.sh" --debug --if-built ;;
-	*@*) "$NETVEIL_TOP/scripts/kernels.sh" headers "$kernel" ;;
+	*@* | *-rt | *-arm64) "$NETVEIL_TOP/scripts/kernels.sh" headers "$kernel" ;;
 	*-*) installed_headers "/lib/modules/$kernel/build" ;;
 	*) "$NETVEIL_TOP/scripts/kernels.sh" headers "$kernel" ;;
 	esac
@@ -74,7 +74,18 @@ arch_words() {
 
 # The compiler that built the kernel, or else the default one.
 compiler() {
-	grep -so 'gcc-[0-9]*' "$build/.kernelvariables" | head -n 1 || echo gcc
+	local cc
+	cc=$(grep -so 'gcc-[0-9]*' "$build/.kernelvariables" | head -n 1) || cc=gcc
+	[[ $kernel != *-arm64 ]] || cc=aarch64-linux-gnu-$cc
+	echo "$cc"
+}
+
+# The package that has it
+compiler_package() {
+	case $1 in
+	aarch64-linux-gnu-*) echo "${1#aarch64-linux-gnu-}-aarch64-linux-gnu" ;;
+	*) echo "$1" ;;
+	esac
 }
 
 # Where to run make: here, or in the chroot of the Debian that the kernel is of.
@@ -82,12 +93,12 @@ choose_place() {
 	local suite cc
 	place=()
 	case $kernel in
-	*@*) ;;
+	*@* | *-rt | *-arm64) ;;
 	uml* | *-*) return ;;
 	esac
 	suite=$("$NETVEIL_TOP/scripts/kernels.sh" suite "$kernel")
-	cc=$(compiler)
-	if [ "$suite" = "$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")" ]; then
+	cc=$(compiler_package "$(compiler)")
+	if [ "$suite" = "$(own_suite)" ]; then
 		need_packages "$cc"
 	else
 		place=("$NETVEIL_TOP/scripts/chroot.sh" "$suite" "$cc" make libelf-dev perl --)

@@ -3,7 +3,8 @@
 # Fetches a Debian cloud kernel and its headers without installing anything. KERNEL
 # is a series such as 6.1 or 6.12: the newest one that this machine's own apt
 # offers, else the newest of the other Debian suites, by a private apt setup. With
-# @SUITE behind it (7.2@sid) it is that suite's.
+# @SUITE behind it (7.2@sid) it is that suite's; 6.12-rt is the one with PREEMPT_RT,
+# 6.12-arm64 the cloud kernel for that.
 #
 #   kernels.sh get KERNEL       fetch if missing; print its folder, which holds
 #                               release, vmlinuz, modules.erofs, modules/, build
@@ -16,25 +17,37 @@
 . "$(dirname "$0")/lib/common.sh"
 
 kernels=$NETVEIL_CACHE/kernels
-FLAVOUR=cloud-amd64
 SUITES=(bookworm bookworm-security trixie trixie-security trixie-backports)
 # As many of trixie-backports' series as make check-matrix takes
 BACKPORTS=2
 
 usage() {
-	sed -n '8,15s/^# \{0,1\}//p' "$0" >&2
+	sed -n '9,16s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
-# The suites that are looked through, and the private apt for them.
+# Debian's name of what stands behind the series, and the machine it is for.
+choose_flavour() {
+	arch=amd64 gnu=x86-64-linux-gnu
+	case $1 in
+	*-rt) flavour=rt-amd64 ;;
+	*-arm64) arch=arm64 flavour=cloud-arm64 gnu=aarch64-linux-gnu ;;
+	*) flavour=cloud-amd64 ;;
+	esac
+}
+
+# The suites that are looked through, and the private apt for them. This machine's
+# own suite has the compiler for another machine.
 choose_suites() {
 	suite=$1
+	[ "$arch" = amd64 ] || suite=${suite:-$(own_suite)}
 	case $suite in
 	'') suites=("${SUITES[@]}") ;;
 	sid | *-*) suites=("$suite") ;;
 	*) suites=("$suite" "$suite-security") ;;
 	esac
 	apt_root=$NETVEIL_CACHE/apt/${suite:-all}
+	[ "$arch" = amd64 ] || apt_root+=-$arch
 }
 
 # The system's apt, or the private one when $private is set: all its state is in
@@ -46,19 +59,21 @@ apt() {
 	if [ -n "$private" ]; then
 		set -- -o Dir::Etc::sourcelist="$apt_root/sources.list" \
 			-o Dir::Etc::sourceparts=- -o Dir::State="$apt_root/state" \
-			-o Dir::State::status=/dev/null \
+			-o Dir::State::status=/dev/null -o "APT::Architecture=$arch" \
+			-o "APT::Architectures::=$arch" -o APT::Architectures::=amd64 \
 			-o Dir::Cache="$apt_root/cache" "$@"
 	fi
 	"apt-$tool" -o APT::Sandbox::User="$(id -un)" "$@"
 }
 
 write_private_sources() {
-	local name keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	local name keyring=/usr/share/keyrings/debian-archive-keyring.gpg archs=amd64
+	[ "$arch" = amd64 ] || archs=amd64,$arch
 	[ -f "$keyring" ] || need_packages debian-archive-keyring
 	mkdir -p "$apt_root/state/lists/partial" "$apt_root/cache/archives/partial"
 	for name in "${suites[@]}"; do
-		printf 'deb [arch=amd64 signed-by=%s] %s %s main\n' \
-			"$keyring" "$(mirror_of "$name")" "$name"
+		printf 'deb [arch=%s signed-by=%s] %s %s main\n' \
+			"$archs" "$keyring" "$(mirror_of "$name")" "$name"
 	done >"$apt_root/sources.list"
 }
 
@@ -78,7 +93,7 @@ names_of() {
 newest_release() {
 	local series=${1//./\\.}
 	comm -12 <(names_of image "$1") <(names_of headers "$1") |
-		grep -E "^$series\.[0-9][^ ]*-$FLAVOUR\$" | sort -V | tail -n 1
+		grep -E "^$series\.[0-9][^ ]*-$flavour\$" | sort -V | tail -n 1
 }
 
 use_private() {
@@ -95,10 +110,11 @@ find_release() {
 	[ -z "$release" ] || return 0
 	use_private
 	release=$(newest_release "$series") || true
-	[ -n "$release" ] || die "no Debian suite of ${suites[*]} has a $FLAVOUR kernel $series with headers: see 'apt-cache pkgnames linux-image-', or run apt-get update"
+	[ -n "$release" ] || die "no Debian suite of ${suites[*]} has a $flavour kernel $series with headers: see 'apt-cache pkgnames linux-image-', or run apt-get update"
 }
 
-# The image and the headers, and what those are split into.
+# The image and the headers, and what those are split into. What kbuild runs is
+# for the machine that builds.
 package_closure() {
 	local queue=("linux-image-$release" "linux-headers-$release") seen=' ' p
 	while [ ${#queue[@]} -gt 0 ]; do
@@ -111,7 +127,7 @@ package_closure() {
 			grep -E '^linux-(base|binary|modules|kbuild|headers)-' | grep -v unsigned)
 	done
 	# shellcheck disable=SC2086 # a list of words
-	printf '%s\n' $seen
+	printf '%s\n' $seen | sed 's/^linux-kbuild-.*/&:amd64/'
 }
 
 download() {
@@ -136,6 +152,15 @@ unpack() {
 		esac
 	done
 	rm -rf "$new/deb"
+}
+
+# No guest has hardware, for which all kernels but the cloud ones have modules.
+drop_drivers() {
+	local kernel
+	kernel=$(find "$new/image" -type d -path "*/modules/$release/kernel")
+	find "$kernel/drivers" -mindepth 1 -maxdepth 1 ! -name net ! -name block ! -name virtio \
+		! -name char ! -name crypto -exec rm -r {} +
+	rm -rf "$kernel"/sound "$kernel"/drivers/net/{ethernet,wireless,can,usb,phy}
 }
 
 # The whole module tree as the guest sees it, uncompressed and unsigned: an
@@ -181,7 +206,10 @@ fetch() {
 	mkdir -p "$new"/{deb,headers,image}
 	step "downloading kernel $release and its headers" download
 	step "unpacking kernel $release" unpack
-	step "packing the modules of $release" make_module_tree
+	[[ $flavour == cloud-* ]] || drop_drivers
+	[ "$arch" = amd64 ] || need_packages "binutils-$gnu"
+	# where that package has its strip
+	PATH=/usr/$gnu/bin:$PATH step "packing the modules of $release" make_module_tree
 	place_image
 	place_headers
 	printf '%s\n' "$release" >"$new/release"
@@ -205,7 +233,7 @@ newest_series() {
 	choose_suites "$1"
 	use_private
 	apt cache pkgnames linux-headers- |
-		sed -nE "s/^linux-headers-([0-9]+\.[0-9]+)\.[0-9].*-$FLAVOUR\$/\1/p" |
+		sed -nE "s/^linux-headers-([0-9]+\.[0-9]+)\.[0-9].*-$flavour\$/\1/p" |
 		sort -uV | tail -n "$2"
 }
 
@@ -219,7 +247,7 @@ print_matrix() {
 }
 
 locate() {
-	local word=$1 fresh=$2 current=$kernels/$1.current series=${1%@*}
+	local word=$1 fresh=$2 current=$kernels/$1.current series=${1%%[-@]*}
 	choose_suites "$(sed -n "s/.*@//p" <<<"$word")"
 	if [ -s "$current" ] && [ "$(cat "$kernels/$(cat "$current")/key" 2>/dev/null)" = "$key" ] &&
 		{ [ -z "$fresh" ] || [ -z "$(find "$current" -mtime +0)" ]; }; then
@@ -236,6 +264,7 @@ locate() {
 
 main() {
 	local fresh=
+	choose_flavour "${2%@*}"
 	key=$(hash_of "$(declare -f unpack make_module_tree place_image place_headers)")
 	case $1 in
 	matrix)
@@ -246,7 +275,8 @@ main() {
 	refresh) fresh=y ;;
 	*) usage ;;
 	esac
-	[[ $2 =~ ^[0-9]+\.[0-9]+(@[a-z-]+)?$ ]] || die "'$2' is no kernel: write it as 6.1, 6.12 or 7.2@sid"
+	[[ $2 =~ ^[0-9]+\.[0-9]+(-rt|-arm64)?(@[a-z-]+)?$ ]] ||
+		die "'$2' is no kernel: write it as 6.1, 6.12, 7.2@sid, 6.12-rt or 6.12-arm64"
 	locate "$2" "$fresh"
 	case $1 in
 	headers) printf '%s\n' "$dir/build" ;;

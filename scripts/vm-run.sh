@@ -13,8 +13,8 @@ usage() {
 	cat >&2 <<-END
 	usage: vm-run.sh [OPTION]... [--] [COMMAND [ARGUMENT]...]
 
-	  --kernel K    6.1, 6.12 (any series that Debian has), uml, uml-debug;
-	                default 6.12
+	  --kernel K    6.1, 6.12 (any series that Debian has), 6.12-rt, uml,
+	                uml-debug; default 6.12
 	  --icount      guest time counts instructions, and idle time passes at once
 	  --smp N       CPUs (2; UML and --icount have 1)
 	  --mem M       memory in MiB (1024)

@@ -111,6 +111,11 @@ drop_unused() {
 		done
 }
 
+# The Debian suite that this machine runs.
+own_suite() {
+	. /etc/os-release && echo "${VERSION_CODENAME:-sid}"
+}
+
 # mirror_of SUITE: the archive this machine itself takes packages from, so that
 # a local mirror is honoured. The security archive is asked for with *-security.
 mirror_of() {
