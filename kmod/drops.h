@@ -74,10 +74,12 @@ static inline enum veil_drop veil_drop_pull(unsigned int size,
 	return size < len ? VEIL_DROP_malformed : VEIL_DROP_no_memory;
 }
 
-/* What the kernel's gathering of fragments failed with. */
-static inline enum veil_drop veil_drop_gather(int err)
+/* Why a packet goes with which something failed: for otherwise, if not for want of
+ * memory.
+ */
+static inline enum veil_drop veil_drop_error(int err, enum veil_drop otherwise)
 {
-	return err == -ENOMEM ? VEIL_DROP_no_memory : VEIL_DROP_malformed;
+	return err == -ENOMEM ? VEIL_DROP_no_memory : otherwise;
 }
 
 u64 veil_drops_sum(const struct veil_drops __percpu *drops,

@@ -237,7 +237,7 @@ static void veil_handshake_answer(struct veil_peer *peer, struct sk_buff *skb,
 	struct veil_index *index = veil_index_lookup(peer->vn,
 						     be32_to_cpu(receiver));
 
-	if (!index || index->kind != VEIL_INDEX_HANDSHAKE ||
+	if (!index || READ_ONCE(index->kind) != VEIL_INDEX_HANDSHAKE ||
 	    index->peer != peer)
 		veil_peer_drop(peer, skb, VEIL_DROP_unexpected_response);
 	else

@@ -330,7 +330,8 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 	else if (!err)
 		err = veil_open_transport(peer->vn, skb, flags);
 	if (err) {
-		veil_peer_drop(peer, skb, VEIL_DROP_bad_inner);
+		veil_peer_drop(peer, skb,
+			       veil_drop_error(err, VEIL_DROP_bad_inner));
 		return NF_STOLEN;
 	}
 	if (veil_open_bridged(skb) && veil_mark(skb, VEIL_MARK_OPENED)) {

@@ -4,7 +4,9 @@
  * costs more than all else that is judged of a packet, and most packets are for
  * the same address.  So each CPU remembers the last IPv4 one that was ours, in
  * veil_recent.own: one word with the number of changes that the tables had seen
- * before they were searched.  Cached routes are held to that number as well.
+ * before they were searched.  Cached routes are held to that number as well; but as
+ * it need not move when a route goes that nobody had seen yet, nothing is remembered
+ * for longer than a second.  "Ours" is the stricter answer wherever it is asked for.
  */
 #ifndef _VEIL_OWN_H
 #define _VEIL_OWN_H
@@ -15,9 +17,10 @@
 static inline u64 veil_own_word(const struct net *net,
 				const struct in6_addr *addr)
 {
-	/* One more, so that zero is no word of 0.0.0.0. */
-	return (u64)(__force u32)veil_addr_v4(addr) << 32 |
-	       ((u32)rt_genid_ipv4(net) + 1);
+	/* Both only grow, so that no sum comes twice. */
+	u32 now = rt_genid_ipv4(net) + jiffies / HZ;
+
+	return (u64)(__force u32)veil_addr_v4(addr) << 32 | now;
 }
 
 /* A VRF has a table of its own; the word is read whole on 64 bits only. */

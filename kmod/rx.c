@@ -197,7 +197,9 @@ static unsigned int veil_rx_split(struct veil_net *vn, struct veil_peer *peer,
 	__skb_push(skb, mac);
 	segments = skb_gso_segment(skb, NETIF_F_HW_CSUM);
 	if (IS_ERR_OR_NULL(segments))
-		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
+		return veil_rx_drop(vn, peer, skb,
+				    veil_drop_error(PTR_ERR(segments),
+						    VEIL_DROP_malformed));
 	consume_skb(skb);
 	skb_list_walk_safe(segments, skb, next) {
 		struct nf_hook_state rest = *state;
@@ -246,9 +248,10 @@ static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb, u32 user)
 	local_bh_disable();
 	err = ip_defrag(vn->net, skb, user);
 	local_bh_enable();
+	if (err == -EINPROGRESS)
+		return false;
 	if (err) {
-		if (err != -EINPROGRESS)
-			veil_drop_count(vn, veil_drop_gather(err));
+		veil_drop_count(vn, veil_drop_error(err, VEIL_DROP_malformed));
 		return false;
 	}
 	skb_set_transport_header(skb, ip_hdrlen(skb));
@@ -265,7 +268,7 @@ static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb, u32 user)
 	if (err == -EINPROGRESS)
 		return false;
 	if (err) {
-		veil_drop(vn, skb, veil_drop_gather(err));
+		veil_drop(vn, skb, veil_drop_error(err, VEIL_DROP_malformed));
 		return false;
 	}
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
