@@ -123,7 +123,7 @@ rpm: ## RPM packages of the same names, in this folder; tried on Debian only
 lint: ## Static checks: shellcheck, checkpatch, W=1, sparse (KERNEL=6.12)
 	@KERNEL="$(KERNEL)" scripts/lint.sh
 
-lint-more: ## Further ones for what runs outside of the kernel: cppcheck, gcc -fanalyzer
+lint-more: ## Further ones: cppcheck, gcc -fanalyzer, clang-tidy, the kernel's Coccinelle scripts
 	@scripts/lint-more.sh
 
 coverage: ## Which lines of the pure parts the unit tests run, or with VM=uml of the whole module the VM tests (TESTS=words)
