@@ -134,6 +134,12 @@ static int veil_cipher_measure(enum veil_aead_id aead, u64 *time, bool *offer)
 	struct crypto_aead *tfm = veil_cipher_alloc(aead, zero);
 	int err;
 
+	if (IS_ERR(tfm) && PTR_ERR(tfm) != -ENOENT) {
+		err = PTR_ERR(tfm);
+		pr_err("cannot set up \"%s\": error %d\n",
+		       veil_cipher_names[aead], err);
+		return err;
+	}
 	if (IS_ERR(tfm)) {
 		pr_err("this kernel has no \"%s\": it needs CONFIG_CRYPTO_GCM, CONFIG_CRYPTO_AES and CONFIG_CRYPTO_CHACHA20POLY1305, built in or as modules that modprobe finds\n",
 		       veil_cipher_names[aead]);
