@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Calls that fail where a test wants it: linked into netveil-faults.ko alone
- * (VEIL_TEST_FAULTS=y, see Kbuild), for tests/vm/t_calls.py.
+ * (VEIL_TEST_FAULTS=y, see Kbuild), for tests/vm/t_calls.py and t_load.py.
  *
  * The linker gives every call of these functions to a wrapper (--wrap).  One call, the
- * one that returns to fail_at, fails fail_left times; all others are handed on.
+ * one that returns to fail_at, fails fail_left times, and the fail_nth one from now on
+ * fails; all others are handed on.
  *
  * No header of the kernel's says what they are: all take at most six words.
  */
@@ -15,12 +16,18 @@
 
 static unsigned long fail_at;
 static int fail_left;
+static int fail_nth;
 
 module_param(fail_at, ulong, 0600);
 module_param(fail_left, int, 0600);
+module_param(fail_nth, int, 0600);
 
 static bool fails(void *caller)
 {
+	if (unlikely(READ_ONCE(fail_nth))) {
+		WRITE_ONCE(fail_nth, fail_nth - 1);
+		return !fail_nth;
+	}
 	if (likely((unsigned long)caller != READ_ONCE(fail_at)) ||
 	    READ_ONCE(fail_left) <= 0)
 		return false;
@@ -77,3 +84,15 @@ WRAP(skb_cow_data, -ENOMEM)
 WRAP(skb_expand_head, no_head((struct sk_buff *)a))
 WRAP(skb_page_frag_refill, 0)
 WRAP(sock_create_kern, -ENOMEM)
+
+/* And those by which it is loaded. */
+WRAP(__kmem_cache_create_args, 0)
+WRAP(alloc_workqueue, 0)
+WRAP(crypto_alloc_shash, -ENOMEM)
+WRAP(genl_register_family, -ENOMEM)
+WRAP(metadata_dst_alloc, 0)
+WRAP(register_netdevice_notifier, -ENOMEM)
+WRAP(register_pernet_subsys, -ENOMEM)
+WRAP(register_pm_notifier, -ENOMEM)
+WRAP(rhashtable_init_noprof, -ENOMEM)
+WRAP(rhltable_init_noprof, -ENOMEM)

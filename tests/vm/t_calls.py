@@ -41,8 +41,12 @@ veil_hooks_seal>pskb_expand_head veil_pmtu_fit>pskb_expand_head
 veil_pairs_copy>__kmalloc_cache_noprof
 veil_xmit6_neighbour>__neigh_create veil_xmit6_neighbour>skb_expand_head
 """.split()
-# Of loading alone; and with __GFP_NOFAIL, which the kernel keeps.
-LOADING = "veil_crypto_init veil_cipher_measure veil_cipher_prompt aead_request_alloc".split()
+# Of loading alone (t_load); and with __GFP_NOFAIL, which the kernel keeps.
+LOADING = """
+veil_crypto_init veil_cipher_measure veil_cipher_prompt aead_request_alloc veil_init
+veil_peer_init veil_rx_init veil_tunnel_init veil_nets_init veil_fence_init veil_wipe_init
+veil_netlink_init
+""".split()
 NEVER = "veil_weaken_touch veil_weaken_end".split()
 
 
