@@ -39,6 +39,14 @@ trouble() {
 	troubles=$((troubles + 1))
 }
 
+# What a test that failed has left running would hold on to its output.
+kill_left() {
+	local ns
+	for ns in /run/netns/*; do
+		[ ! -e "$ns" ] || topo_kill "${ns##*/}"
+	done
+}
+
 # The module first: a namespace outlives its name while a socket in it does, and
 # then nobody can take its peers away.
 clean_state() {
@@ -71,6 +79,7 @@ run_one() {
 	relay < <(
 		timeout -k 5 "$limit" "$(interpreter "$test")" "$test" 2>&1 </dev/null
 		echo $? >/tmp/rc
+		kill_left
 	)
 	rc=$(cat /tmp/rc)
 	clean_state
