@@ -152,7 +152,7 @@ struct veil_outstanding {
  * @announced: listeners were told that there is a session; lock
  * @handshaking: a series is going on
  * @attempts: initiations sent in this series; counted by the worker, and set to 0
- *	by who begins one: a lost count only repeats an attempt
+ *	by who begins one: a lost count repeats an attempt, a lost 0 skips some
  * @last_initiation: jiffies; of the last one sent, 0 never
  * @rx_unanswered: jiffies | 1; data came and nothing was sent since; or 0
  * @tx_unanswered: jiffies | 1; data was sent and nothing opened since; or 0

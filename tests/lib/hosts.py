@@ -115,6 +115,11 @@ class Host:
         sock.setblocking(False)
         return sock
 
+    def sysctl(self, key, value):
+        """key: its path below /proc/sys/net."""
+        with self.inside(), open("/proc/sys/net/" + key, "w", encoding="ascii") as file:
+            file.write(str(value))
+
     def mac(self):
         with self.inside(), socket.socket() as sock:
             request = struct.pack("16s16x", self.device.encode())
@@ -167,10 +172,8 @@ def add_gamma():
 
 def forwards(host):
     """The host is a router from now on."""
-    with host.inside():
-        for key in "ipv4/ip_forward", "ipv6/conf/all/forwarding":
-            with open("/proc/sys/net/" + key, "w", encoding="ascii") as file:
-                file.write("1")
+    for key in "ipv4/ip_forward", "ipv6/conf/all/forwarding":
+        host.sysctl(key, 1)
 
 
 def add_networks():

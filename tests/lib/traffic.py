@@ -34,6 +34,13 @@ def in_clear(tap):
     return [frame for frame in tap.take() if MARKER in frame]
 
 
+def check_shown(tap, one, other):
+    """Between hosts that do not protect it, the tap does see the marker."""
+    datagrams(one, other, other.v4)
+    check(in_clear(tap), "frames in clear")
+    tap.close()
+
+
 def each_way(one, other):
     """Source, target and the target's address: both ways, both families."""
     for source, target in (one, other), (other, one):

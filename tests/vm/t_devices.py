@@ -56,11 +56,6 @@ def traffic_passes(one=alpha, other=beta):
         traffic.both_kinds(*way)
 
 
-def set_key(host, key, value):
-    with host.inside(), open("/proc/sys/net/" + key, "w", encoding="ascii") as file:
-        file.write(str(value))
-
-
 @contextlib.contextmanager
 def moved(host, device, *lines):
     """The host's addresses are on another device, which `ip` makes by lines; it
@@ -111,12 +106,12 @@ def back(host):
 def rp_filter():
     for host in alpha, beta:
         for name in "all", "eth0":
-            set_key(host, "ipv4/conf/%s/rp_filter" % name, 1)
+            host.sysctl("ipv4/conf/%s/rp_filter" % name, 1)
     with link():
         traffic_passes()
     for host in alpha, beta:
         for name in "all", "eth0":
-            set_key(host, "ipv4/conf/%s/rp_filter" % name, 0)
+            host.sysctl("ipv4/conf/%s/rp_filter" % name, 0)
 
 
 @case("the device is in a VRF, the programs as well")
@@ -256,11 +251,11 @@ def bridge():
     with moved(alpha, "br7", *lines):
         try:
             for name in "iptables", "ip6tables":
-                set_key(alpha, "bridge/bridge-nf-call-" + name, 1)
+                alpha.sysctl("bridge/bridge-nf-call-" + name, 1)
         except FileNotFoundError:
             hosts.command("modprobe", "br_netfilter")
             for name in "iptables", "ip6tables":
-                set_key(alpha, "bridge/bridge-nf-call-" + name, 1)
+                alpha.sysctl("bridge/bridge-nf-call-" + name, 1)
         with link():
             traffic_passes()
 

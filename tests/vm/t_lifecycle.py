@@ -31,10 +31,7 @@ def set_up():
     hosts.set_up()
     state["a"], state["b"] = pypeer.identities()
     for host in alpha, beta:
-        with host.inside():
-            keep = "/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down"
-            with open(keep, "w", encoding="ascii") as file:
-                file.write("1")
+        host.sysctl("ipv6/conf/eth0/keep_addr_on_down", 1)
     state["inbox"] = {a: h.udp(a, APP) for h in (alpha, beta) for a in h.addresses}
 
 

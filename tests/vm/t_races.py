@@ -38,10 +38,7 @@ def set_up():
     hosts.load_module()
     state["a"], state["b"] = Identity(), Identity()
     for host in alpha, beta:
-        with host.inside():
-            keep = "/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down"
-            with open(keep, "w", encoding="ascii") as file:
-                file.write("1")
+        host.sysctl("ipv6/conf/eth0/keep_addr_on_down", 1)
 
 
 # The programs: each has one thing that it does again and again
@@ -67,8 +64,7 @@ def datagrams(_, source, target):
 def connections(_, source, target):
     """TCP, which may break off when a link is down for long."""
     for host in source, target:
-        with host.inside(), open("/proc/sys/net/ipv4/tcp_retries2", "w", encoding="ascii") as file:
-            file.write("3")
+        host.sysctl("ipv4/tcp_retries2", 3)
 
     def step():
         with contextlib.suppress(OSError, AssertionError):
@@ -229,10 +225,7 @@ def at_once():
 
 @case("the control: without peers the wire shows what is sent")
 def control():
-    tap = wire.Tap(hosts.wire, whole=False)
-    traffic.datagrams(alpha, beta, beta.v4)
-    check(traffic.in_clear(tap), "frames in clear")
-    tap.close()
+    traffic.check_shown(wire.Tap(hosts.wire, whole=False), alpha, beta)
 
 
 @case("traffic, changes, new sessions, links and namespaces at once: never in clear")

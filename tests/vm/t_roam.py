@@ -25,7 +25,6 @@ import hosts
 import ktap
 import packets
 import pypeer
-import veilproto
 import wire
 from hosts import alpha, drops_since, receive, receive_all
 from ktap import case, check, check_equal, wait_until
@@ -276,9 +275,7 @@ def path_mtu():
 
 def mapping_timeout(seconds):
     for name in "udp_timeout", "udp_timeout_stream":
-        path = "/proc/sys/net/netfilter/nf_conntrack_" + name
-        with state["gamma"].inside(), open(path, "w", encoding="ascii") as file:
-            file.write(str(seconds))
+        state["gamma"].sysctl("netfilter/nf_conntrack_" + name, seconds)
 
 
 @case("keepalives hold the mapping of NAT, and nothing else does")

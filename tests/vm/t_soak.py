@@ -61,10 +61,8 @@ def set_up():
 
 def never_forgets(host):
     """What fits the path is learnt once, at the price of a packet."""
-    with host.inside():
-        for key in "ipv4/route/mtu_expires", "ipv6/route/mtu_expires":
-            with open("/proc/sys/net/" + key, "w", encoding="ascii") as file:
-                file.write("1000000")
+    for key in "ipv4/route/mtu_expires", "ipv6/route/mtu_expires":
+        host.sysctl(key, 1000000)
 
 
 def make_peers():
@@ -202,10 +200,7 @@ def soak(seconds, handshakes):
 
 @case("the control: without peers the wire shows what is sent")
 def control():
-    tap = wire.Tap(hosts.wire, whole=False)
-    traffic.datagrams(alpha, beta, beta.v4)
-    check(traffic.in_clear(tap), "frames in clear")
-    tap.close()
+    traffic.check_shown(wire.Tap(hosts.wire, whole=False), alpha, beta)
 
 
 @case("traffic with new keys all the time: nothing is lost, memory stays the same")

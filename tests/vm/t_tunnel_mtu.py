@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import hosts
 import ktap
 import wire
-from hosts import alpha, beta, drops_since
+from hosts import alpha, beta
 from ktap import case, check, check_equal, wait_until
 from routers import Routers
 
@@ -169,23 +169,16 @@ def smaller_in_between():
                     sock.close()
 
 
-def set_probing(host, value):
-    with host.inside():
-        path = "/proc/sys/net/ipv4/tcp_mtu_probing"
-        with open(path, "w", encoding="ascii") as file:
-            file.write(str(value))
-
-
 @case("nobody says a word: TCP that probes gets through, as without peers")
 def black_hole():
     for outer, host in zip(KNOWN, (alpha, state["left"])):
         fresh(outer)
-        set_probing(host, 1)
+        host.sysctl("ipv4/tcp_mtu_probing", 1)
         with wire.Relay(hosts.wire) as relay:
             relay.rule = Routers(state["wire"], hops=1, mtu=1360, says=0)
             transfer(host, False, seconds=30, size=60000)
             check(relay.rule.dropped, "the link is too small")
-        set_probing(host, 0)
+        host.sysctl("ipv4/tcp_mtu_probing", 0)
 
 
 @case("9000 bytes: jumbo frames between the gateways, 1500 behind them, and both")
