@@ -95,6 +95,25 @@ static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 	return 0;
 }
 
+/* Packets on their way out find either the old ones or the new. */
+static void veil_socket_replace(struct veil_net *vn, struct socket *sock[2])
+{
+	struct socket *old[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		old[i] = vn->socket[i];
+		vn->socket[i] = sock[i];
+		rcu_assign_pointer(vn->sk[i], sock[i] ? sock[i]->sk : NULL);
+	}
+	if (!old[0])
+		return;
+	synchronize_net();
+	for (i = 0; i < 2; i++)
+		if (old[i])
+			sock_release(old[i]);
+}
+
 int veil_socket_open(struct veil_net *vn, u16 port,
 		     struct netlink_ext_ack *extack)
 {
@@ -115,29 +134,15 @@ int veil_socket_open(struct veil_net *vn, u16 port,
 		return err;
 	}
 
-	veil_socket_close(vn);
-	vn->socket[0] = sock[0];
-	vn->socket[1] = sock[1];
-	rcu_assign_pointer(vn->sk[0], sock[0]->sk);
-	if (sock[1])
-		rcu_assign_pointer(vn->sk[1], sock[1]->sk);
+	veil_socket_replace(vn, sock);
 	return 0;
 }
 
 void veil_socket_close(struct veil_net *vn)
 {
-	int i;
+	struct socket *none[2] = {};
 
-	if (!vn->socket[0])
-		return;
-	RCU_INIT_POINTER(vn->sk[0], NULL);
-	RCU_INIT_POINTER(vn->sk[1], NULL);
-	synchronize_net();
-	for (i = 0; i < 2; i++) {
-		if (vn->socket[i])
-			sock_release(vn->socket[i]);
-		vn->socket[i] = NULL;
-	}
+	veil_socket_replace(vn, none);
 }
 
 void veil_socket_udp_header(struct sk_buff *skb,
