@@ -20,16 +20,29 @@
 
 void veil_initiator_clear(struct veil_peer *peer)
 {
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own = veil_initiator_own(peer);
 
-	lockdep_assert_held(&peer->handshake_lock);
-	if (!own->active)
+	if (!own)
 		return;
+	RCU_INIT_POINTER(peer->initiation, NULL);
 	if (own->index.id)
 		veil_index_remove(peer->vn, &own->index);
-	WRITE_ONCE(own->active, false);
 	veil_noise_wipe(&own->noise);
 	memzero_explicit(own->psks, sizeof(own->psks));
+	kfree_rcu(own, rcu);
+}
+
+bool veil_initiator_stale(const struct veil_peer *peer)
+{
+	const struct veil_outstanding *own;
+	bool stale;
+
+	rcu_read_lock();
+	own = rcu_dereference(peer->initiation);
+	stale = own && time_after_eq(jiffies,
+				     own->sent + VEIL_RETRY_TIME * HZ);
+	rcu_read_unlock();
+	return stale;
 }
 
 /* What an initiation is made under. */
@@ -97,15 +110,13 @@ static void veil_initiator_offer_psk(struct veil_outstanding *own,
 static void veil_initiator_offer(struct veil_peer *peer, bool bare,
 				 const struct veil_addr_pair *addrs)
 {
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own = veil_initiator_own(peer);
 
-	memset(&own->offer, 0, sizeof(own->offer));
 	veil_net_aeads(peer->vn, own->offer.aead);
 	own->offer.lanes = veil_session_lanes();
 	own->offer.flags = veil_exchange_flags(peer);
 	memcpy(own->offer.source, &addrs->source, VEIL_ADDR_LEN);
 	memcpy(own->offer.destination, &addrs->destination, VEIL_ADDR_LEN);
-	own->psk_count = 0;
 	if (!bare)
 		veil_initiator_offer_psk(own, peer->psk_next);
 	veil_initiator_offer_psk(own, peer->psk);
@@ -114,7 +125,7 @@ static void veil_initiator_offer(struct veil_peer *peer, bool bare,
 static int veil_initiator_macs(struct veil_peer *peer, const u8 *theirs,
 			       struct veil_initiation *msg)
 {
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own = veil_initiator_own(peer);
 	int err;
 
 	err = veil_mac1(msg->macs.mac1, theirs, msg,
@@ -123,7 +134,6 @@ static int veil_initiator_macs(struct veil_peer *peer, const u8 *theirs,
 		return err;
 	memcpy(own->mac1, msg->macs.mac1, VEIL_MAC_LEN);
 	memcpy(own->theirs, theirs, VEIL_KEY_LEN);
-	own->cookie = false;
 	if (!peer->cookie_until || time_after(jiffies, peer->cookie_until))
 		return 0;
 	return veil_mac2(msg->macs.mac2, peer->cookie, msg,
@@ -135,7 +145,7 @@ static int veil_initiator_write(struct veil_peer *peer, int place,
 {
 	const struct veil_pair *pair = veil_pair_at(peer, place);
 	const u8 *theirs = veil_pair_theirs(peer, place);
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own = veil_initiator_own(peer);
 	const struct veil_piece prologue[] = {
 		{ VEIL_LABEL_PROLOGUE, sizeof(VEIL_LABEL_PROLOGUE) - 1 },
 		{ &msg->header, sizeof(msg->header) },
@@ -183,25 +193,47 @@ static int veil_initiator_domain(struct veil_peer *peer)
 	return domain;
 }
 
+/* A new one in the table, as nothing before it is; or NULL. */
+static struct veil_outstanding *veil_initiator_begin(struct veil_peer *peer)
+{
+	struct veil_outstanding *own = kzalloc(sizeof(*own), GFP_KERNEL);
+
+	if (!own)
+		return NULL;
+	own->epoch = atomic_read(&veil_epoch);
+	own->sent = jiffies;
+	own->index.kind = VEIL_INDEX_HANDSHAKE;
+	own->index.peer = peer;
+	if (veil_index_insert(peer->vn, &own->index)) {
+		kfree(own);
+		return NULL;
+	}
+	rcu_assign_pointer(peer->initiation, own);
+	return own;
+}
+
 void veil_initiator_send(struct veil_peer *peer)
 {
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own;
 	struct veil_initiator_way way;
 	struct veil_addr_pair addrs;
 	struct veil_initiation msg;
+	struct in6_addr remote;
+	u16 port;
 
 	veil_initiator_clear(peer);
-	if (veil_roam_endpoint(peer, &own->remote, &own->port))
+	if (veil_roam_endpoint(peer, &remote, &port))
 		return;
-	if (veil_socket_route(peer->vn, &own->remote,
-			      veil_initiator_domain(peer), &addrs))
+	if (veil_socket_route(peer->vn, &remote, veil_initiator_domain(peer),
+			      &addrs))
 		return;
-	own->epoch = atomic_read(&veil_epoch);
-	own->index.kind = VEIL_INDEX_HANDSHAKE;
-	own->index.peer = peer;
-	if (veil_index_insert(peer->vn, &own->index))
+	own = veil_initiator_begin(peer);
+	if (!own) {
+		veil_drop_count(peer->vn, VEIL_DROP_no_memory);
 		return;
-	WRITE_ONCE(own->active, true);
+	}
+	own->remote = remote;
+	own->port = port;
 	veil_initiator_choose(peer, &way);
 	own->pair = veil_pair_at(peer, way.place)->id;
 	veil_initiator_offer(peer, way.bare, &addrs);
@@ -211,7 +243,6 @@ void veil_initiator_send(struct veil_peer *peer)
 		return;
 	}
 	WRITE_ONCE(peer->attempts, peer->attempts + 1);
-	WRITE_ONCE(own->sent, jiffies);
 	if (!way.last)
 		veil_handshake_soon(peer, own->sent + HZ);
 	trace_veil_handshake(peer, "initiation-sent");
@@ -221,11 +252,10 @@ void veil_initiator_send(struct veil_peer *peer)
 enum veil_drop veil_initiator_cookie(struct veil_peer *peer,
 				     const struct veil_cookie_reply *msg)
 {
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own = veil_initiator_own(peer);
 	u8 cookie[VEIL_COOKIE_LEN];
 
-	if (!own->active || own->index.id != be32_to_cpu(msg->receiver) ||
-	    own->cookie)
+	if (!own || own->index.id != be32_to_cpu(msg->receiver) || own->cookie)
 		return VEIL_DROP_unexpected_response;
 	if (veil_cookie_open(cookie, msg, own->theirs, own->mac1))
 		return VEIL_DROP_handshake_failed;
@@ -259,7 +289,7 @@ static enum veil_drop veil_initiator_open(struct veil_peer *peer,
 					  struct veil_choice *choice)
 {
 	static const u8 no_psk[VEIL_KEY_LEN];
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own = veil_initiator_own(peer);
 	const struct veil_psk *psk = veil_initiator_psk(own, msg);
 
 	if (msg->header.psk_choice > own->psk_count ||
@@ -283,7 +313,7 @@ veil_initiator_session(struct veil_peer *peer, int place,
 		       const struct veil_choice *choice,
 		       const struct veil_addr_pair *addrs)
 {
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own = veil_initiator_own(peer);
 	const struct veil_psk *psk = veil_initiator_psk(own, msg);
 	bool moves = choice->flags & VEIL_PAYLOAD_ROAMS;
 	struct veil_session_params params = {
@@ -327,15 +357,17 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 				     const struct veil_response *msg,
 				     const struct veil_addr_pair *addrs)
 {
-	int place = veil_pair_find(peer, peer->initiation.pair);
-	struct veil_outstanding *own = &peer->initiation;
+	struct veil_outstanding *own = veil_initiator_own(peer);
 	const struct veil_identity *self;
 	struct veil_session *session;
 	struct veil_choice choice;
 	enum veil_drop reason;
+	int place;
 
-	if (!own->active || place == VEIL_PAIR_NONE ||
-	    own->index.id != be32_to_cpu(msg->header.receiver))
+	if (!own || own->index.id != be32_to_cpu(msg->header.receiver))
+		return VEIL_DROP_unexpected_response;
+	place = veil_pair_find(peer, own->pair);
+	if (place == VEIL_PAIR_NONE)
 		return VEIL_DROP_unexpected_response;
 	self = veil_pair_ours(peer, place);
 	if (!veil_exchange_mac1_ok(self->public, msg,

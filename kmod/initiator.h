@@ -20,4 +20,15 @@ enum veil_drop veil_initiator_cookie(struct veil_peer *peer,
 /* Wipe the outstanding initiation. */
 void veil_initiator_clear(struct veil_peer *peer);
 
+/* It, or NULL. */
+static inline struct veil_outstanding *
+veil_initiator_own(const struct veil_peer *peer)
+{
+	return rcu_dereference_protected(peer->initiation,
+					 lockdep_is_held(&peer->handshake_lock));
+}
+
+/* Whether it is so old that a retry would have taken its place.  Any context. */
+bool veil_initiator_stale(const struct veil_peer *peer);
+
 #endif /* _VEIL_INITIATOR_H */

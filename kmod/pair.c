@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "handshake.h"
+#include "initiator.h"
 #include "pair.h"
 #include "session.h"
 
@@ -239,6 +240,7 @@ int veil_pairs_copy(struct veil_peer *peer, struct veil_peer *from)
 /* Handshakes that were under way under a pair that is no more. */
 static void veil_pairs_cut(struct veil_peer *peer)
 {
+	const struct veil_outstanding *own;
 	struct veil_session *next;
 	bool stale;
 
@@ -250,8 +252,8 @@ static void veil_pairs_cut(struct veil_peer *peer)
 	spin_unlock_bh(&peer->lock);
 
 	mutex_lock(&peer->handshake_lock);
-	stale = peer->initiation.active &&
-		veil_pair_find(peer, peer->initiation.pair) == VEIL_PAIR_NONE;
+	own = veil_initiator_own(peer);
+	stale = own && veil_pair_find(peer, own->pair) == VEIL_PAIR_NONE;
 	mutex_unlock(&peer->handshake_lock);
 	if (stale)
 		veil_handshake_cancel(peer);

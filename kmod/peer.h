@@ -50,7 +50,7 @@ struct veil_address {
 
 /* What a receiver index stands for; in veil_net.indexes, RCU. */
 enum veil_index_kind {
-	VEIL_INDEX_HANDSHAKE,		/* in peer->initiation */
+	VEIL_INDEX_HANDSHAKE,		/* in struct veil_outstanding */
 	VEIL_INDEX_SESSION,		/* in struct veil_session */
 };
 
@@ -74,10 +74,10 @@ struct veil_place {
 	u16 port;
 };
 
-/* Our own outstanding initiation; peer->handshake_lock. */
+/* Our own outstanding initiation; peer->handshake_lock, freed by RCU. */
 struct veil_outstanding {
-	struct veil_index index;	/* in the table while active */
-	bool active;
+	struct rcu_head rcu;
+	struct veil_index index;	/* id 0: not in the table */
 	u32 pair;			/* its id */
 	struct veil_noise noise;
 	struct veil_psk psks[VEIL_PSKS_MAX];	/* as offered */
@@ -131,7 +131,7 @@ struct veil_outstanding {
  *	and its key may be taken over
  * @succeeded: leaving, and another peer has taken over its key
  * @handshake_lock: @initiation and the making of sessions
- * @initiation: ours
+ * @initiation: ours, NULL while none is outstanding; handshake_lock
  * @time_sent: ns, TAI64N of our last initiation; handshake_lock
  * @cookie: what it gave us for mac2; handshake_lock
  * @cookie_until: jiffies | 1; 0 for none; handshake_lock
@@ -204,7 +204,7 @@ struct veil_peer {
 	bool succeeded;
 
 	struct mutex handshake_lock;	/* see above, as all of these */
-	struct veil_outstanding initiation;
+	struct veil_outstanding __rcu *initiation;
 	u64 time_sent;
 	u8 cookie[VEIL_COOKIE_LEN];
 	unsigned long cookie_until;

@@ -206,9 +206,10 @@ static int veil_responder_write(struct veil_peer *peer,
 static bool veil_responder_stays_initiator(const struct veil_peer *peer,
 					   int theirs)
 {
-	int ours = veil_pair_find(peer, peer->initiation.pair);
+	const struct veil_outstanding *own = veil_initiator_own(peer);
+	int ours = own ? veil_pair_find(peer, own->pair) : VEIL_PAIR_NONE;
 
-	return peer->initiation.active && ours != VEIL_PAIR_NONE &&
+	return ours != VEIL_PAIR_NONE &&
 	       memcmp(veil_pair_ours(peer, ours)->public,
 		      veil_pair_theirs(peer, theirs), VEIL_KEY_LEN) > 0;
 }
@@ -221,7 +222,7 @@ static bool veil_responder_crossed(const struct veil_peer *peer, int place)
 {
 	return veil_responder_stays_initiator(peer, place) &&
 	       READ_ONCE(peer->attempts) <= 1 &&
-	       time_before(jiffies, peer->initiation.sent + HZ / 2);
+	       time_before(jiffies, veil_initiator_own(peer)->sent + HZ / 2);
 }
 
 static enum veil_drop veil_responder_answer(struct veil_peer *peer,
@@ -278,7 +279,7 @@ enum veil_drop veil_responder_handle(struct veil_peer *peer,
 		return VEIL_DROP_bad_stamp;
 	if (veil_responder_crossed(peer, place)) {
 		/* Had the other end got ours, it would answer at once. */
-		veil_handshake_soon(peer, peer->initiation.sent + HZ);
+		veil_handshake_soon(peer, veil_initiator_own(peer)->sent + HZ);
 		return VEIL_DROP_crossed_initiation;
 	}
 

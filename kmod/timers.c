@@ -4,6 +4,7 @@
  */
 #include "compat.h"
 #include "handshake.h"
+#include "initiator.h"
 #include "netlink.h"
 #include "session.h"
 #include "timers.h"
@@ -122,9 +123,7 @@ static void veil_tick_handshake(struct veil_peer *peer, struct veil_tick *tick)
 	unsigned long now = jiffies;
 
 	if (!peer->handshaking) {
-		tick->wipe = READ_ONCE(peer->initiation.active) &&
-			     time_after_eq(now, READ_ONCE(peer->initiation.sent) +
-					   VEIL_RETRY_TIME * HZ);
+		tick->wipe = veil_initiator_stale(peer);
 		return;
 	}
 	if (time_after_eq(now, peer->handshake_started +
@@ -162,7 +161,7 @@ static void veil_tick_look(struct veil_peer *peer, struct veil_tick *tick)
 	tick->again = current_session || peer->handshaking ||
 		      rcu_access_pointer(peer->next_session) ||
 		      rcu_access_pointer(peer->previous_session) ||
-		      READ_ONCE(peer->initiation.active) ||
+		      rcu_access_pointer(peer->initiation) ||
 		      READ_ONCE(peer->keepalive) ||
 		      (tick->start && !tick->give_up);
 }
