@@ -35,13 +35,31 @@ struct veil_trial;
 struct veil_unknown;
 
 /**
+ * struct veil_found - an address, and what the tables have of it
+ * @addr: the address
+ * @changes: how often they had changed before they were searched
+ * @own: of &veil_net.addresses, or NULL
+ * @set: of &veil_net.policies, or NULL
+ */
+struct veil_found {
+	u64 addr[2];
+	u32 changes;
+	struct veil_prefix_node *own;
+	struct veil_prefix_node *set;
+};
+
+/**
  * struct veil_recent - what a CPU remembers of its last packets, to save searches
  * @stranger: see veil_policy_word()
  * @own: see own.h
+ * @writes: to @found, see policy.c
+ * @found: of the last address that was searched for, and is no stranger's
  */
 struct veil_recent {
 	u64 stranger;
 	u64 own;
+	unsigned int writes;
+	struct veil_found found;
 };
 
 /**

@@ -227,13 +227,15 @@ static int veil_network_add_local(struct veil_net *vn,
 	local->node.prefix = *prefix;
 	/* What is ours is not behind a peer any more. */
 	veil_weaken_touch(vn, prefix);
+	/* As in veil_policy_add(). */
+	WRITE_ONCE(vn->local_count, vn->local_count + 1);
 	err = veil_prefix_insert(&vn->locals, &local->node);
 	if (err) {
+		WRITE_ONCE(vn->local_count, vn->local_count - 1);
 		kfree(local);
 		return err;
 	}
 	list_add_tail(&local->list, list);
-	WRITE_ONCE(vn->local_count, vn->local_count + 1);
 	return 0;
 }
 

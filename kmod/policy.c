@@ -22,15 +22,11 @@ static bool veil_policy_longer(const struct veil_prefix_node *node,
 	return node && (!other || node->prefix.length > other->prefix.length);
 }
 
-static void veil_policy_lookup_within(struct veil_net *vn,
-				      const struct in6_addr *addr,
-				      unsigned int longest,
-				      struct veil_policy *policy)
+static void veil_policy_search(struct veil_net *vn, const struct in6_addr *addr,
+			       unsigned int longest, struct veil_found *found)
 {
 	struct veil_prefix_node *own, *set = NULL, *local = NULL;
-	const struct veil_address *address;
 
-	memset(policy, 0, sizeof(*policy));
 	own = veil_prefix_lookup_within(&vn->addresses, addr, longest);
 	/* Namespaces without policies, the usual case, pay for one look-up. */
 	if (READ_ONCE(vn->policy_count))
@@ -43,6 +39,18 @@ static void veil_policy_lookup_within(struct veil_net *vn,
 	if (own && container_of(own, struct veil_address, node)->behind &&
 	    !veil_network_routable(addr))
 		own = NULL;
+	found->own = own;
+	found->set = set;
+}
+
+/* What it means now. */
+static void veil_policy_read(const struct veil_found *found,
+			     struct veil_policy *policy)
+{
+	struct veil_prefix_node *own = found->own, *set = found->set;
+	const struct veil_address *address;
+
+	memset(policy, 0, sizeof(*policy));
 	if (own) {
 		address = container_of(own, struct veil_address, node);
 		policy->peer = address->peer;
@@ -58,31 +66,83 @@ static void veil_policy_lookup_within(struct veil_net *vn,
 		policy->kind = NETVEIL_POLICY_REQUIRE;
 }
 
+/*
+ * Each packet of a peer's is looked up three times, and the next one is for the
+ * same address: each CPU remembers the last one.  It is written with softirqs off,
+ * and so in one go for who reads it in process context; who is interrupted in the
+ * middle sees that @writes has moved.  What was found holds as long as the
+ * tables have not changed: nodes live on for a grace period after that.
+ */
+
+static bool veil_policy_recall(const struct veil_net *vn,
+			       struct veil_found *found)
+{
+	const struct veil_recent *recent = get_cpu_ptr(vn->recent);
+	const struct veil_found *last = &recent->found;
+	unsigned int writes = READ_ONCE(recent->writes);
+	bool same;
+
+	same = READ_ONCE(last->addr[1]) == found->addr[1] &&
+	       READ_ONCE(last->addr[0]) == found->addr[0] &&
+	       READ_ONCE(last->changes) == found->changes;
+	found->own = READ_ONCE(last->own);
+	found->set = READ_ONCE(last->set);
+	same = same && READ_ONCE(recent->writes) == writes;
+	put_cpu_ptr(vn->recent);
+	return same;
+}
+
+/* A program's own packet comes by again at the fence, where softirqs are off. */
+static void veil_policy_remember(const struct veil_net *vn,
+				 const struct veil_found *found)
+{
+	struct veil_recent *recent;
+
+	/* There, softirqs that are off can be preempted. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !in_softirq())
+		return;
+	recent = this_cpu_ptr(vn->recent);
+	WRITE_ONCE(recent->writes, recent->writes + 1);
+	WRITE_ONCE(recent->found.addr[0], found->addr[0]);
+	WRITE_ONCE(recent->found.addr[1], found->addr[1]);
+	WRITE_ONCE(recent->found.changes, found->changes);
+	WRITE_ONCE(recent->found.own, found->own);
+	WRITE_ONCE(recent->found.set, found->set);
+}
+
 void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 			struct veil_policy *policy)
 {
-	u64 word;
+	struct veil_found found;
+	bool stranger;
 
-	if (!IS_ENABLED(CONFIG_64BIT) || !veil_addr_is_v4(addr)) {
-		veil_policy_lookup_within(vn, addr, VEIL_PREFIX_BITS, policy);
+	memcpy(found.addr, addr, sizeof(found.addr));
+	/* Before the search: what changes meanwhile changes the number. */
+	found.changes = veil_policy_changes(vn);
+	if (veil_policy_recall(vn, &found)) {
+		veil_policy_read(&found, policy);
 		return;
 	}
-	/* Before the look-up: what changes meanwhile changes the word. */
-	word = veil_policy_word(vn, veil_addr_v4(addr));
-	if (this_cpu_read(vn->recent->stranger) == word) {
-		memset(policy, 0, sizeof(*policy));
-		return;
-	}
-	veil_policy_lookup_within(vn, addr, VEIL_PREFIX_BITS, policy);
-	if (!policy->kind && !policy->peer && !policy->node)
-		this_cpu_write(vn->recent->stranger, word);
+	veil_policy_search(vn, addr, VEIL_PREFIX_BITS, &found);
+	veil_policy_read(&found, policy);
+	stranger = IS_ENABLED(CONFIG_64BIT) && veil_addr_is_v4(addr) &&
+		   !found.own && !found.set;
+	if (stranger)
+		this_cpu_write(vn->recent->stranger,
+			       veil_policy_word(veil_addr_v4(addr),
+						found.changes));
+	else
+		veil_policy_remember(vn, &found);
 }
 
 void veil_policy_lookup_prefix(struct veil_net *vn,
 			       const struct veil_prefix *prefix,
 			       struct veil_policy *policy)
 {
-	veil_policy_lookup_within(vn, &prefix->addr, prefix->length, policy);
+	struct veil_found found;
+
+	veil_policy_search(vn, &prefix->addr, prefix->length, &found);
+	veil_policy_read(&found, policy);
 }
 
 void veil_policy_passed(const struct veil_policy *policy, bool in)

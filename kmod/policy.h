@@ -49,18 +49,24 @@ struct veil_policy {
 	struct veil_policy_node *node;
 };
 
+/* How often what look-ups find has changed: each only grows, so that no sum comes
+ * twice.
+ */
+static inline u32 veil_policy_changes(const struct veil_net *vn)
+{
+	return veil_prefix_changes(&vn->addresses) +
+	       veil_prefix_changes(&vn->policies) +
+	       veil_prefix_changes(&vn->locals);
+}
+
 /*
  * Most hosts talk in clear with somebody, in rows of packets, each of which would
  * be looked up at two or more hooks to find nothing.  So each CPU remembers the
  * last IPv4 address of which nothing is said, in veil_recent.stranger: one word with
  * the number of changes that the tables had seen before it was looked up.
  */
-static inline u64 veil_policy_word(const struct veil_net *vn, __be32 addr)
+static inline u64 veil_policy_word(__be32 addr, u32 changes)
 {
-	u32 changes = veil_prefix_changes(&vn->addresses) +
-		      veil_prefix_changes(&vn->policies) +
-		      veil_prefix_changes(&vn->locals);
-
 	return (u64)(__force u32)addr << 32 | changes;
 }
 
@@ -71,7 +77,8 @@ static inline u64 veil_policy_word(const struct veil_net *vn, __be32 addr)
 static inline bool veil_policy_stranger(const struct veil_net *vn, __be32 addr)
 {
 	return IS_ENABLED(CONFIG_64BIT) &&
-	       this_cpu_read(vn->recent->stranger) == veil_policy_word(vn, addr);
+	       this_cpu_read(vn->recent->stranger) ==
+	       veil_policy_word(addr, veil_policy_changes(vn));
 }
 
 /* Under rcu_read_lock(), any context; peer and node are good until its end. */
