@@ -22,6 +22,21 @@
 #define VEIL_PMTU_LARGEST	(IP_MAX_MTU - sizeof(struct ipv6hdr) - \
 				 VEIL_TUNNEL_OVERHEAD)
 
+/* What fits whatever is believed of a path, with any headers around it. */
+#define VEIL_PMTU_SHORT		(VEIL_MTU_MIN_V4 - sizeof(struct ipv6hdr) - \
+				 VEIL_TUNNEL_OVERHEAD)
+
+/* Whether skb, which goes where its outer packet goes, is as short as that: then
+ * nothing else is asked.
+ */
+static bool veil_pmtu_short(const struct veil_session *session,
+			    const struct sk_buff *skb, bool between)
+{
+	return skb->len <= VEIL_PMTU_SHORT && !skb_is_gso(skb) &&
+	       !veil_seal_tunnels(session, between) &&
+	       READ_ONCE(skb_dst(skb)->dev->mtu) >= VEIL_MTU_MIN_V4;
+}
+
 /* Whether skb, or each segment of it, is no longer than mtu. */
 static bool veil_pmtu_fits(const struct sk_buff *skb, unsigned int mtu)
 {
@@ -113,6 +128,8 @@ int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb, bool between)
 	enum veil_mode mode = between ? VEIL_TUNNEL : VEIL_TRANSPORT;
 	unsigned int mtu, hlen;
 
+	if (session && veil_pmtu_short(session, skb, between))
+		return 0;
 	if (session)
 		mode = veil_seal_mode(session, skb, between);
 	mtu = veil_pmtu_inner(peer, session, skb, mode);
@@ -153,8 +170,7 @@ unsigned int veil_pmtu_fragments(struct veil_session *session,
 {
 	unsigned int mtu, hlen, was = veil_pmtu_frag_max(skb);
 
-	if (veil_seal_mode(session, skb, between) != VEIL_TUNNEL ||
-	    skb_is_gso(skb) || veil_pmtu_tcp(skb, &hlen) ||
+	if (!veil_seal_tunnels(session, between) || skb_is_gso(skb) || veil_pmtu_tcp(skb, &hlen) ||
 	    (!was && !veil_pmtu_may_fragment(skb)))
 		return 0;
 	mtu = veil_pmtu_inner(session->peer, session, skb, VEIL_TUNNEL);
@@ -170,11 +186,13 @@ unsigned int veil_pmtu_fragments(struct veil_session *session,
 int veil_pmtu_fit(struct veil_session *session, struct sk_buff *skb,
 		  enum veil_mode mode)
 {
-	unsigned int mtu = veil_pmtu_inner(session->peer, session, skb, mode);
 	struct skb_shared_info *shinfo;
-	unsigned int hlen;
+	unsigned int mtu, hlen;
 	int err;
 
+	if (veil_pmtu_short(session, skb, mode == VEIL_TUNNEL))
+		return 0;
+	mtu = veil_pmtu_inner(session->peer, session, skb, mode);
 	if (veil_pmtu_fits(skb, mtu) || !veil_pmtu_tcp(skb, &hlen))
 		return 0;
 	/* Its shared info may belong to the retransmit queue as well. */

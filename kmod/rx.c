@@ -409,7 +409,8 @@ static bool veil_rx_decrypted(const struct sk_buff *skb)
 static bool veil_rx_exempt(const struct sk_buff *skb)
 {
 	return veil_rx_decrypted(skb) ||
-	       veil_exempt_neighbour(skb, skb_network_offset(skb));
+	       (skb->protocol == htons(ETH_P_IPV6) &&
+		veil_exempt_neighbour(skb, skb_network_offset(skb)));
 }
 
 bool veil_rx_unicast(const struct veil_net *vn, const struct sk_buff *skb,

@@ -84,7 +84,7 @@ static bool veil_seal_plain(const struct sk_buff *skb)
 enum veil_mode veil_seal_mode(const struct veil_session *session,
 			      const struct sk_buff *skb, bool between)
 {
-	if (between || !session->transport)
+	if (veil_seal_tunnels(session, between))
 		return VEIL_TUNNEL;
 	return veil_seal_plain(skb) ? VEIL_TRANSPORT : VEIL_TUNNEL_HOSTS;
 }

@@ -36,6 +36,13 @@ void veil_seal_reset(struct sk_buff *skb, unsigned int hlen);
 /* The socket that pays for skb pays for outer from now on (STACK B4). */
 void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb);
 
+/* Whether the outer packet goes where the session is, not where skb goes. */
+static inline bool veil_seal_tunnels(const struct veil_session *session,
+				     bool between)
+{
+	return between || !session->transport;
+}
+
 enum veil_mode veil_seal_mode(const struct veil_session *session,
 			      const struct sk_buff *skb, bool between);
 
