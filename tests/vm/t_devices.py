@@ -15,18 +15,19 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 import bpf
+import devices
 import hosts
 import ktap
 import packets
 import traffic
 import wire
+from devices import ADDRESSES, moved
 from hosts import alpha, beta, drops_since, ip_batch
 from ktap import case, check, check_equal, skip, wait_until
 from traffic import MARKER
 from veilproto import Identity
 
 OURS = alpha.addresses + beta.addresses
-ADDRESSES = {"alpha": ("10.9.0.1/24", "fd09::1/64"), "beta": ("10.9.0.2/24", "fd09::2/64")}
 TCP = 6
 
 
@@ -54,52 +55,6 @@ def link(**rules):
 def traffic_passes(one=alpha, other=beta):
     for way in traffic.each_way(one, other):
         traffic.both_kinds(*way)
-
-
-@contextlib.contextmanager
-def moved(host, device, *lines):
-    """The host's addresses are on another device, which `ip` makes by lines; it
-    is gone afterwards."""
-    addresses = ADDRESSES[host.name]
-    ip_batch(host, "addr flush dev eth0 scope global")
-    try:
-        ip_batch(host, *lines)
-    except AssertionError as error:
-        back(host)
-        skip("no such device on this kernel: " + str(error)[-200:])
-    ip_batch(
-        host,
-        "link set %s up" % device,
-        "addr add %s dev %s" % (addresses[0], device),
-        "addr add %s dev %s nodad" % (addresses[1], device),
-    )
-    host.device = device
-    forget_neighbours()
-    try:
-        yield
-    finally:
-        hosts.flush_all()
-        ip_batch(host, "link set eth0 nomaster")
-        ip_batch(host, "link del " + device)
-        back(host)
-
-
-def forget_neighbours():
-    """They know the address by another device's MAC."""
-    for host in alpha, beta:
-        host.run("ip", "neigh", "flush", "all")
-
-
-def back(host):
-    addresses = ADDRESSES[host.name]
-    host.device = "eth0"
-    ip_batch(
-        host,
-        "link set eth0 up",
-        "addr add %s dev eth0" % addresses[0],
-        "addr add %s dev eth0 nodad" % addresses[1],
-    )
-    forget_neighbours()
 
 
 @case("rp_filter is strict")
@@ -244,20 +199,8 @@ def vlan():
 
 @case("the host's address on a bridge, with br_netfilter")
 def bridge():
-    lines = (
-        "link add br7 type bridge forward_delay 0 mcast_snooping 0",
-        "link set eth0 master br7",
-    )
-    with moved(alpha, "br7", *lines):
-        try:
-            for name in "iptables", "ip6tables":
-                alpha.sysctl("bridge/bridge-nf-call-" + name, 1)
-        except FileNotFoundError:
-            hosts.command("modprobe", "br_netfilter")
-            for name in "iptables", "ip6tables":
-                alpha.sysctl("bridge/bridge-nf-call-" + name, 1)
-        with link():
-            traffic_passes()
+    with devices.on_bridge(alpha), link():
+        traffic_passes()
 
 
 @case("the host's address on a macvlan")
