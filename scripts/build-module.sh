@@ -6,7 +6,8 @@
 # release is built for in a chroot of that, with its own compiler.
 # Further words go to make: build-module.sh 6.12 W=1 C=2. --limits and --times build
 # those of tests/vm/t_limits.py and t_soak.py, beside the other, --faults that of
-# t_calls.py, --coverage one that notes which of its places run.
+# t_calls.py, --coverage one that notes which of its places run, and whose calls can
+# fail as well.
 
 . "$(dirname "$0")/lib/common.sh"
 
@@ -17,7 +18,7 @@ case ${1:-} in
 --limits) variant=-limits && set -- VEIL_TEST_LIMITS=y "${@:2}" ;;
 --times) variant=-times && set -- VEIL_TEST_TIMES=y "${@:2}" ;;
 --faults) variant=-faults && set -- VEIL_TEST_FAULTS=y "${@:2}" ;;
---coverage) variant=-coverage && set -- VEIL_TEST_COVERAGE=y "${@:2}" ;;
+--coverage) variant=-coverage && set -- VEIL_TEST_COVERAGE=y VEIL_TEST_FAULTS=y "${@:2}" ;;
 esac
 
 kernel_build_dir() {

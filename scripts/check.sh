@@ -11,7 +11,8 @@
 #   GUESTS   how many at once
 #   LONG     yes: the long tests instead (make check-long); selftests: the
 #            kernel's own (make check-selftests); faults: make check-faults
-#   COVERAGE yes: with a module that notes what of it runs (make coverage VM=uml)
+#   COVERAGE yes: with a module that notes what of it runs, for netveil-faults.ko as
+#            well (make coverage VM=uml)
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
@@ -93,7 +94,7 @@ build() {
 		step "building netveil.ko for $kernel" "$scripts/build-module.sh" "$kernel"
 		! wanted t_limits ||
 			step "building netveil-limits.ko for $kernel" "$scripts/build-module.sh" "$kernel" --limits
-		[ "$LONG" != faults ] ||
+		[ "$LONG" != faults ] || [ -n "$COVERAGE" ] ||
 			step "building netveil-faults.ko for $kernel" "$scripts/build-module.sh" "$kernel" --faults
 		mkdir -p "$results/stage/$kernel"
 		stage_built "$results/stage/$kernel" "$kernel" last
@@ -105,8 +106,11 @@ build() {
 }
 
 stage_coverage() {
+	local name
 	step "building a netveil.ko that notes what runs, for $1" "$scripts/build-module.sh" "$1" --coverage
-	cp "$(module_path "$1" -coverage)" "$results/stage/$1/netveil.ko"
+	for name in netveil netveil-faults; do
+		cp "$(module_path "$1" -coverage)" "$results/stage/$1/$name.ko"
+	done
 }
 
 ### which tests, in which boot ###
@@ -198,13 +202,13 @@ add_boots() {
 
 plan() {
 	local kernel boot
-	if wanted unit && [ -z "$LONG" ]; then
+	if wanted unit && [ -z "$LONG$COVERAGE" ]; then
 		add_job 10000 "unit tests of the module" make -s -C "$NETVEIL_TOP/tests/unit" check
 		! make -n -C "$NETVEIL_TOP/userspace" check >/dev/null 2>&1 ||
 			add_job 10000 "unit tests of veil" make -s -C "$NETVEIL_TOP/userspace" check
 		add_job 9500 "unit: fuzzing, briefly" make -s -C "$NETVEIL_TOP/tests/fuzz" check
 	fi
-	[[ ${LONG:-yes} != yes ]] || ! wanted model ||
+	[[ ${LONG:-yes} != yes ]] || [ -n "$COVERAGE" ] || ! wanted model ||
 		add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
 	for kernel in $kernels; do
 		if [ "$VM" = qemu ] && [[ ${LONG:-yes} == yes ]] && wanted scan; then

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # make coverage: how much of the module's pure parts the unit tests run, by gcc's own
-# gcov; or, with VM=uml, how much of the whole module the VM tests run (TESTS: words),
-# by tests/coverage. And the lines that never ran.
+# gcov; or, with VM=uml, how much of the whole module the VM tests run, those of
+# make check-faults among them (TESTS: words), by tests/coverage. And the lines that
+# never ran.
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
@@ -32,14 +33,19 @@ unit_tests() {
 	summarise "$work/tests/unit" "$work"/kmod/{prefix,replay,mtu,ratelimit,cookie,noise,keys}.c
 }
 
-# Tests that fail do not matter here.
-vm_tests() {
+# run_tests LONG: its words as check.sh has them. Tests that fail do not matter here.
+run_tests() {
 	local results
-	need_packages binutils
-	COVERAGE=yes "$NETVEIL_TOP/scripts/check.sh" || true
+	LONG=$1 COVERAGE=yes "$NETVEIL_TOP/scripts/check.sh" || true
 	results=$(find "$NETVEIL_CACHE/results" -maxdepth 1 -name "$(hash_of "$NETVEIL_TOP")-$VM.*" \
 		-printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
-	find "$results/left" -path '*/coverage/*' -exec cp {} "$work/" \;
+	find "$results" -path '*/coverage/*' -exec cp {} "$work/" \;
+}
+
+vm_tests() {
+	need_packages binutils
+	run_tests ''
+	run_tests faults
 	python3 "$NETVEIL_TOP/tests/coverage/report.py" "$(module_path "$VM" -coverage)" "$work"
 }
 
