@@ -149,7 +149,8 @@ suits() {
 boot_of() {
 	local boot
 	boot=$(meta "$1" boot shared)
-	[ "$boot" != no-ipv6 ] || boot=own-no-ipv6
+	[[ $boot != no-ipv6 && $boot != poison ]] || boot=own-$boot
+	[ "$boot-$2" != own-poison-uml-debug ] || boot=own
 	[ "$boot-$2" != shared-uml-debug ] || boot=own
 	[ "$(meta "$1" icount no)" != yes ] || boot+=-icount
 	echo "$boot"
@@ -177,6 +178,7 @@ add_boot() {
 	runner=("$scripts/vm-run.sh" --kernel "$kernel" --timeout $((120 + 4 * seconds)))
 	[[ $boot != *icount ]] || runner+=(--icount)
 	[[ $boot != *no-ipv6* ]] || runner+=(--append ipv6.disable=1)
+	[[ $boot != *poison* ]] || runner+=(--append slub_debug=FZP)
 	[ "$VM" != virtme ] || runner=("$scripts/vng-run.sh" --kernel "$kernel")
 	runner+=(--stage "$results/stage/$kernel" --out "$results/left/$kernel-${1##*/}")
 	add_job "$seconds" "$kernel: ${names//.??/}" "${runner[@]}" -- tests/run.sh "$@"
@@ -215,7 +217,7 @@ plan() {
 			add_job 300 "$kernel: scan of memory" \
 				python3 "$NETVEIL_TOP/tests/host/scan.py" "$kernel" "$results/stage/$kernel"
 		fi
-		for boot in shared own own-no-ipv6 shared-icount own-icount; do
+		for boot in shared own own-no-ipv6 own-poison shared-icount own-icount; do
 			add_boots "$kernel" "$boot"
 		done
 	done

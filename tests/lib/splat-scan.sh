@@ -13,7 +13,7 @@ splats+='|scheduling while atomic|bad unlock balance|held lock freed'
 splats+='|KASAN:|KCSAN:|UBSAN:|KFENCE:|ODEBUG:|kmemleak: [0-9]+ new suspected|unreferenced object'
 splats+='|unregister_netdevice: waiting|refcount_t:|ref_tracker:|leaked reference'
 splats+='|blocked for more than|task hung|rcu: INFO:|detected stalls|self-detected stall'
-splats+='|soft lockup|hard LOCKUP|list_(add|del) corruption|slab corruption|Object padding overwritten'
+splats+='|soft lockup|hard LOCKUP|list_(add|del) corruption|slab corruption|(Object padding|Poison|[Rr]edzone) overwritten|Object already free'
 splats+='|double free|use-after-free|stack-protector:|Internal error:|Segmentation fault.*netveil'
 splats+='|Bad page state|Out of memory: Killed'
 

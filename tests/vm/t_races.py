@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=90
+# netveil-test: timeout=90 boot=poison
 """Everything at once, by programs side by side: traffic, configuration, dumps, new
 keys, sessions that are reset, links and addresses that come and go, namespaces that
 are deleted. The kernel stays sound, what is protected is never in clear, and
