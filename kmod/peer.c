@@ -80,46 +80,20 @@ void veil_peer_put(struct veil_peer *peer)
  * Addresses
  */
 
-static bool veil_peer_unicast(const struct in6_addr *addr)
-{
-	__be32 v4;
-
-	if (veil_addr_is_v4(addr)) {
-		v4 = veil_addr_v4(addr);
-		return !ipv4_is_zeronet(v4) && !ipv4_is_loopback(v4) &&
-		       !ipv4_is_multicast(v4) && !ipv4_is_lbcast(v4);
-	}
-	return ipv6_addr_type(addr) & IPV6_ADDR_UNICAST &&
-	       !(ipv6_addr_type(addr) & (IPV6_ADDR_LINKLOCAL |
-					 IPV6_ADDR_LOOPBACK));
-}
-
+/* What a request can be wrong by itself was refused there (netlink_config.c), and what
+ * another peer has (netlink_peer.c).  A VRF's own address is found by its devices alone.
+ */
 static int veil_peer_check_address(struct veil_net *vn,
-				   const struct veil_peer_config *config,
-				   unsigned int i,
+				   const struct in6_addr *addr,
 				   struct netlink_ext_ack *extack)
 {
-	const struct in6_addr *addr = &config->addresses[i];
 	const struct veil_prefix prefix = {
 		.addr = *addr,
 		.length = VEIL_PREFIX_BITS,
 	};
-	struct veil_peer *owner;
-	unsigned int j;
 	struct net_device *dev;
 	bool local = false;
 
-	if (!veil_peer_unicast(addr)) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "a peer's address must be unicast, and neither loopback nor link-local");
-		return -EINVAL;
-	}
-	for (j = 0; j < i; j++) {
-		if (ipv6_addr_equal(addr, &config->addresses[j])) {
-			NL_SET_ERR_MSG_MOD(extack, "an address is given twice");
-			return -EINVAL;
-		}
-	}
 	if (veil_policy_find(vn, &prefix)) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "an address has a policy of its own, where the peer's shall hold: veil policy del removes it");
@@ -128,21 +102,11 @@ static int veil_peer_check_address(struct veil_net *vn,
 	rcu_read_lock();
 	for_each_netdev_rcu(vn->net, dev)
 		local |= veil_addr_is_local(vn->net, dev, addr);
-	owner = veil_peer_lookup(vn, addr);
-	if (owner && (owner->leaving ||
-		      !memcmp(owner->public_key, config->public_key,
-			      VEIL_KEY_LEN)))
-		owner = NULL;
 	rcu_read_unlock();
 	if (local) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "an address is this host's own: give the peer's");
 		return -EINVAL;
-	}
-	if (owner) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "an address belongs to another peer: remove it there first");
-		return -EADDRINUSE;
 	}
 	return 0;
 }
@@ -317,13 +281,10 @@ static int veil_peer_check(struct veil_net *vn, const struct veil_peer *peer,
 	int err;
 
 	for (i = 0; i < config->address_count; i++) {
-		err = veil_peer_check_address(vn, config, i, extack);
+		err = veil_peer_check_address(vn, &config->addresses[i],
+					      extack);
 		if (err)
 			return err;
-	}
-	if (config->port > U16_MAX - VEIL_LANES_MAX + 1) {
-		NL_SET_ERR_MSG_MOD(extack, "the port must be 1 to 65472");
-		return -EINVAL;
 	}
 	return veil_peer_check_keys(vn, peer, config, extack);
 }

@@ -72,21 +72,10 @@ static bool veil_peer_key_equal(const struct veil_key *key,
 	return key && !memcmp(key->public, public_key, VEIL_KEY_LEN);
 }
 
-static bool veil_psk_is_zero(const u8 psk[VEIL_KEY_LEN])
-{
-	return !memchr_inv(psk, 0, VEIL_KEY_LEN);
-}
-
 int veil_peer_check_keys(struct veil_net *vn, const struct veil_peer *peer,
 			 const struct veil_peer_config *config,
 			 struct netlink_ext_ack *extack)
 {
-	if ((config->has_psk && veil_psk_is_zero(config->psk)) ||
-	    (config->has_psk_next && veil_psk_is_zero(config->psk_next))) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "a pre-shared key of zeros protects nothing: make one with veil genpsk");
-		return -EINVAL;
-	}
 	if (!config->has_next_key ||
 	    (peer && veil_peer_key_equal(peer->next_key, config->next_key)))
 		return 0;
