@@ -311,6 +311,71 @@ def other_refusals():
     )
 
 
+@case("what is wrong of prefixes, policies and marks is named")
+def prefix_refusals():
+    add, bad = genl.POLICY_ADD, errno.EINVAL
+    whole, policy = genl.prefix_bytes("10.8.0.0/16"), attr(genl.A_POLICY, b"\1")
+    long, mapped = ip("10.8.0.0") + b"\x21", ip("::ffff:10.8.0.0") + b"\x70"
+    many = [
+        attr(genl.P_PREFIX, genl.prefix_bytes("10.8.%d.%d/32" % divmod(number, 256)))
+        for number in range(1025)
+    ]
+
+    def fixed(*inner):
+        return genl.PEER_SET, peer(key(FIXED), *inner)
+
+    refuse_all(
+        [
+            (add, b"", bad, "no prefix", None),
+            (add, attr(genl.A_PREFIX, whole), bad, "which policy", None),
+            (add, attr(genl.A_PREFIX, long) + policy, bad, "4 or 16", genl.A_PREFIX),
+            (add, attr(genl.A_PREFIX, mapped) + policy, bad, "4 bytes", genl.A_PREFIX),
+            (*fixed(attr(genl.P_PREFIX, long)), bad, "4 or 16", genl.P_PREFIX),
+            (*fixed(*many), errno.E2BIG, "too many", genl.P_PREFIX),
+            (
+                *fixed(attr(genl.P_PREFIX, whole), attr(genl.P_NO_PREFIX)),
+                bad,
+                "not both",
+                genl.P_NO_PREFIX,
+            ),
+            (
+                genl.SET,
+                attr(genl.A_LOCAL, whole) + attr(genl.A_NO_LOCAL),
+                bad,
+                "not both",
+                genl.A_NO_LOCAL,
+            ),
+            (genl.SET, attr(genl.A_RX_MARK, bytes(4)), bad, "value and a mask", None),
+            (
+                genl.SET,
+                attr(genl.A_NEXT_PRIVATE_KEY, OTHER) + attr(genl.A_NO_NEXT),
+                bad,
+                "one change",
+                None,
+            ),
+        ]
+    )
+
+
+@case("an address that is a VRF's own is not a peer's")
+def own_in_vrf():
+    try:
+        hosts.command("ip", "link", "add", "red", "type", "vrf", "table", "10")
+    except AssertionError as error:
+        skip("no VRF on this kernel: " + str(error)[-200:])
+    for words in (
+        "link set red up",
+        "link add own type dummy",
+        "link set own master red up",
+        "addr add 10.7.5.1/32 dev own",
+    ):
+        hosts.command("ip", *words.split())
+    own = peer(key(), address("10.7.5.1"))
+    refuse_all([(genl.PEER_ADD, own, errno.EINVAL, "this host's own", genl.P_PUBLIC_KEY)])
+    hosts.command("ip", "link", "del", "red")
+    hosts.command("ip", "link", "del", "own")
+
+
 @case("what is missing is named")
 def missing():
     nest = genl.A_PEER
