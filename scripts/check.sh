@@ -179,6 +179,11 @@ add_boot() {
 	[[ $boot != *icount ]] || runner+=(--icount)
 	[[ $boot != *no-ipv6* ]] || runner+=(--append ipv6.disable=1)
 	[[ $boot != *poison* ]] || runner+=(--append slub_debug=FZP)
+	# Their modules have to lie within 2 GiB of the kernel, and do so behind twice the
+	# memory.
+	if [ "$kernel" = uml ] && [[ -n $COVERAGE || $LONG == faults ]]; then
+		runner+=(--mem 768)
+	fi
 	[ "$VM" != virtme ] || runner=("$scripts/vng-run.sh" --kernel "$kernel")
 	runner+=(--stage "$results/stage/$kernel" --out "$results/left/$kernel-${1##*/}")
 	add_job "$seconds" "$kernel: ${names//.??/}" "${runner[@]}" -- tests/run.sh "$@"
