@@ -14,7 +14,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-faults check-debug check-selftests check-two-vms check-matrix check-builds kselftest bench fuzz fuzz-vm soak vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
+.PHONY: all module tools load unload demo check check-long check-faults check-debug check-races check-selftests check-two-vms check-matrix check-builds kselftest bench fuzz fuzz-vm soak vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -56,6 +56,9 @@ check-long: ## The tests that take long, such as the whole matrix (with the same
 
 check-debug: ## make check on the debug kernel: KASAN, lockdep, kmemleak, UBSAN (TESTS=words)
 	@VM=uml-debug TESTS="$(TESTS)" scripts/check.sh
+
+check-races: ## Traffic and changes on two CPUs, with a module that watches for data races (KERNEL=6.12 TESTS=words)
+	@RACES=yes KERNELS="$(KERNEL)" TESTS="$(or $(TESTS),t_races lifecycle t_traffic namespace trial)" scripts/check.sh
 
 check-faults: ## Each allocation of the module's fails in turn, on the debug kernel (TESTS=words; VM=uml TESTS=calls)
 	@LONG=faults VM=$(if $(filter uml,$(VM)),uml,uml-debug) TESTS="$(TESTS)" scripts/check.sh

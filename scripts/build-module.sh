@@ -7,7 +7,7 @@
 # Further words go to make: build-module.sh 6.12 W=1 C=2. --limits and --times build
 # those of tests/vm/t_limits.py and t_soak.py, beside the other, --faults that of
 # t_calls.py, --coverage one that notes which of its places run, and whose calls can
-# fail as well.
+# fail as well, --races one that watches for data races.
 
 . "$(dirname "$0")/lib/common.sh"
 
@@ -19,6 +19,7 @@ case ${1:-} in
 --times) variant=-times && set -- VEIL_TEST_TIMES=y "${@:2}" ;;
 --faults) variant=-faults && set -- VEIL_TEST_FAULTS=y "${@:2}" ;;
 --coverage) variant=-coverage && set -- VEIL_TEST_COVERAGE=y VEIL_TEST_FAULTS=y "${@:2}" ;;
+--races) variant=-races && set -- VEIL_TEST_RACES=y "${@:2}" ;;
 esac
 
 kernel_build_dir() {
@@ -38,7 +39,7 @@ installed_headers() {
 }
 
 source_files() {
-	(cd "$NETVEIL_TOP" && find Kbuild kmod tests/coverage tests/faults -type f \( -name 'Kbuild*' -o -name 'Makefile*' \
+	(cd "$NETVEIL_TOP" && find Kbuild kmod tests/coverage tests/faults tests/races -type f \( -name 'Kbuild*' -o -name 'Makefile*' \
 		-o -name '*.[chS]' -o -name '*.mk' \) ! -name '*.mod.c' | sort)
 }
 

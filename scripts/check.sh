@@ -13,6 +13,7 @@
 #            kernel's own (make check-selftests); faults: make check-faults
 #   COVERAGE yes: with a module that notes what of it runs, for netveil-faults.ko as
 #            well (make coverage VM=uml)
+#   RACES    yes: with a module that watches for data races (make check-races)
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
@@ -25,6 +26,7 @@ TESTS=${TESTS:-}
 GUESTS=${GUESTS:-$(nproc)}
 LONG=${LONG:-}
 COVERAGE=${COVERAGE:-}
+RACES=${RACES:-}
 # CI stops at 90 minutes, and then says nothing of what failed
 TOTAL_SECONDS=4800
 TESTS_PER_BOOT=3
@@ -100,6 +102,7 @@ build() {
 		stage_built "$results/stage/$kernel" "$kernel" last
 		stage_sources "$results/stage/$kernel"
 		[ -z "$COVERAGE" ] || stage_coverage "$kernel"
+		[ -z "$RACES" ] || stage_races "$kernel"
 		[ "$LONG" != selftests ] ||
 			cp -r "$("$scripts/build-selftests.sh")" "$results/stage/$kernel/selftests"
 	done
@@ -111,6 +114,11 @@ stage_coverage() {
 	for name in netveil netveil-faults; do
 		cp "$(module_path "$1" -coverage)" "$results/stage/$1/$name.ko"
 	done
+}
+
+stage_races() {
+	step "building a netveil.ko that watches for races, for $1" "$scripts/build-module.sh" "$1" --races
+	cp "$(module_path "$1" -races)" "$results/stage/$1/netveil.ko"
 }
 
 ### which tests, in which boot ###
@@ -184,6 +192,8 @@ add_boot() {
 	if [ "$kernel" = uml ] && [[ -n $COVERAGE || $LONG == faults ]]; then
 		runner+=(--mem 768)
 	fi
+	# A CPU that waits at a watched access gives its time away.
+	[ -z "$RACES" ] || runner+=(--append nosoftlockup)
 	[ "$VM" != virtme ] || runner=("$scripts/vng-run.sh" --kernel "$kernel")
 	runner+=(--stage "$results/stage/$kernel" --out "$results/left/$kernel-${1##*/}")
 	add_job "$seconds" "$kernel: ${names//.??/}" "${runner[@]}" -- tests/run.sh "$@"

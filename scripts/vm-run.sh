@@ -46,7 +46,7 @@ parse_args() {
 		--wire) wire=${2:?} && shift ;;
 		--stage) stage=${2:?} && shift ;;
 		--qemu) read -ra more <<<"${2:?}" && shift ;;
-		--append) read -ra append <<<"${2:?}" && shift ;;
+		--append) read -ra words <<<"${2:?}" && append+=("${words[@]}") && shift ;;
 		--plugin) plugin=${2:?} && shift ;;
 		--icount) icount=y ;;
 		--shell) shell=y timeout=0 ;;

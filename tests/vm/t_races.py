@@ -4,7 +4,8 @@
 """Everything at once, by programs side by side: traffic, configuration, dumps, new
 keys, sessions that are reset, links and addresses that come and go, namespaces that
 are deleted. The kernel stays sound, what is protected is never in clear, and
-afterwards all is well. Debug kernels (KASAN, lockdep, KCSAN) see what else there is.
+afterwards all is well. Debug kernels (KASAN, lockdep) see what else there is, and so
+does the module of make check-races.
 """
 
 import contextlib
@@ -29,6 +30,8 @@ APP = 7000
 # Longer where everything is slow; NETVEIL_RACES says how many seconds.
 SECONDS = int(os.environ.get("NETVEIL_RACES", 5 * int(os.environ.get("NETVEIL_PATIENCE", 1))))
 SEED = int(os.environ.get("NETVEIL_SEED", str(time.time_ns() & 0xFFFFFFFF)))
+# Accesses that tests/races/watch.c watched
+WAITS = "/sys/module/netveil/parameters/waits"
 state = {}
 
 
@@ -232,6 +235,11 @@ def control():
 def all_at_once():
     hosts.make_peers(state["a"], state["b"])
     check_equal(at_once(), [], "frames in clear")
+    if os.path.exists(WAITS):
+        with open(WAITS) as waits:
+            watched = int(waits.read())
+        note("%d accesses were watched" % watched)
+        check(watched, "accesses were watched")
 
 
 @case("afterwards the hosts talk as before, and the module can be unloaded")
