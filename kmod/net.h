@@ -43,7 +43,7 @@ struct veil_unknown;
  */
 struct veil_found {
 	u64 addr[2];
-	u32 changes;
+	unsigned long changes;
 	struct veil_prefix_node *own;
 	struct veil_prefix_node *set;
 };

@@ -170,7 +170,8 @@ unsigned int veil_pmtu_fragments(struct veil_session *session,
 {
 	unsigned int mtu, hlen, was = veil_pmtu_frag_max(skb);
 
-	if (!veil_seal_tunnels(session, between) || skb_is_gso(skb) || veil_pmtu_tcp(skb, &hlen) ||
+	if (!veil_seal_tunnels(session, between) || skb_is_gso(skb) ||
+	    veil_pmtu_tcp(skb, &hlen) ||
 	    (!was && !veil_pmtu_may_fragment(skb)))
 		return 0;
 	mtu = veil_pmtu_inner(session->peer, session, skb, VEIL_TUNNEL);

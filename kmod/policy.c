@@ -98,8 +98,11 @@ static void veil_policy_remember(const struct veil_net *vn,
 {
 	struct veil_recent *recent;
 
-	/* There, softirqs that are off can be preempted. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !in_softirq())
+	/* With PREEMPT_RT softirqs that are off can be preempted; and the number
+	 * is to be one of 64 bits.
+	 */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !IS_ENABLED(CONFIG_64BIT) ||
+	    !in_softirq() || in_hardirq())
 		return;
 	recent = this_cpu_ptr(vn->recent);
 	WRITE_ONCE(recent->writes, recent->writes + 1);
@@ -113,8 +116,9 @@ static void veil_policy_remember(const struct veil_net *vn,
 void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 			struct veil_policy *policy)
 {
+	bool v4 = IS_ENABLED(CONFIG_64BIT) && veil_addr_is_v4(addr);
 	struct veil_found found;
-	bool stranger;
+	u64 word = 0;
 
 	memcpy(found.addr, addr, sizeof(found.addr));
 	/* Before the search: what changes meanwhile changes the number. */
@@ -123,14 +127,16 @@ void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 		veil_policy_read(&found, policy);
 		return;
 	}
+	if (v4)
+		word = veil_policy_word(veil_addr_v4(addr), found.changes);
+	if (v4 && this_cpu_read(vn->recent->stranger) == word) {
+		memset(policy, 0, sizeof(*policy));
+		return;
+	}
 	veil_policy_search(vn, addr, VEIL_PREFIX_BITS, &found);
 	veil_policy_read(&found, policy);
-	stranger = IS_ENABLED(CONFIG_64BIT) && veil_addr_is_v4(addr) &&
-		   !found.own && !found.set;
-	if (stranger)
-		this_cpu_write(vn->recent->stranger,
-			       veil_policy_word(veil_addr_v4(addr),
-						found.changes));
+	if (v4 && !found.own && !found.set)
+		this_cpu_write(vn->recent->stranger, word);
 	else
 		veil_policy_remember(vn, &found);
 }

@@ -52,7 +52,7 @@ struct veil_policy {
 /* How often what look-ups find has changed: each only grows, so that no sum comes
  * twice.
  */
-static inline u32 veil_policy_changes(const struct veil_net *vn)
+static inline unsigned long veil_policy_changes(const struct veil_net *vn)
 {
 	return veil_prefix_changes(&vn->addresses) +
 	       veil_prefix_changes(&vn->policies) +
@@ -63,11 +63,12 @@ static inline u32 veil_policy_changes(const struct veil_net *vn)
  * Most hosts talk in clear with somebody, in rows of packets, each of which would
  * be looked up at two or more hooks to find nothing.  So each CPU remembers the
  * last IPv4 address of which nothing is said, in veil_recent.stranger: one word with
- * the number of changes that the tables had seen before it was looked up.
+ * the number of changes that the tables had seen before it was looked up.  Half of
+ * that number will do: no pointer is remembered.
  */
-static inline u64 veil_policy_word(__be32 addr, u32 changes)
+static inline u64 veil_policy_word(__be32 addr, unsigned long changes)
 {
-	return (u64)(__force u32)addr << 32 | changes;
+	return (u64)(__force u32)addr << 32 | (u32)changes;
 }
 
 /* Whether no policy holds for addr, as far as can be told at once.  Hooks ask

@@ -33,7 +33,7 @@ struct veil_prefix_node {
 };
 
 struct veil_prefix_table {
-	u32 changes;	/* see veil_prefix_changes() */
+	unsigned long changes;	/* see veil_prefix_changes() */
 	struct rhashtable hash;
 	DECLARE_BITMAP(lengths, VEIL_PREFIX_BITS + 1);	/* inverted: bit 0 is /128 */
 	unsigned int used[VEIL_PREFIX_BITS + 1];	/* nodes of each length */
@@ -55,9 +55,10 @@ int veil_prefix_replace(struct veil_prefix_table *table,
 			struct veil_prefix_node *new);
 
 /* How often table has changed: who remembers what it found asks before each
- * look-up, and what was found under another number may be wrong.
+ * look-up, and what was found under another number may be wrong, or freed.  64 bits
+ * do not come round, whoever may add and remove policies.
  */
-static inline u32 veil_prefix_changes(const struct veil_prefix_table *table)
+static inline unsigned long veil_prefix_changes(const struct veil_prefix_table *table)
 {
 	/* Pairs with veil_prefix_changed(). */
 	return smp_load_acquire(&table->changes);
