@@ -318,9 +318,12 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 	}
 	veil_timers_opened(peer, !control);
 	veil_open_confirm(session);
-	veil_open_place(skb, &place);
-	if (newest)
-		veil_roam_seen(session, &place);
+	/* Where it came from matters to few. */
+	if (control || READ_ONCE(peer->roaming)) {
+		veil_open_place(skb, &place);
+		if (newest)
+			veil_roam_seen(session, &place);
+	}
 	if (control)
 		return veil_open_control(request, &place);
 
