@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Packets that were to be sealed, and wait while what they were judged by changes: in
+a program's queue behind our hook, or for a session. None of them leaves in clear, and
+each is counted.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import genl
+import hosts
+import ktap
+import nfqueue
+import wire
+from hosts import alpha, beta, drops_since
+from ktap import case, check_equal, wait_until
+from pypeer import socket_receives
+from veilproto import Identity
+
+APP = 7000
+OURS = alpha.addresses + beta.addresses
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+OUT = "policy_changed", "no_route", "no_session", "no_memory", "plaintext_out"
+# Somebody who keeps the hooks there when the other peer goes.
+OTHER = Identity().public, "10.9.0.77"
+HOLD = """
+    table inet hold {
+        chain last {
+            type filter hook postrouting priority 2147483647;
+            udp dport %d queue num 6
+        }
+    }""" % APP
+
+
+def held_while(change):
+    """A datagram in each family is in a program's queue when change() is called:
+    which counters moved since."""
+    hosts.make_peers(Identity(), Identity())
+    alpha.control.add_peer(*OTHER)
+    hosts.ping_once(alpha, beta.v4)
+    alpha.run("nft", HOLD)
+    tap = wire.Tap(hosts.wire)
+    try:
+        with nfqueue.Queue(alpha, 6) as queued:
+            for own, address in zip(alpha.addresses, beta.addresses):
+                with alpha.udp(own) as sock:
+                    sock.sendto(MARKER, (address, APP))
+                wait_until(lambda: held() == 1 + alpha.addresses.index(own), 5, "it is held")
+            before = alpha.drops()
+            change()
+            for _ in alpha.addresses:
+                queued.accept()
+            wait_until(lambda: held() == 0, 5, "they go on")
+            moved = drops_since(before, alpha.drops())
+    finally:
+        alpha.run("nft", "flush ruleset")
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+    return moved
+
+
+def held():
+    """Packets in alpha's queues."""
+    with alpha.inside(), open(
+        "/proc/thread-self/net/netfilter/nfnetlink_queue", encoding="ascii"
+    ) as file:
+        return sum(int(line.split()[2]) for line in file)
+
+
+@case("the peer is removed while a program behind our hook holds its packets")
+def peer_removed():
+    moved = held_while(lambda: alpha.control.delete_peer(beta_key()))
+    check_equal(moved, {"policy_changed": 2}, "counters that moved")
+
+
+def beta_key():
+    return next(key for key in alpha.control.peers() if key != OTHER[0])
+
+
+@case("its session ends while they are held: they wait for the next one")
+def session_reset():
+    with beta.udp(beta.v4, APP) as four, beta.udp(beta.v6, APP) as six:
+        moved = held_while(lambda: alpha.control.session_reset(beta_key()))
+        check_equal(moved, {}, "counters that moved")
+        for sock in four, six:
+            socket_receives(sock, MARKER)
+
+
+def waits_while(change):
+    """A datagram waits for a session when change() is called, and then a session
+    comes by IPv6: which counters of packets on their way out moved since."""
+    a, b = Identity(), Identity()
+    hosts.flush_all()
+    hosts.make_peer_unheard(alpha, a, b.public, beta)
+    alpha.control.add_peer(b.public, command=genl.PEER_SET, endpoint=beta.v6)
+    tap = wire.Tap(hosts.wire)
+    with alpha.udp(alpha.v4) as sock:
+        sock.sendto(MARKER, (beta.v4, APP))
+    wait_until(lambda: alpha.peer()["queued"] == 1, 5, "it waits")
+    before = alpha.drops()
+    change(b.public)
+    hosts.make_peer(beta, b, a.public, alpha)
+    hosts.ping_once(alpha, beta.v6)
+    wait_until(lambda: alpha.peer()["queued"] == 0, 5, "it does not wait any more")
+    # Beta may have said in clear that nobody listens there yet.
+    in_clear = [frame for frame in tap.frames() if MARKER in frame]
+    check_equal(in_clear, [], "frames in clear")
+    tap.close()
+    moved = drops_since(before, alpha.drops())
+    return {reason: count for reason, count in moved.items() if reason in OUT}
+
+
+@case("the address that a packet waits for is taken from the peer")
+def address_removed():
+    moved = waits_while(
+        lambda key: alpha.control.add_peer(key, beta.v6, command=genl.PEER_SET)
+    )
+    check_equal(moved, {"policy_changed": 1}, "counters that moved")
+
+
+@case("the route of a packet that waits goes away")
+def route_removed():
+    def no_route(_):
+        hosts.ip_batch(alpha, "addr del 10.9.0.1/24 dev eth0")
+
+    try:
+        moved = waits_while(no_route)
+    finally:
+        hosts.ip_batch(alpha, "addr add 10.9.0.1/24 dev eth0")
+    check_equal(moved, {"no_route": 1}, "counters that moved")
+
+
+ktap.run(hosts.set_up)
