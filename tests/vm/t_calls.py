@@ -28,18 +28,21 @@ from routers import Routers
 from veilproto import Identity
 
 state = {}
-# Not reached here: headers and handshakes in pieces; a table of indexes that grows just
-# then; an ICMP error with no room behind it, since 6.3; BIG TCP whose header another
-# holds; an inner packet with less room before it than its device wants.
+# Not reached here: headers and handshakes in pieces; a table of indexes, and on debug
+# kernels of keys, that grows just then; an ICMP error with no room behind it, since 6.3;
+# BIG TCP whose header another holds; an inner packet with less room before it than its
+# device wants; one of two copies that the compiler makes of a bridge's mark.
 ELSEWHERE = """
 pskb_may_pull>__pskb_pull_tail veil_open_batch>__pskb_pull_tail
 veil_pmtu_fit>__pskb_pull_tail veil_index_insert>rhashtable_insert_slow
 veil_icmp_deliver>pskb_expand_head veil_hooks_seal>pskb_expand_head
 veil_rx_message>__pskb_pull_tail veil_xmit6_neighbour>skb_expand_head
+veil_open_finish>secpath_set veil_peer_add_key>rhashtable_insert_slow
 """.split()
 # Of loading alone (t_load); and with __GFP_NOFAIL, which the kernel keeps.
 LOADING = """
-veil_crypto_init veil_cipher_measure veil_cipher_prompt aead_request_alloc veil_init
+veil_crypto_init veil_cipher_measure veil_cipher_time veil_cipher_prompt
+aead_request_alloc veil_init
 veil_peer_init veil_rx_init veil_tunnel_init veil_nets_init veil_fence_init veil_wipe_init
 veil_netlink_init
 """.split()
