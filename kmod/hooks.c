@@ -140,7 +140,7 @@ static bool veil_hooks_ours(struct veil_net *vn, const struct sk_buff *skb,
 static bool veil_hooks_skips_out(const struct sk_buff *skb,
 				 const struct nf_hook_state *state)
 {
-	if (!state->out || state->out->flags & IFF_LOOPBACK ||
+	if (!state->out || READ_ONCE(state->out->flags) & IFF_LOOPBACK ||
 	    netif_is_l3_master(state->out))
 		return true;
 	/* A frame that br_netfilter shows us; one that came in by a bridge and
@@ -270,7 +270,7 @@ static unsigned int veil_hook_local(void *priv, struct sk_buff *skb,
 				    const struct nf_hook_state *state)
 {
 	/* In a VRF this comes once, with its device. */
-	if (state->in->flags & IFF_LOOPBACK)
+	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK)
 		return NF_ACCEPT;
 	return veil_rx_local(priv, skb, state);
 }
@@ -291,7 +291,7 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 		return NF_ACCEPT;
 	}
 	veil_open_mark(vn, skb, false);
-	if (state->in->flags & IFF_LOOPBACK)
+	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK)
 		return NF_ACCEPT;
 	/* What NFQUEUE held before us goes on in process context. */
 	local_bh_disable();
