@@ -67,7 +67,7 @@ static struct dst_entry *veil_tunnel_find_route(struct veil_net *vn,
 	if (IS_ERR(dst))
 		return NULL;
 	/* Our own address by now, or an unreachable route. */
-	if (dst->error || dst->dev->flags & IFF_LOOPBACK) {
+	if (dst->error || READ_ONCE(dst->dev->flags) & IFF_LOOPBACK) {
 		dst_release(dst);
 		return NULL;
 	}
