@@ -193,7 +193,7 @@ static int veil_initiator_domain(struct veil_peer *peer)
 	return domain;
 }
 
-/* A new one in the table, as nothing before it is; or NULL. */
+/* A new one, its index in the table; NULL for want of memory. */
 static struct veil_outstanding *veil_initiator_begin(struct veil_peer *peer)
 {
 	struct veil_outstanding *own = kzalloc(sizeof(*own), GFP_KERNEL);

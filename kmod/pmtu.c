@@ -34,7 +34,8 @@ static bool veil_pmtu_short(const struct veil_session *session,
 {
 	return skb->len <= VEIL_PMTU_SHORT && !skb_is_gso(skb) &&
 	       !veil_seal_tunnels(session, between) &&
-	       READ_ONCE(skb_dst(skb)->dev->mtu) >= VEIL_MTU_MIN_V4;
+	       READ_ONCE(READ_ONCE(skb_dst(skb)->dev)->mtu) >=
+	       VEIL_MTU_MIN_V4;
 }
 
 /* Whether skb, or each segment of it, is no longer than mtu. */

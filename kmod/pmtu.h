@@ -16,7 +16,8 @@ static inline unsigned int veil_pmtu_path(const struct veil_peer *peer,
 					  bool ipv6)
 {
 	const struct veil_path *path = &peer->paths[ipv6];
-	unsigned int mtu = READ_ONCE(dst->dev->mtu);
+	/* A device that goes away leaves its routes to another one. */
+	unsigned int mtu = READ_ONCE(READ_ONCE(dst->dev)->mtu);
 	unsigned int known = READ_ONCE(path->mtu);
 
 	/* Paths change: what was learned is good for ten minutes, as in IP. */

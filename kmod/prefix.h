@@ -58,7 +58,8 @@ int veil_prefix_replace(struct veil_prefix_table *table,
  * look-up, and what was found under another number may be wrong, or freed.  64 bits
  * do not come round, whoever may add and remove policies.
  */
-static inline unsigned long veil_prefix_changes(const struct veil_prefix_table *table)
+static inline unsigned long
+veil_prefix_changes(const struct veil_prefix_table *table)
 {
 	/* Pairs with veil_prefix_changed(). */
 	return smp_load_acquire(&table->changes);
