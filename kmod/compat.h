@@ -11,6 +11,7 @@
 #include <linux/net.h>
 #include <linux/netdevice.h>
 #include <linux/timer.h>
+#include <net/dst.h>
 #include <net/dst_cache.h>
 #include <net/ip.h>
 #include <net/ip6_route.h>
@@ -89,6 +90,18 @@ veil_ip6_fragment(struct net *net, struct sock *sk, struct sk_buff *skb,
 	return ipv6_stub->ipv6_fragment(net, sk, skb, output);
 #else
 	return ip6_fragment(net, sk, skb, output);
+#endif
+}
+
+/* Where a route leads: another device from one moment to the next, when that goes
+ * away.  Under rcu_read_lock(), as long as the device is to be there.
+ */
+static inline struct net_device *veil_dst_dev(const struct dst_entry *dst)
+{
+#ifdef VEIL_HAVE_DST_DEV_RCU
+	return dst_dev_rcu(dst);
+#else
+	return READ_ONCE(dst->dev);
 #endif
 }
 

@@ -132,7 +132,8 @@ static bool veil_hooks_ours(struct veil_net *vn, const struct sk_buff *skb,
 	if (policy->behind)
 		return !veil_hooks_to_many(skb);
 	return !veil_addr_forwarded(skb) || veil_opened(skb) ||
-	       veil_addr_is_local(vn->net, skb_dst(skb)->dev, &addrs->source) ||
+	       veil_addr_is_local(vn->net, veil_dst_dev(skb_dst(skb)),
+				  &addrs->source) ||
 	       veil_network_local(vn, &addrs->source) ||
 	       veil_network_behind(vn, &addrs->destination);
 }

@@ -10,7 +10,6 @@
 #include <net/ip.h>
 #include <net/tcp.h>
 
-#include "compat.h"
 #include "addr.h"
 #include "mtu.h"
 #include "pmtu.h"
@@ -34,8 +33,7 @@ static bool veil_pmtu_short(const struct veil_session *session,
 {
 	return skb->len <= VEIL_PMTU_SHORT && !skb_is_gso(skb) &&
 	       !veil_seal_tunnels(session, between) &&
-	       READ_ONCE(READ_ONCE(skb_dst(skb)->dev)->mtu) >=
-	       VEIL_MTU_MIN_V4;
+	       READ_ONCE(veil_dst_dev(skb_dst(skb))->mtu) >= VEIL_MTU_MIN_V4;
 }
 
 /* Whether skb, or each segment of it, is no longer than mtu. */

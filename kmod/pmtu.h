@@ -8,6 +8,7 @@
 
 #include <net/dst.h>
 
+#include "compat.h"
 #include "seal.h"
 
 /* MTU of the path that outer packets take by dst. */
@@ -16,8 +17,7 @@ static inline unsigned int veil_pmtu_path(const struct veil_peer *peer,
 					  bool ipv6)
 {
 	const struct veil_path *path = &peer->paths[ipv6];
-	/* A device that goes away leaves its routes to another one. */
-	unsigned int mtu = READ_ONCE(READ_ONCE(dst->dev)->mtu);
+	unsigned int mtu = READ_ONCE(veil_dst_dev(dst)->mtu);
 	unsigned int known = READ_ONCE(path->mtu);
 
 	/* Paths change: what was learned is good for ten minutes, as in IP. */

@@ -189,7 +189,7 @@ struct veil_plan {
 static const struct net_device *veil_seal_dev(const struct sk_buff *skb,
 					      const struct veil_plan *plan)
 {
-	return plan->dst ? plan->dst->dev : skb->dev;
+	return plan->dst ? veil_dst_dev(plan->dst) : skb->dev;
 }
 
 /* The outer packet goes its own way. */
@@ -197,7 +197,7 @@ static void veil_seal_route(struct sk_buff *outer, const struct veil_plan *plan)
 {
 	skb_dst_drop(outer);
 	skb_dst_set(outer, plan->dst);
-	outer->dev = plan->dst->dev;
+	outer->dev = veil_dst_dev(plan->dst);
 	outer->protocol = veil_addr_is_v4(&plan->addrs.source) ?
 			  htons(ETH_P_IP) : htons(ETH_P_IPV6);
 }

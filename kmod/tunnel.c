@@ -47,7 +47,7 @@ bool veil_tunnel_between(struct veil_net *vn, const struct sk_buff *skb,
 {
 	return policy->behind ||
 	       (veil_addr_forwarded(skb) &&
-		!veil_addr_is_local(vn->net, skb_dst(skb)->dev,
+		!veil_addr_is_local(vn->net, veil_dst_dev(skb_dst(skb)),
 				    &addrs->source));
 }
 
@@ -67,7 +67,7 @@ static struct dst_entry *veil_tunnel_find_route(struct veil_net *vn,
 	if (IS_ERR(dst))
 		return NULL;
 	/* Our own address by now, or an unreachable route. */
-	if (dst->error || READ_ONCE(dst->dev->flags) & IFF_LOOPBACK) {
+	if (dst->error || READ_ONCE(veil_dst_dev(dst)->flags) & IFF_LOOPBACK) {
 		dst_release(dst);
 		return NULL;
 	}

@@ -236,7 +236,7 @@ static int veil_tx_reroute(struct net *net, struct sk_buff *skb)
 	}
 	if (err)
 		return err;	/* and maybe no route at all */
-	skb->dev = skb_dst(skb)->dev;
+	skb->dev = veil_dst_dev(skb_dst(skb));
 	/* Its hooks were passed without IPsec. */
 	return skb_dst(skb)->xfrm ? -ENETUNREACH : 0;
 }

@@ -33,12 +33,13 @@ static int veil_xmit6_neighbour(struct net *net, struct sock *sk,
 				struct sk_buff *skb)
 {
 	struct dst_entry *dst = skb_dst(skb);
-	unsigned int room = LL_RESERVED_SPACE(dst->dev);
+	struct net_device *dev = skb->dev;
+	unsigned int room = LL_RESERVED_SPACE(dev);
 	const struct in6_addr *nexthop;
 	struct neighbour *neigh;
 
 	/* What was sealed in itself has the inner packet's headroom. */
-	if (unlikely(room > skb_headroom(skb)) && dst->dev->header_ops) {
+	if (unlikely(room > skb_headroom(skb)) && dev->header_ops) {
 		skb = skb_expand_head(skb, room);
 		if (!skb) {
 			veil_drop_count(veil_net(net), VEIL_DROP_no_memory);
@@ -52,9 +53,9 @@ static int veil_xmit6_neighbour(struct net *net, struct sock *sk,
 			return res;
 	}
 	nexthop = rt6_nexthop((struct rt6_info *)dst, &ipv6_hdr(skb)->daddr);
-	neigh = __ipv6_neigh_lookup_noref(dst->dev, nexthop);
+	neigh = __ipv6_neigh_lookup_noref(dev, nexthop);
 	if (!neigh)
-		neigh = __neigh_create(&nd_tbl, nexthop, dst->dev, false);
+		neigh = __neigh_create(&nd_tbl, nexthop, dev, false);
 	if (IS_ERR(neigh)) {
 		veil_drop(veil_net(net), skb, VEIL_DROP_no_route);
 		return PTR_ERR(neigh);
@@ -68,7 +69,7 @@ static int veil_xmit6(struct net *net, struct sock *sk, struct sk_buff *skb,
 {
 	memset(IP6CB(skb), 0, sizeof(*IP6CB(skb)));
 	skb->protocol = htons(ETH_P_IPV6);
-	skb->dev = skb_dst(skb)->dev;
+	skb->dev = veil_dst_dev(skb_dst(skb));
 	if (skb->len <= mtu)
 		return veil_xmit6_neighbour(net, sk, skb);
 	skb->ignore_df = 1;
