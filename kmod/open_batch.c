@@ -51,6 +51,7 @@
  * @hlen: length of the IP header
  * @index: of the message
  * @opened: something opened
+ * @ended: there were too many forgeries
  * @ready: inner packets
  * @run: TCP segments being joined, or NULL
  * @tail: @run, or the last of its fragment list
@@ -71,6 +72,7 @@ struct veil_open_batch {
 	unsigned int hlen;
 	unsigned int index;
 	bool opened;
+	bool ended;
 	struct sk_buff_head ready;
 	struct sk_buff *run;
 	struct sk_buff *tail;
@@ -483,17 +485,19 @@ static enum veil_drop veil_batch_open(struct veil_open_batch *batch,
 					   VEIL_DROP_crypto_failed;
 	if (text.room.page)
 		put_page(text.room.page);
-	if (err == -EBADMSG && veil_session_forged(batch->session))
+	if (err == -EBADMSG && veil_session_forged(batch->session)) {
 		veil_session_kill_all(batch->peer);
+		batch->ended = true;
+	}
 	return reason;
 }
 
-/* Data in transport mode, of the session that the batch is about. */
+/* Data in transport mode, of the session that the batch is about, while it lasts. */
 static bool veil_batch_fits(const struct veil_open_batch *batch,
 			    const struct veil_data_header *header,
 			    __be32 receiver, unsigned int len)
 {
-	return header->type == VEIL_MSG_DATA &&
+	return !batch->ended && header->type == VEIL_MSG_DATA &&
 	       !(header->flags & ~VEIL_DATA_CSUM_PARTIAL) &&
 	       header->receiver == receiver &&
 	       len >= sizeof(*header) + sizeof(struct veil_trailer) +

@@ -120,6 +120,14 @@ class Host:
         with self.inside(), open("/proc/sys/net/" + key, "w", encoding="ascii") as file:
             file.write(str(value))
 
+    def read_sysctl(self, key):
+        with self.inside(), open("/proc/sys/net/" + key, encoding="ascii") as file:
+            return file.read().strip()
+
+    def statistic(self, name):
+        """One of nstat's."""
+        return int(self.run("nstat", "-asz", name).splitlines()[-1].split()[1])
+
     def mac(self):
         with self.inside(), socket.socket() as sock:
             request = struct.pack("16s16x", self.device.encode())

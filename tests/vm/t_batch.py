@@ -16,14 +16,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 import hosts
 import ktap
+import packets
 import pypeer
+import veilproto
 import wire
 from hosts import alpha, beta, drops_since
 from ktap import case, check, check_equal, note, wait_until
 from veilproto import Identity
 
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
-SIZE = 4 << 20
+APP, SIZE = 7000, 4 << 20
 UDP_SEGMENT = 103
 # Of a data message behind the UDP header's first bit: the low byte of its
 # counter, and a byte of its text.
@@ -95,9 +97,9 @@ def transfer(source, target, address, data, pieces=(1 << 20,)):
     check_equal(digests, [hashlib.sha256(data).hexdigest()], "file to " + address)
 
 
-def counter(host, name):
-    """One of nstat's, of that namespace."""
-    return int(host.run("nstat", "-asz", name).splitlines()[-1].split()[1])
+def received(host):
+    """IP packets, where those that were joined are one."""
+    return host.statistic("IpInReceives") + host.statistic("Ip6InReceives")
 
 
 def evil(rule):
@@ -116,12 +118,12 @@ def together():
         for address in target.addresses:
             before = source.drops(), target.drops()
             packets = target.peer()["rx_packets"]
-            seen = counter(target, "IpInReceives") + counter(target, "Ip6InReceives")
+            seen = received(target)
             transfer(source, target, address, os.urandom(SIZE))
             no_drops(before[0], source)
             no_drops(before[1], target)
             packets = target.peer()["rx_packets"] - packets
-            seen = counter(target, "IpInReceives") + counter(target, "Ip6InReceives") - seen
+            seen = received(target) - seen
             note("%d packets opened of %d that were joined" % (packets, seen))
             check(seen * 3 < packets, "joined on arrival", packets, seen)
 
@@ -142,11 +144,11 @@ def options():
     for host in alpha, beta:
         host.run("sysctl", "-qw", "net.ipv4.tcp_timestamps=0", "net.ipv4.tcp_ecn=1")
     transfer(alpha, beta, beta.v4, os.urandom(SIZE // 2))
-    marked_before = counter(beta, "IpExtInCEPkts")
+    marked_before = beta.statistic("IpExtInCEPkts")
     undo = evil(EVERY_16TH + "ip ecn set ce")
     transfer(alpha, beta, beta.v4, os.urandom(SIZE // 2))
     undo()
-    check(counter(beta, "IpExtInCEPkts") > marked_before, "marks arrived")
+    check(beta.statistic("IpExtInCEPkts") > marked_before, "marks arrived")
     for host in alpha, beta:
         host.run("sysctl", "-qw", "net.ipv4.tcp_timestamps=1", "net.ipv4.tcp_ecn=2")
 
@@ -187,6 +189,78 @@ def empty():
     check_equal([len(packet) for packet in got], [20] * count, "their lengths")
     no_drops(before, alpha)
     raw.close()
+    pypeer.close_all()
+
+
+class Crafted:
+    """Messages of one length, for the sender's device to join."""
+
+    TEXT = 280
+
+    def __init__(self, peer):
+        self.peer = peer
+        self.ends = peer.host.v4, peer.module_host.v4
+
+    def carries(self, next_header, l4, **header):
+        """l4, which may be a little shorter than the text, in transport mode."""
+        session = header.pop("session", self.peer.session)
+        pad = self.TEXT - 2 - len(l4)
+        return session.seal(*self.ends, next_header, l4, pad, **header)
+
+    def datagram(self, name, **header):
+        """To alpha's application; name is how its payload begins."""
+        ports = APP, self.peer.app_port
+        segment = packets.udp(*self.ends, *ports, name.ljust(self.TEXT - 10))
+        return self.carries(packets.UDP, segment, **header)
+
+    def tunnelled(self, name):
+        segment = packets.udp(*self.ends, APP, self.peer.app_port, name)
+        packet = packets.ipv4(*self.ends, packets.UDP, segment)
+        text = packet.ljust(self.TEXT, b"\0")
+        return self.peer.session.seal_message(text, flags=veilproto.TUNNEL)
+
+
+@case("what is wrong with a message of those joined is its own fault")
+def crafted():
+    peer = pypeer.connected()
+    before, older = alpha.drops(), peer.session
+    peer.initiate()
+    wait_until(lambda: peer.take(veilproto.DATA), 10, "the new session")
+    make = Crafted(peer)
+    syn = packets.tcp_syn(*make.ends, 1, 2)
+    no_header = syn[:12] + b"\0" + syn[13:] + bytes(200)
+    too_long = syn[:12] + b"\xf0" + syn[13:] + bytes(3)
+    good = make.datagram(b"first")
+    messages = [
+        good,
+        good,
+        make.datagram(b"of before", session=older),
+        make.datagram(b"lane", lane=77),
+        make.carries(0, bytes(200)),
+        make.carries(packets.TCP, no_header),
+        make.carries(253, bytes(200), flags=veilproto.CSUM_PARTIAL),
+        make.tunnelled(b"tunnelled"),
+        wire.flip(make.datagram(b"flipped"), -1),
+        make.carries(packets.TCP, too_long),
+        make.datagram(b"last"),
+        good[:10],
+    ]
+    peer.sockets[beta.v4].setsockopt(socket.SOL_UDP, UDP_SEGMENT, len(good))
+    seen = received(alpha)
+    peer.send(b"".join(messages))
+    got = []
+
+    def arrived():
+        got.extend(data.rstrip() for data in hosts.receive_all(peer.app))
+        return len(got) >= 4
+
+    wait_until(arrived, 10, "the right ones")
+    check(received(alpha) - seen < len(messages) / 2, "joined", received(alpha) - seen)
+    # Those for another session and in tunnel mode take another way.
+    check_equal(sorted(got), [b"first", b"last", b"of before", b"tunnelled"], "payloads")
+    wanted = {"replayed": 1, "wrong_lane": 1, "bad_inner": 4}
+    wanted |= {"not_authentic": 1, "malformed": 1}
+    check_equal(drops_since(before, alpha.drops()), wanted, "drops")
     pypeer.close_all()
 
 

@@ -8,6 +8,7 @@ With netveil-limits.ko, the module built with limits that a test can reach.
 """
 
 import os
+import socket
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -26,7 +27,7 @@ APP = 7000
 GCM, CHACHA = 1, 2
 REJECT = {GCM: 1 << 23, CHACHA: 1 << 13}  # bytes, packets: kmod/messages.h
 FORGERIES = {GCM: 1 << 7, CHACHA: 1 << 6}
-SIZE = 1000
+SIZE, UDP_SEGMENT = 1000, 103
 state = {}
 
 
@@ -127,6 +128,28 @@ def forge(peer, count):
         return hosts.drops_since(before, alpha.drops()) == {"not_authentic": count}
 
     wait_until(moved, 10, "%d forgeries" % count)
+
+
+@case("forgeries that the way has joined end the session as well")
+def joined_forgeries():
+    alpha.run("ethtool", "-K", "eth0", "gro", "on")
+    peer = pypeer.connected(cipher=CHACHA)
+    peer.talk()
+    forge(peer, FORGERIES[CHACHA] - 4)
+    peer.forget()
+    before, late = alpha.drops(), peer.sealed(b"late")
+    forged = [wire.flip(peer.sealed(b"forged"), -1) for _ in range(8)]
+    peer.sockets[beta.v4].setsockopt(socket.SOL_UDP, UDP_SEGMENT, len(forged[0]))
+    seen = alpha.statistic("IpInReceives")
+    peer.send(b"".join(forged))
+    # The last ones find none.
+    wanted = {"not_authentic": 4, "unknown_index": 4}
+    moved = lambda: hosts.drops_since(before, alpha.drops())
+    wait_until(lambda: sum(moved().values()) >= 8, 10, "drops")
+    check_equal(moved(), wanted, "drops")
+    check(alpha.statistic("IpInReceives") - seen < 8, "joined")
+    check(not alpha.is_up(), "the session has ended")
+    peer.refused("unknown_index", late, DATA)
 
 
 @case("forgeries: new keys at half of so many, and at all of them the session ends")
