@@ -8,6 +8,7 @@ They are made with the session's own keys, so that each is wrong in one place on
 """
 
 import os
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -20,7 +21,7 @@ import veilproto
 import wire
 from hosts import alpha, beta, drops_since
 from inject import APP, arrives, readdress, refused, state
-from ktap import case, check, check_equal
+from ktap import case, check, check_equal, wait_until
 from packets import UDP
 
 from inject import A2, B2
@@ -222,6 +223,55 @@ def tunnel():
     peer.send(seal_inner(good + bytes(50)))
     pypeer.socket_receives(state["app"][alpha.v4], b"inner")
     check_equal(drops_since(before, alpha.drops()), {}, "drops for padding")
+
+
+def fragment6(inside, source=beta.v6, target=alpha.v6, place=0, next_header=UDP):
+    """A fragment, the first of more unless place says otherwise."""
+    head = struct.pack(">BxHI", next_header, place | 1, 7)
+    return packets.ipv6(source, target, packets.FRAGMENT, head + inside)
+
+
+@case("what says inside that it is a fragment, and cannot be one, is refused")
+def no_fragment():
+    peer = state["peer"]
+    segment = packets.udp(beta.v6, alpha.v6, APP, APP, bytes(64))
+    whole = struct.pack(">BxHI", UDP, 0, 8) + segment
+    nested = bytes([packets.FRAGMENT]) + whole[1:8] + whole
+    for wrong, reason in (
+        # Of no multiple of 8 bytes; beyond what a packet can be.
+        (fragment6(segment[:-1]), "bad_inner"),
+        (fragment6(segment[:64], place=0xFFF8), "malformed"),
+        # What it is a part of is a fragment again; a header before it is cut.
+        (packets.ipv6(beta.v6, alpha.v6, packets.FRAGMENT, nested), "bad_inner"),
+        (packets.ipv6(beta.v6, alpha.v6, packets.DSTOPTS, b"\x2c"), "bad_inner"),
+    ):
+        refused(reason, lambda: peer.send(seal_inner(wrong)))
+
+
+@case("where no room for fragments is left they are dropped, and heard again later")
+def no_room():
+    peer = state["peer"]
+    ends = beta.v6, alpha.v6
+    names = "netfilter/nf_conntrack_frag6_low_thresh", "netfilter/nf_conntrack_frag6_high_thresh"
+    before = [alpha.read_sysctl(name) for name in names]
+
+    def send():
+        message = peer.seal_udp(APP, APP, b"in two", beta.v6)
+        segment = packets.udp(*ends, veilproto.PORT, veilproto.PORT, message)
+        state["wire"].packet(fragment6(segment[:32]))
+        tail = struct.pack(">BxHI", UDP, 32, 7) + segment[32:]
+        state["wire"].packet(packets.ipv6(*ends, packets.FRAGMENT, tail))
+
+    for name in names:
+        alpha.sysctl(name, 0)
+    dropped = alpha.drops()
+    send()
+    wait_until(lambda: drops_since(dropped, alpha.drops()) == {"no_memory": 2}, 10, "drops")
+    check_equal(arrives(b"meanwhile", beta.v6), [], "delivered")
+    for name, value in list(zip(names, before))[::-1]:
+        alpha.sysctl(name, value)
+    send()
+    pypeer.socket_receives(state["app"][alpha.v6], b"in two")
 
 
 @case("a keepalive is counted and not delivered, a replayed one refused")
