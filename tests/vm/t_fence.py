@@ -6,6 +6,7 @@
 Every way is tried first without a peer, when it does put the marker on the wire.
 """
 
+import contextlib
 import os
 import socket
 import struct
@@ -18,12 +19,15 @@ import ktap
 import packets
 import pypeer
 import wire
-from hosts import alpha, beta, drops_since, receive_all
+from hosts import alpha, beta, drops_since, ip_batch, receive_all
 from ktap import case, check, check_equal, skip, wait_until
 from packets import UDP
 from veilproto import Identity
 
 APP, PORT = 7000, 51888
+VLAN, QINQ, MPLS, MPLS_MULTICAST = 0x8100, 0x88A8, 0x8847, 0x8848
+QDISC_BYPASS = 20
+BEHIND = "10.1.0.2", "10.2.0.2"
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
 state = {}
@@ -88,15 +92,117 @@ def packet_socket(kind):
 @case("frames of an AF_PACKET socket to the peer are dropped and counted")
 def af_packet():
     raw, cooked = packet_socket(socket.SOCK_RAW), packet_socket(socket.SOCK_DGRAM)
+    direct = packet_socket(socket.SOCK_RAW)
+    direct.setsockopt(wire.SOL_PACKET, QDISC_BYPASS, 1)
 
     def send():
         for ends in pairs():
             packet = datagram(ends)
             raw.send(packets.ethernet(*state["macs"], packet))
+            # Past queues it is told that nothing left.
+            with contextlib.suppress(OSError):
+                direct.send(packets.ethernet(*state["macs"], packet))
             kind = 0x86DD if ":" in ends[0] else 0x0800
             cooked.sendto(packet, ("eth0", kind, 0, 0, state["macs"][1]))
 
-    fenced(send, 4)
+    fenced(send, 6)
+
+
+def layered(kind, layers):
+    """A frame of this type; between its header and an IP packet are these bytes."""
+    source, target = state["macs"]
+    return target + source + struct.pack(">H", kind) + layers
+
+
+@case("behind VLAN tags and MPLS labels as well")
+def tagged():
+    raw = packet_socket(socket.SOCK_RAW)
+    label, bottom = b"\0\1\0\x40", b"\0\1\1\x40"
+
+    def send():
+        for ends in pairs():
+            packet = datagram(ends)
+            tag = b"\0\5" + struct.pack(">H", 0x86DD if ":" in ends[0] else 0x0800)
+            inner = b"\0\5" + struct.pack(">H", VLAN) + tag
+            for kind, layers in (
+                (VLAN, tag),
+                (QINQ, inner),
+                (MPLS, bottom),
+                (MPLS_MULTICAST, label + label + bottom),
+                (VLAN, b"\0\5" + struct.pack(">H", MPLS) + bottom),
+            ):
+                raw.send(layered(kind, layers + packet))
+
+    fenced(send, 10)
+
+
+@case("frames that end before an address pass, and are not read further")
+def cut():
+    protect()
+    raw = packet_socket(socket.SOCK_RAW)
+    tap, before = wire.Tap(alpha, "eth0"), alpha.drops()
+    sent = []
+    for ends in pairs():
+        packet = datagram(ends)
+        kind = 0x86DD if ":" in ends[0] else 0x0800
+        sent += [layered(kind, packet[:n]) for n in (0, 1, 19)]
+    for kind in VLAN, MPLS:
+        sent += [layered(kind, bytes(n)) for n in (0, 3)]
+    for frame in sent:
+        raw.send(frame)
+    seen = []
+    wait_until(lambda: seen.extend(tap.take()) or set(sent) <= set(seen), 10, "all of them")
+    check_equal(drops_since(before, alpha.drops()), {}, "drops")
+    tap.close()
+
+
+def passes(raw, mac):
+    """Whether a frame between the networks behind alpha and beta leaves, with this
+    source; it is counted as plaintext_out otherwise."""
+    tap, before = wire.Tap(hosts.wire), alpha.drops()
+    moved = lambda: drops_since(before, alpha.drops())
+    raw.send(packets.ethernet(mac, state["macs"][1], datagram(BEHIND)))
+    wait_until(lambda: seen_in_clear(tap) or moved(), 10, "an end of the frame")
+    left = bool(seen_in_clear(tap))
+    check_equal(moved(), {} if left else {"plaintext_out": 1}, "drops")
+    tap.close()
+    return left
+
+
+@case("between networks behind both what we send is dropped, what a bridge passes is not")
+def routed():
+    raw = packet_socket(socket.SOCK_RAW)
+    ours, strangers, bridges = state["macs"][0], b"\2\0\0\0\0\7", b"\2\0\0\0\0\x70"
+    hosts.flush_all()
+    check(passes(raw, ours), "the control")
+    hosts.make_gateways()
+    ip_batch(alpha, "link add br7 type bridge", "link set br7 address 02:00:00:00:00:70")
+    try:
+        check(not passes(raw, ours), "ours")
+        check(passes(raw, strangers), "another host's")
+        check(passes(raw, bridges), "one by the MAC of another device")
+        ip_batch(alpha, "link set eth0 master br7")
+        check(not passes(raw, bridges), "by the MAC of the bridge that eth0 is in")
+        check(passes(raw, strangers), "another host's, by the bridge")
+    finally:
+        ip_batch(alpha, "link del br7")
+
+
+@case("to all on a link it leaves in clear, though everything is behind the peer")
+def to_all():
+    hosts.make_gateways(prefixes=(["10.1.0.0/24"], ["0.0.0.0/0", "::/0"]))
+    raw, before = packet_socket(socket.SOCK_RAW), alpha.drops()
+    for target in "10.9.0.255", "255.255.255.255", "239.1.2.3", "ff02::77":
+        tap = wire.Tap(hosts.wire)
+        packet = datagram((alpha.addresses[":" in target], target))
+        raw.send(packets.ethernet(state["macs"][0], b"\xff" * 6, packet))
+        wait_until(lambda: seen_in_clear(tap), 10, "the frame to " + target)
+        tap.close()
+    check_equal(drops_since(before, alpha.drops()), {}, "drops")
+    packet = datagram((alpha.v4, "203.0.113.9"))
+    raw.send(packets.ethernet(*state["macs"], packet))
+    wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+    check_equal(drops_since(before, alpha.drops()), {"plaintext_out": 1}, "drops")
 
 
 @case("a frame that only looks like Netveil is dropped as well: port, type, index")
@@ -116,7 +222,7 @@ def looks_like_netveil():
 def nft_path(verb):
     """Frames that come in on one device of alpha, and that nftables sends out
     by eth0 without the stack."""
-    hosts.ip_batch(
+    ip_batch(
         alpha,
         "link add in0 type veth peer name in1",
         "link set in0 up",
@@ -132,7 +238,7 @@ def nft_path(verb):
     try:
         alpha.run("nft", rules % verb)
     except AssertionError as error:
-        hosts.ip_batch(alpha, "link del in0")
+        ip_batch(alpha, "link del in0")
         if "No such file or directory" not in str(error):
             raise
         skip("this kernel's nftables has no %s" % verb)
@@ -147,7 +253,7 @@ def nft_path(verb):
         fenced(send, 2)
     finally:
         alpha.run("nft", "delete table netdev t")
-        hosts.ip_batch(alpha, "link del in0")
+        ip_batch(alpha, "link del in0")
 
 
 @case("what nftables forwards at ingress (fwd) is dropped and counted")
@@ -199,14 +305,14 @@ def own_port_is_not_exempt():
 def own_address():
     hosts.flush_all()
     hosts.make_peer(alpha, state["a"], state["b"].public, beta)
-    hosts.ip_batch(alpha, "addr add %s/32 dev lo" % beta.v4)
+    ip_batch(alpha, "addr add %s/32 dev lo" % beta.v4)
     try:
         before = alpha.drops()
         # Begins another one.
         alpha.control.set_private_key(Identity().private)
         wait_until(lambda: drops_since(before, alpha.drops()).get("no_route"), 10, "a drop")
     finally:
-        hosts.ip_batch(alpha, "addr del %s/32 dev lo" % beta.v4)
+        ip_batch(alpha, "addr del %s/32 dev lo" % beta.v4)
 
 
 @case("before the first session nothing leaves in clear, whatever sends it")

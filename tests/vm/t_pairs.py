@@ -242,6 +242,31 @@ def refused(text, call, *args):
     raise AssertionError("taken, where %r was expected" % text)
 
 
+@case("a session that waits for its first packet goes with its key or psk")
+def unconfirmed():
+    def keys():
+        peer, theirs, _ = with_next()
+        return peer, {"me": theirs}, lambda: change(peer, (genl.P_NO_NEXT_KEY, b""))
+
+    def psks():
+        peer = fresh(psk=PSK)
+        change(peer, (genl.P_PSK_NEXT, PSK_NEXT))
+        cut = lambda: change(peer, (genl.P_NO_PSK_NEXT, b""))
+        return peer, {"psks": (PSK_NEXT,)}, cut
+
+    for configure in keys, psks:
+        for taken in False, True:
+            peer, how, take = configure()
+            session = peer.initiate(confirm=False, **how)
+            if taken:
+                take()
+                message = session.keepalive(peer.host.v4, alpha.v4)
+                peer.refused("unknown_index", message, veilproto.DATA)
+            else:
+                peer.send_keepalive()
+                wait_until(alpha.is_up, 10, "the session, the control")
+
+
 @case("no key belongs to two, and none to nobody")
 def unique():
     peer, theirs, ours = with_next()

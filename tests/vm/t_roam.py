@@ -20,6 +20,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import devices
 import genl
 import hosts
 import ktap
@@ -31,6 +32,7 @@ from ktap import case, check, check_equal, wait_until
 from veilproto import CHALLENGE, DATA, ECHO, PORT, TUNNEL, Identity
 
 INNER, SERVER, APP = "10.50.0.7", "10.50.0.1", 7000
+UDP_SEGMENT = 103
 state = {}
 
 
@@ -362,6 +364,25 @@ def reaches(peer, sock=None):
     wait_until(arrived, 10, "alpha's packet")
 
 
+@case("what its device or the way joined is opened message by message")
+def joined():
+    peer, count = connected(), 5
+    alpha.run("ethtool", "-K", "eth0", "gro", "on", "sg", "on", "tx", "on")
+    before, seen = alpha.drops(), alpha.statistic("IpInReceives")
+    sent = [b"joined %d" % number for number in range(count)]
+    messages = [peer.session.seal_message(inner(each), flags=TUNNEL) for each in sent]
+    sock = peer.sockets["10.9.0.3"]
+    sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, len(messages[0]))
+    peer.send(b"".join(messages))
+    got = []
+    wait_until(lambda: got.extend(receive_all(state["app"])) or len(got) == count, 10, "all")
+    check_equal(got, sent, "what arrived")
+    check_equal(drops_since(before, alpha.drops()), {}, "drops")
+    seen = alpha.statistic("IpInReceives") - seen
+    check(seen < count, "joined", seen)
+    alpha.run("ethtool", "-K", "eth0", "gro", "off", "sg", "off", "tx", "off")
+
+
 @case("the endpoint moves after a challenge was echoed from there, not before")
 def challenge():
     peer = connected()
@@ -637,6 +658,28 @@ def fixed():
             wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
             check_equal(drops_since(before, alpha.drops()), {reason: 1}, "drops")
     peer.talk()
+
+
+@case("what alpha's bridge passes on to somebody else is not opened")
+def bridged():
+    foreign = b"\2\0\0\0\0\x77"
+    with devices.on_bridge(alpha):
+        roams = connected()
+        stays = Identity()
+        alpha.control.add_peer(stays.public, "10.9.0.77")
+        for source in "10.9.0.3", "10.9.0.77":
+            message = roams.session.seal_message(inner(b"passed on"), flags=TUNNEL)
+            for target, moved in (foreign, {"bridged": 1}), (alpha.mac(), {}):
+                injector = wire.Injector(hosts.wire, "wa", hosts.beta.mac(), target)
+                before = alpha.drops()
+                injector.udp(source, alpha.v4, PORT, PORT, message)
+                if moved:
+                    wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+                    check_equal(receive(state["app"]), None, "what was opened")
+                else:
+                    pypeer.socket_receives(state["app"], b"passed on")
+                check_equal(drops_since(before, alpha.drops()), moved, "drops")
+                injector.close()
 
 
 ktap.run(set_up)

@@ -147,7 +147,13 @@ def unprotectable(packet):
 def hidden():
     third4, third6 = state["gamma"].addresses
     final = packets.address(beta.v4).packed
-    routes = bytes([LSRR, 7, 4]) + final + b"\0", bytes([SSRR, 7, 4]) + final + b"\0"
+    strict, loose = (bytes([kind, 7, 4]) + final for kind in (SSRR, LSRR))
+    # The one that counts may come behind others, as well.
+    used_up = bytes([LSRR, 7, 8]) + packets.address(third4).packed
+    routes = (
+        *(strict + b"\0", loose + b"\0", b"\1" + loose),
+        *(RECORD_ROUTE[:7] + loose + bytes(2), used_up + loose + bytes(2)),
+    )
     sourced = [
         packets.ipv4(alpha.v4, third4, UDP, datagram(ENDS4), options=option)
         for option in routes
@@ -155,7 +161,11 @@ def hidden():
     segments = packets.address(beta.v6).packed + packets.address(third6).packed
     routing = bytes([UDP, 4, 4, 1, 1, 0, 0, 0]) + segments + datagram(ENDS6)
     segment_routed = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing)
-    for packet in *sourced, segment_routed:
+    # The other types have them in order of travel.
+    in_order = segments[16:] + segments[:16]
+    routing = bytes([UDP, 4, 2, 1, 0, 0, 0, 0]) + in_order + datagram(ENDS6)
+    home = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing)
+    for packet in *sourced, segment_routed, home:
         unprotectable(packet)
 
 
