@@ -3,6 +3,7 @@
  * What passes in clear, and what hides its destination.
  */
 #include <linux/icmpv6.h>
+#include <linux/rpl.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/ndisc.h>
@@ -121,6 +122,23 @@ static bool veil_exempt_final4(const struct sk_buff *skb,
 	return false;
 }
 
+/* RPL's addresses leave out what the destination begins with (RFC 6554). */
+static bool veil_exempt_final_rpl(const struct sk_buff *skb,
+				  unsigned int offset, struct in6_addr *final)
+{
+	struct ipv6_rpl_sr_hdr buffer, *rh;
+	unsigned int end;
+
+	rh = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	if (!rh)
+		return false;
+	end = offset + 8 * (rh->hdrlen + 1) - rh->pad;
+	*final = ipv6_hdr(skb)->daddr;
+	return !skb_copy_bits(skb, end - (sizeof(*final) - rh->cmpre),
+			      final->s6_addr + rh->cmpre,
+			      sizeof(*final) - rh->cmpre);
+}
+
 static bool veil_exempt_final6(const struct sk_buff *skb,
 			       struct in6_addr *final)
 {
@@ -131,7 +149,11 @@ static bool veil_exempt_final6(const struct sk_buff *skb,
 	if (ipv6_find_hdr(skb, &offset, NEXTHDR_ROUTING, NULL, NULL) < 0)
 		return false;
 	rh = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
-	if (!rh || !rh->segments_left || rh->hdrlen < 2)
+	if (!rh || !rh->segments_left)
+		return false;
+	if (rh->type == IPV6_SRCRT_TYPE_3)
+		return veil_exempt_final_rpl(skb, offset, final);
+	if (rh->hdrlen < 2)
 		return false;
 	/* Type 2 and older: addresses in order of travel; segment routing: the
 	 * last one first (RFC 8754).

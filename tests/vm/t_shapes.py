@@ -165,7 +165,10 @@ def hidden():
     in_order = segments[16:] + segments[:16]
     routing = bytes([UDP, 4, 2, 1, 0, 0, 0, 0]) + in_order + datagram(ENDS6)
     home = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing)
-    for packet in *sourced, segment_routed, home:
+    # RPL's leave out what the destination begins with.
+    routing = bytes([UDP, 1, 3, 1, 0xFF, 0x70, 0, 0]) + segments[15:16] + bytes(7)
+    short = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing + datagram(ENDS6))
+    for packet in *sourced, segment_routed, home, short:
         unprotectable(packet)
 
 
