@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=40
+"""What a virtual machine hands its host by a tap device: packets that it has joined,
+rightly or not. They come with the sizes that the machine says, unlike those that the
+host's own GRO has joined.
+
+alpha is the host; this test writes to the tap device as the machine would, with what
+its peer in Python (on beta) has sealed.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import pypeer
+from hosts import alpha, beta, drops_since
+from ktap import case, check, check_equal, skip, wait_until
+from veilproto import PORT
+
+APP = 7000
+TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 2, 0x1000, 0x4000
+NEEDS_CSUM, GSO_UDP, GSO_UDP_L4 = 1, 3, 5
+MAC, MACHINES = b"\2\0\0\0\0\xaa", b"\2\0\0\0\0\xbb"
+ENDS = beta.v4, alpha.v4
+state = {}
+
+
+def set_up():
+    hosts.set_up()
+    if not os.path.exists("/dev/net/tun"):
+        os.makedirs("/dev/net", exist_ok=True)
+        os.mknod("/dev/net/tun", 0o20600, os.makedev(10, 200))
+    with alpha.inside():
+        state["tap"] = os.open("/dev/net/tun", os.O_RDWR)
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+        fcntl.ioctl(state["tap"], TUNSETIFF, struct.pack("16sH22x", b"tap0", flags))
+    hosts.ip_batch(alpha, "link set tap0 address 02:00:00:00:00:aa up")
+
+
+def hand_over(kind, size, payload):
+    """A UDP packet to our port, of a GSO type, to be cut after every size bytes; whether
+    the kernel takes it."""
+    segment = packets.udp(*ENDS, PORT, PORT, payload)
+    frame = packets.ethernet(MACHINES, MAC, packets.ipv4(*ENDS, packets.UDP, segment))
+    header = struct.pack("<BBHHHH", NEEDS_CSUM, kind, 14 + 20 + 8, size, 14 + 20, 6)
+    try:
+        os.write(state["tap"], header + frame)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
+
+
+@case("messages that the machine joined are opened one by one")
+def joined():
+    peer, count = pypeer.connected(), 5
+    before = alpha.drops()
+    sent = [b"joined %d" % number for number in range(count)]
+    messages = [peer.sealed(each) for each in sent]
+    if not hand_over(GSO_UDP_L4, len(messages[0]), b"".join(messages)):
+        skip("this kernel's tap devices take no such packets, as before 6.2")
+    got = []
+    wait_until(lambda: got.extend(hosts.receive_all(peer.app)) or len(got) == count, 10, "all")
+    check_equal(got, sent, "what arrived")
+    check_equal(drops_since(before, alpha.drops()), {}, "drops")
+
+
+@case("of one that is to be cut, into IP fragments or its own pieces, none is taken")
+def wrongly_joined():
+    peer = pypeer.connected()
+    message = peer.sealed(bytes(2500))
+    taken = []
+    for kind in GSO_UDP, GSO_UDP_L4:
+        before = alpha.drops()
+        taken.append(hand_over(kind, 1000, message))
+        if taken[-1]:
+            dropped = lambda b=before: sum(drops_since(b, alpha.drops()).values())
+            wait_until(lambda d=dropped: d() >= 3, 10, "drops")
+            check_equal(dropped(), 3, "drops")
+        peer.talk()
+        check_equal(hosts.receive_all(peer.app), [], "what was delivered")
+    check(taken[0], "IP fragments were tried")
+
+
+ktap.run(set_up)
