@@ -10,6 +10,7 @@
  * No header of the kernel's says what they are: all take at most six words.
  */
 #include <linux/errno.h>
+#include <linux/gfp.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/skbuff.h>
@@ -35,12 +36,15 @@ static bool fails(void *caller)
 	return true;
 }
 
-#define WRAP(name, failure)						\
+#define WRAP(name, failure)	WRAP_BUT(name, false, failure)
+
+/* Those that are spared are as if they were not wrapped. */
+#define WRAP_BUT(name, spared, failure)					\
 	long __real_##name(long, long, long, long, long, long);	\
 	long __wrap_##name(long, long, long, long, long, long);	\
 	long __wrap_##name(long a, long b, long c, long d, long e, long f) \
 	{								\
-		if (fails(__builtin_return_address(0)))			\
+		if (!(spared) && fails(__builtin_return_address(0)))	\
 			return failure;					\
 		return __real_##name(a, b, c, d, e, f);			\
 	}
@@ -60,7 +64,7 @@ static long no_frags(int *err)
 
 /* Kbuild reads this list, too. */
 WRAP(__alloc_skb, 0)
-WRAP(__kmalloc_cache_noprof, 0)
+WRAP_BUT(__kmalloc_cache_noprof, b & (__force long)__GFP_NOFAIL, 0)
 WRAP(__kmalloc_large_noprof, 0)
 WRAP(__kmalloc_noprof, 0)
 WRAP(__kvmalloc_node_noprof, 0)

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Every request that changes or reads the configuration, and what it begins with."""
+"""Every request that changes or reads the configuration, what it begins with, and what is
+left of one that fails."""
 
+import contextlib
+import errno
 import struct
 
 import genl
 from genl import attr
+from ktap import check, check_equal
 from veilproto import Identity
 
 ME, FIRST, OTHER, NEXT = (Identity() for _ in range(4))
 PSK = bytes(range(32))
+STABLE = "addresses prefixes has_psk has_psk_next next_key policy roaming keepalive".split()
+OWN = "public_key next_key listen_port aeads peers".split()
 
 
 def ready(control):
@@ -111,3 +117,68 @@ REQUESTS = {
     "confirm": (tried, lambda c: c.confirm()),
     "flush": (ready, lambda c: c.flush()),
 }
+
+
+def configuration(control):
+    """What a request could change, without what comes and goes."""
+    own = control.get()
+    peers = {
+        key: {name: peer.get(name) for name in STABLE}
+        for key, peer in control.peers().items()
+    }
+    policies = {prefix: each["policy"] for prefix, each in control.policies().items()}
+    own = {name: own.get(name) for name in OWN}
+    own["local"] = [v for kind, v in control.request(genl.GET)[0] if kind == genl.A_LOCAL]
+    return own, peers, policies
+
+
+def without_generated(found, name):
+    if "generate" in name:
+        found[0]["next_key"] = bool(found[0]["next_key"])
+    return found
+
+
+def drained(control):
+    """Nothing of an answer that was given up waits to be read."""
+    control.socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while control.socket.recv(1 << 17):
+            pass
+    control.socket.setblocking(True)
+    return control
+
+
+def all_or_nothing(control, name, sweep):
+    """The request while sweep() lets one thing after the other fail: it is done, or nothing of
+    it. Points that failed, and how many of them it survived."""
+    prepare, request = REQUESTS[name]
+    prepare(control)
+    request(control)
+    wanted = without_generated(configuration(control), name)
+    survived = []
+
+    def attempt(arm, disarm):
+        prepare(control)
+        before = without_generated(configuration(control), name)
+        arm()
+        code = None
+        try:
+            request(control)
+        except OSError as error:
+            code = error.errno
+        reached = disarm()
+        # A lost answer says nothing of what was done.
+        after = without_generated(configuration(drained(control)), name)
+        refused = code is not None
+        if code == errno.ENOBUFS:
+            check(after in (before, wanted), "%s: all or nothing" % name, after)
+        elif refused:
+            check(reached, "%s: refused with nothing failed" % name)
+            check_equal(after, before, "%s refused with %d: the configuration" % (name, code))
+        else:
+            check_equal(after, wanted, "%s done: the configuration" % name)
+        if reached and not refused:
+            survived.append(name)
+        return reached
+
+    return sweep(attempt), len(survived)

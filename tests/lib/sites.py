@@ -52,6 +52,21 @@ class Site:
         return failed
 
 
+def disarm():
+    """Whether the call was reached, and failed."""
+    left = parameter("fail_nth")
+    parameter("fail_nth", 0)
+    return not left
+
+
+def sweep(attempt, most=500):
+    """As faults.sweep(), for the calls that can fail; of whomever they are."""
+    for number in range(1, most):
+        if not attempt(lambda number=number: parameter("fail_nth", number), disarm):
+            return number - 1
+    raise AssertionError("more than %d calls" % most)
+
+
 def of_module(path):
     """All sites, and those that nobody can make fail."""
     module = elf.Object(path)

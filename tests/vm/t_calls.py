@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # netveil-test: timeout=400 long=faults icount=yes
 """Every call of the module's that allocates fails once, each by itself: nothing is in
-clear, and it goes on (invariants 1 and 5). On any kernel, with netveil-faults.ko, whose
-calls can fail; that they are all is known from its object file.
+clear, and it goes on (invariants 1 and 5); a request that is refused for it changes nothing.
+On any kernel, with netveil-faults.ko, whose calls can fail; that they are all is known from
+its object file.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ import ktap
 import sites
 import traffic
 import wire
-from every_request import REQUESTS, ready
+from every_request import REQUESTS, all_or_nothing, ready
 from hosts import alpha, beta, receive_all
 from ktap import case, check_equal, note, wait_until
 from routers import Routers
@@ -140,6 +141,15 @@ def requests():
     events.socket.close()
     sweep("many peers", many_peers)
     sweep("a namespace", namespace)
+    ready(alpha.control)
+    alpha.control.flush()
+
+
+@case("every request: each of its calls fails; it is done, or nothing of it")
+def whole_requests():
+    for name in REQUESTS:
+        failed, survived = all_or_nothing(alpha.control, name, sites.sweep)
+        note("%-28s %3d calls failed, %d survived" % (name, failed, survived))
     ready(alpha.control)
     alpha.control.flush()
 

@@ -7,8 +7,6 @@ not there, nothing leaves in clear, sessions live on, nothing leaks (invariants 
 and 5).
 """
 
-import contextlib
-import errno
 import os
 import socket
 import sys
@@ -20,87 +18,18 @@ import genl
 import hosts
 import ktap
 import wire
-from every_request import REQUESTS, ready
+from every_request import REQUESTS, all_or_nothing, ready
 from hosts import alpha, beta, drops_since, receive_all
 from ktap import case, check, check_equal, note, wait_until
 from veilproto import Identity
 
 APP = 7000
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
-STABLE = "addresses prefixes has_psk has_psk_next next_key policy roaming keepalive".split()
-OWN = "public_key next_key listen_port aeads peers".split()
 
 
 def set_up():
     hosts.topology_up("--offload")
     hosts.load_module()
-
-
-# Requests
-
-
-def configuration(control):
-    """What a request could change, without what comes and goes."""
-    own = control.get()
-    peers = {
-        key: {name: peer.get(name) for name in STABLE}
-        for key, peer in control.peers().items()
-    }
-    policies = {prefix: each["policy"] for prefix, each in control.policies().items()}
-    own = {name: own.get(name) for name in OWN}
-    own["local"] = [v for kind, v in control.request(genl.GET)[0] if kind == genl.A_LOCAL]
-    return own, peers, policies
-
-
-def without_generated(found, name):
-    if "generate" in name:
-        found[0]["next_key"] = bool(found[0]["next_key"])
-    return found
-
-
-def drained(control):
-    """Nothing of an answer that was given up waits to be read."""
-    control.socket.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while control.socket.recv(1 << 17):
-            pass
-    control.socket.setblocking(True)
-    return control
-
-
-def sweep_request(control, name):
-    """Points that failed, and how many of them the request survived."""
-    prepare, request = REQUESTS[name]
-    prepare(control)
-    request(control)
-    wanted = without_generated(configuration(control), name)
-    survived = []
-
-    def attempt(arm, disarm):
-        prepare(control)
-        before = without_generated(configuration(control), name)
-        arm()
-        code = None
-        try:
-            request(control)
-        except OSError as error:
-            code = error.errno
-        reached = disarm()
-        # A lost answer says nothing of what was done.
-        after = without_generated(configuration(drained(control)), name)
-        refused = code is not None
-        if code == errno.ENOBUFS:
-            check(after in (before, wanted), "%s: all or nothing" % name, after)
-        elif refused:
-            check(reached, "%s: refused with nothing failed" % name)
-            check_equal(after, before, "%s refused with %d: the configuration" % (name, code))
-        else:
-            check_equal(after, wanted, "%s done: the configuration" % name)
-        if reached and not refused:
-            survived.append(name)
-        return reached
-
-    return faults.sweep(attempt), len(survived)
 
 
 @case("every request: each of its allocations fails; it is done, or nothing of it")
@@ -110,7 +39,7 @@ def requests():
     control, bad = alpha.control, []
     for name in REQUESTS:
         try:
-            failed, survived = sweep_request(control, name)
+            failed, survived = all_or_nothing(control, name, faults.sweep)
             note("%-28s %3d points failed, %d survived" % (name, failed, survived))
         except AssertionError as error:
             bad.append("%s: %s" % (name, error))
