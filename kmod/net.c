@@ -39,6 +39,7 @@ static DEFINE_MUTEX(veil_nets_lock);
 
 int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack)
 {
+	struct socket *sock[2];
 	int err;
 
 	if (vn->active)
@@ -48,9 +49,10 @@ int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack)
 	 */
 	if (!try_module_get(THIS_MODULE))
 		return -ENODEV;
-	err = veil_socket_open(vn, vn->port, extack);
+	err = veil_socket_open(vn, vn->port, sock, extack);
 	if (err)
 		goto err_module;
+	veil_socket_use(vn, sock);
 	err = veil_hooks_register(vn);
 	if (err)
 		goto err_sockets;
@@ -83,24 +85,26 @@ void veil_net_settle(struct veil_net *vn)
 	module_put(THIS_MODULE);
 }
 
-int veil_net_set_port(struct veil_net *vn, u16 port,
-		      struct netlink_ext_ack *extack)
+int veil_net_open_port(struct veil_net *vn, u16 port, struct socket *sock[2],
+		       struct netlink_ext_ack *extack)
+{
+	if (!vn->active || port == vn->port)
+		return 0;
+	return veil_socket_open(vn, port, sock, extack);
+}
+
+void veil_net_set_port(struct veil_net *vn, u16 port, struct socket *sock[2])
 {
 	struct veil_peer *peer;
-	int err;
 
 	if (port == vn->port)
-		return 0;
-	if (vn->active) {
-		err = veil_socket_open(vn, port, extack);
-		if (err)
-			return err;
-	}
+		return;
+	if (vn->active)
+		veil_socket_use(vn, sock);
 	WRITE_ONCE(vn->port, port);
 	/* The others send to the old one until they are told. */
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_peer_restart(peer);
-	return 0;
 }
 
 void veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher)

@@ -213,8 +213,12 @@ void veil_drop(struct veil_net *vn, struct sk_buff *skb, enum veil_drop reason);
  * All refuse with extack text and then change nothing.
  */
 
-int veil_net_set_port(struct veil_net *vn, u16 port,
-		      struct netlink_ext_ack *extack);
+/* The sockets of port, where another one's are in use: for veil_net_set_port(), which
+ * cannot fail, or for veil_socket_release().
+ */
+int veil_net_open_port(struct veil_net *vn, u16 port, struct socket *sock[2],
+		       struct netlink_ext_ack *extack);
+void veil_net_set_port(struct veil_net *vn, u16 port, struct socket *sock[2]);
 void veil_net_set_cipher(struct veil_net *vn, enum netveil_cipher cipher);
 /* What is offered to peers now, fastest first; returns how many. */
 unsigned int veil_net_aeads(const struct veil_net *vn, u8 aeads[VEIL_AEAD_MAX]);

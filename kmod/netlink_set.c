@@ -9,6 +9,7 @@
 #include "netlink_peer.h"
 #include "network.h"
 #include "rotate.h"
+#include "socket.h"
 
 static int veil_nl_check_mark(struct genl_info *info)
 {
@@ -210,13 +211,32 @@ static void veil_nl_set_mark(struct veil_net *vn, struct genl_info *info)
 	WRITE_ONCE(vn->rx_mask, nla_get_u32(info->attrs[NETVEIL_A_RX_MASK]));
 }
 
-/* What can be refused goes before what cannot: an error changes nothing, but for
- * want of memory for local networks, which comes when the port is set.
+/* The two that take what may not be there: a port's sockets, and memory for local
+ * networks.
  */
+static int veil_nl_set_scarce(struct veil_net *vn, struct genl_info *info,
+			      const struct veil_prefix *locals,
+			      unsigned int local_count)
+{
+	struct nlattr *attr = info->attrs[NETVEIL_A_LISTEN_PORT];
+	u16 port = attr ? nla_get_u16(attr) : vn->port;
+	struct socket *sock[2] = {};
+	int err;
+
+	err = veil_net_open_port(vn, port, sock, info->extack);
+	if (!err && locals)
+		err = veil_network_set_locals(vn, locals, local_count);
+	if (err)
+		veil_socket_release(sock);
+	else
+		veil_net_set_port(vn, port, sock);
+	return err;
+}
+
+/* What can be refused goes before what cannot: an error changes nothing. */
 int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 {
 	struct nlattr *cipher = info->attrs[NETVEIL_A_CIPHER];
-	struct nlattr *port = info->attrs[NETVEIL_A_LISTEN_PORT];
 	struct veil_nl_identity new = {
 		.given = NETVEIL_A_PRIVATE_KEY,
 		.serial = NETVEIL_A_PRIVATE_KEY_SERIAL,
@@ -239,10 +259,8 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 		err = veil_nl_check_retire(vn, info);
 	if (!err)
 		err = veil_nl_check_locals(vn, info, &locals, &local_count);
-	if (!err && port)
-		err = veil_net_set_port(vn, nla_get_u16(port), info->extack);
-	if (!err && locals)
-		err = veil_network_set_locals(vn, locals, local_count);
+	if (!err)
+		err = veil_nl_set_scarce(vn, info, locals, local_count);
 	if (!err)
 		veil_nl_set_next(vn, info, &next);
 	if (!err && cipher)

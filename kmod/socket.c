@@ -95,8 +95,19 @@ static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 	return 0;
 }
 
+void veil_socket_release(struct socket *sock[2])
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (sock[i])
+			sock_release(sock[i]);
+		sock[i] = NULL;
+	}
+}
+
 /* Packets on their way out find either the old ones or the new. */
-static void veil_socket_replace(struct veil_net *vn, struct socket *sock[2])
+void veil_socket_use(struct veil_net *vn, struct socket *sock[2])
 {
 	struct socket *old[2];
 	int i;
@@ -109,40 +120,35 @@ static void veil_socket_replace(struct veil_net *vn, struct socket *sock[2])
 	if (!old[0])
 		return;
 	synchronize_net();
-	for (i = 0; i < 2; i++)
-		if (old[i])
-			sock_release(old[i]);
+	veil_socket_release(old);
 }
 
-int veil_socket_open(struct veil_net *vn, u16 port,
+int veil_socket_open(struct veil_net *vn, u16 port, struct socket *sock[2],
 		     struct netlink_ext_ack *extack)
 {
-	struct socket *sock[2] = {};
 	int err;
 
+	sock[0] = NULL;
+	sock[1] = NULL;
 	err = veil_socket_bind(vn->net, false, port, &sock[0]);
 	if (!err) {
 		err = veil_socket_bind(vn->net, true, port, &sock[1]);
 		if (err == -EAFNOSUPPORT)
 			err = 0;	/* booted with ipv6.disable=1 */
 	}
-	if (err) {
-		if (sock[0])
-			sock_release(sock[0]);
-		NL_SET_ERR_MSG_MOD(extack,
-				   "cannot bind the listen port: does another program use this UDP port? (veil set listen-port N takes another)");
-		return err;
-	}
-
-	veil_socket_replace(vn, sock);
-	return 0;
+	if (!err)
+		return 0;
+	veil_socket_release(sock);
+	NL_SET_ERR_MSG_MOD(extack,
+			   "cannot bind the listen port: does another program use this UDP port? (veil set listen-port N takes another)");
+	return err;
 }
 
 void veil_socket_close(struct veil_net *vn)
 {
 	struct socket *none[2] = {};
 
-	veil_socket_replace(vn, none);
+	veil_socket_use(vn, none);
 }
 
 void veil_socket_udp_header(struct sk_buff *skb,

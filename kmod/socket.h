@@ -12,9 +12,14 @@
 #include "addr.h"
 #include "net.h"
 
-/* Bind port in both families; vn->lock written. */
-int veil_socket_open(struct veil_net *vn, u16 port,
+/* Bind port in IPv4 and, if there is that, in IPv6: for veil_socket_use(), which
+ * cannot fail, or for veil_socket_release().  vn->lock written.
+ */
+int veil_socket_open(struct veil_net *vn, u16 port, struct socket *sock[2],
 		     struct netlink_ext_ack *extack);
+/* From now on these are ours, in place of others. */
+void veil_socket_use(struct veil_net *vn, struct socket *sock[2]);
+void veil_socket_release(struct socket *sock[2]);
 void veil_socket_close(struct veil_net *vn);
 
 /* Under rcu_read_lock(). */

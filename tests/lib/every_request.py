@@ -62,6 +62,13 @@ def apply_many(control):
     )
 
 
+def set_port_and_local(control):
+    body = attr(genl.A_LISTEN_PORT, struct.pack("=H", 50101))
+    body += attr(genl.A_LOCAL, genl.prefix_bytes("10.9.0.0/24"))
+    body += attr(genl.A_LOCAL, genl.prefix_bytes("fd09::/64"))
+    control.request(genl.SET, body)
+
+
 def set_many(control):
     body = attr(genl.A_LOCAL, genl.prefix_bytes("10.9.0.0/24"))
     body += attr(genl.A_NEXT_PRIVATE_KEY, NEXT.private)
@@ -77,6 +84,7 @@ REQUESTS = {
         lambda c: c.set_next_private_key(OTHER.private),
     ),
     "set local, next": (ready, set_many),
+    "set listen-port, local": (ready, set_port_and_local),
     "set generate-next": (ready, lambda c: c.generate_next()),
     "set no-next": (next_keys, lambda c: c.no_next()),
     "set retire": (next_keys, lambda c: c.retire(0, force=True)),
