@@ -72,8 +72,8 @@ void veil_exchange_install(struct veil_peer *peer, struct veil_session *session)
 {
 	bool initiator = session->initiator;
 
-	trace_veil_session_made(session);
 	spin_lock_bh(&peer->lock);
+	trace_veil_session_made(session);
 	veil_session_install(peer, session);
 	/* Ours has its answer; or the other end's goes before ours. */
 	WRITE_ONCE(peer->handshaking, false);

@@ -16,6 +16,7 @@
 #include "keys.h"
 #include "responder.h"
 #include "timers.h"
+#include "trace.h"
 
 /* Messages that wait for the worker, of one kind: of a namespace, and of a peer,
  * so that none fills the queue for all.
@@ -32,6 +33,15 @@ struct veil_handshake_cb {
 };
 
 #define VEIL_HANDSHAKE_CB(skb)	((struct veil_handshake_cb *)(skb)->cb)
+
+void veil_handshake_trace(struct veil_peer *peer, const char *step)
+{
+	if (!trace_veil_handshake_enabled())
+		return;
+	spin_lock_bh(&peer->lock);
+	trace_veil_handshake(peer, step);
+	spin_unlock_bh(&peer->lock);
+}
 
 void veil_handshake_queue(struct veil_peer *peer)
 {

@@ -23,6 +23,9 @@ void veil_handshake_soon(struct veil_peer *peer, unsigned long when);
 /* Forget the outstanding initiation.  Process context, vn->lock held. */
 void veil_handshake_cancel(struct veil_peer *peer);
 
+/* The tracepoint, for callers without peer->lock.  Any context. */
+void veil_handshake_trace(struct veil_peer *peer, const char *step);
+
 /* An initiation's clear header, and its stamp. */
 bool veil_handshake_well_formed(const struct veil_initiation *msg);
 bool veil_handshake_stamped(const struct veil_peer *peer,

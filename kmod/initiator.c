@@ -15,7 +15,6 @@
 #include "session.h"
 #include "socket.h"
 #include "timers.h"
-#include "trace.h"
 #include "tx.h"
 
 void veil_initiator_clear(struct veil_peer *peer)
@@ -245,7 +244,7 @@ void veil_initiator_send(struct veil_peer *peer)
 	WRITE_ONCE(peer->attempts, peer->attempts + 1);
 	if (!way.last)
 		veil_handshake_soon(peer, own->sent + HZ);
-	trace_veil_handshake(peer, "initiation-sent");
+	veil_handshake_trace(peer, "initiation-sent");
 	veil_socket_send(peer->vn, &addrs, own->port, &msg, sizeof(msg));
 }
 
@@ -381,7 +380,7 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 	/* It is the peer's, and Noise has moved on: whatever happens now ends
 	 * this initiation.
 	 */
-	trace_veil_handshake(peer, "response-received");
+	veil_handshake_trace(peer, "response-received");
 	session = reason == VEIL_DROPS ?
 		  veil_initiator_session(peer, place, msg, &choice, addrs) :
 		  NULL;

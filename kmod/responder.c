@@ -12,7 +12,6 @@
 #include "responder.h"
 #include "socket.h"
 #include "timers.h"
-#include "trace.h"
 
 /* What there is between the two messages. */
 struct veil_answer {
@@ -246,7 +245,7 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 	if (reason != VEIL_DROPS)
 		return reason;
 
-	trace_veil_handshake(peer, "initiation-received");
+	veil_handshake_trace(peer, "initiation-received");
 	session = veil_responder_session(peer, msg, answer, addrs, port);
 	if (IS_ERR(session))
 		return VEIL_DROP_no_memory;
@@ -257,7 +256,7 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 	if (!veil_responder_stays_initiator(peer, answer->place))
 		veil_initiator_clear(peer);
 	veil_exchange_install(peer, session);
-	trace_veil_handshake(peer, "response-sent");
+	veil_handshake_trace(peer, "response-sent");
 	veil_socket_send(peer->vn, &back, port, &answer->msg,
 			 sizeof(answer->msg));
 	return VEIL_DROPS;

@@ -180,7 +180,7 @@ static void veil_timers_tick(struct timer_list *timer)
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_SESSION_DOWN,
 				   READ_ONCE(peer->public_key));
 	if (tick.give_up)
-		trace_veil_handshake(peer, "gave-up");
+		veil_handshake_trace(peer, "gave-up");
 	if (tick.give_up)
 		veil_tx_purge(peer, VEIL_DROP_no_session);
 	else

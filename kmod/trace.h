@@ -2,7 +2,8 @@
 /*
  * Tracepoints, under events/netveil/: sessions, the steps of handshakes, drops.
  * They name a peer by the first bytes of its public key and by its endpoint, and
- * hold nothing secret.
+ * hold nothing secret.  All but drops are told with peer->lock held: an endpoint
+ * moves.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM netveil
@@ -30,6 +31,7 @@ DECLARE_EVENT_CLASS(veil_session,
 		__field(u64, age)
 	),
 	TP_fast_assign(
+		lockdep_assert_held(&session->peer->lock);
 		__entry->netns = session->peer->vn->net->ns.inum;
 		memcpy(__entry->peer,
 		       READ_ONCE(session->peer->public_key), VEIL_TRACE_KEY);
@@ -77,6 +79,7 @@ TRACE_EVENT(veil_handshake,
 		__array(char, step, VEIL_TRACE_WORD)
 	),
 	TP_fast_assign(
+		lockdep_assert_held(&peer->lock);
 		__entry->netns = peer->vn->net->ns.inum;
 		memcpy(__entry->peer, READ_ONCE(peer->public_key),
 		       VEIL_TRACE_KEY);
