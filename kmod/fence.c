@@ -2,8 +2,8 @@
 /*
  * The second fence, at the netdev egress hook of every device but loopback.
  *
- * It knows sealed packets by their look: UDP to the peer's port with a data
- * header that names a live session of that peer; their fragments, and
+ * It knows sealed packets by their look: UDP with a data header that names a
+ * session of that peer's, which lives or has ended lately; their fragments, and
  * handshakes, by the mark that they were given (mark.h).
  */
 #include <linux/etherdevice.h>
@@ -111,31 +111,20 @@ static bool veil_fence_parse(const struct sk_buff *skb, u8 version,
 	return true;
 }
 
-static bool veil_fence_session(const struct veil_session *session,
-			       const struct veil_data_header *header)
-{
-	return session && session->remote == header->receiver;
-}
-
+/* To which port says nothing: the peer may have got another since. */
 static bool veil_fence_sealed(struct veil_peer *peer, const struct sk_buff *skb,
 			      unsigned int l4)
 {
-	struct veil_data_header *header, header_buffer;
-	struct udphdr *uh, buffer;
+	struct veil_data_header *header, buffer;
 
 	if (veil_marked(skb, VEIL_MARK_SEALED))
 		return true;
 	if (!peer || !l4)
 		return false;
-	uh = skb_header_pointer(skb, l4, sizeof(buffer), &buffer);
-	if (!uh || uh->dest != htons(READ_ONCE(peer->port)))
-		return false;
-	header = skb_header_pointer(skb, l4 + sizeof(*uh),
-				    sizeof(header_buffer), &header_buffer);
-	if (!header || header->type != VEIL_MSG_DATA)
-		return false;
-	return veil_fence_session(rcu_dereference(peer->current_session), header) ||
-	       veil_fence_session(rcu_dereference(peer->previous_session), header);
+	header = skb_header_pointer(skb, l4 + VEIL_UDP_LEN, sizeof(buffer),
+				    &buffer);
+	return header && header->type == VEIL_MSG_DATA &&
+	       veil_session_sealed(peer, header->receiver);
 }
 
 /* Whether this host sent the frame, and no bridge passed it on. */

@@ -563,8 +563,10 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	if (peer && config->policy)
 		peer->policy = config->policy;
 	/* Before its addresses can be found. */
-	if (peer && known)
+	if (peer && known) {
 		peer->confirmed = READ_ONCE(known->confirmed);
+		veil_session_inherit(peer, known);
+	}
 	err = peer ? veil_peer_fill(peer, config, known) : -ENOMEM;
 	if (err == -EADDRINUSE)
 		NL_SET_ERR_MSG_MOD(extack, "an address is given to two peers");

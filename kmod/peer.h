@@ -61,6 +61,9 @@ struct veil_index {
 	struct veil_peer *peer;
 };
 
+/* Sessions that are remembered when they have ended. */
+#define VEIL_ENDED	4
+
 /* What an ICMP error told of a path's MTU, until jiffies; 0 nothing. */
 struct veil_path {
 	u32 mtu;
@@ -139,6 +142,9 @@ struct veil_outstanding {
  * @current: seals; opens
  * @previous: opens what is still under way
  * @next: made as responder and not yet confirmed: opens, never seals
+ * @ended: what the last ended sessions that may have sealed named the peer by, for
+ *	the fence; 0 none; lock, read without
+ * @ended_next: which of these is overwritten next; lock
  * @rate_since: jiffies; of the second in which @rate_count initiations came; lock
  * @rate_count: "
  * @initiations: messages that wait for the worker
@@ -213,6 +219,8 @@ struct veil_peer {
 	struct veil_session __rcu *current_session;
 	struct veil_session __rcu *previous_session;
 	struct veil_session __rcu *next_session;
+	__be32 ended[VEIL_ENDED];
+	u8 ended_next;
 	unsigned long rate_since;
 	unsigned int rate_count;
 

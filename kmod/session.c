@@ -187,6 +187,37 @@ static void veil_session_fold(struct veil_peer *peer,
 	peer->tx_packets -= atomic_read(&session->keepalives);
 }
 
+/* Packets may wait for a neighbour, or in another CPU's hands. */
+static void veil_session_remember(struct veil_peer *peer, __be32 remote)
+{
+	WRITE_ONCE(peer->ended[peer->ended_next++ % VEIL_ENDED], remote);
+	/* Pairs with veil_session_sealed(): before the slot is another's. */
+	smp_wmb();
+}
+
+static bool veil_session_is(const struct veil_session *session,
+			    __be32 receiver)
+{
+	return session && session->remote == receiver;
+}
+
+bool veil_session_sealed(const struct veil_peer *peer, __be32 receiver)
+{
+	unsigned int i;
+
+	if (veil_session_is(rcu_dereference(peer->current_session), receiver))
+		return true;
+	/* It may have been current, is previous, or remembered: in this order. */
+	smp_rmb();
+	if (veil_session_is(rcu_dereference(peer->previous_session), receiver))
+		return true;
+	smp_rmb();
+	for (i = 0; i < VEIL_ENDED; i++)
+		if (receiver && READ_ONCE(peer->ended[i]) == receiver)
+			return true;
+	return false;
+}
+
 void veil_session_kill(struct veil_peer *peer,
 		       struct veil_session __rcu **slot)
 {
@@ -196,6 +227,8 @@ void veil_session_kill(struct veil_peer *peer,
 	if (!session)
 		return;
 	trace_veil_session_ended(session);
+	if (slot != &peer->next_session)
+		veil_session_remember(peer, session->remote);
 	RCU_INIT_POINTER(*slot, NULL);
 	veil_index_remove(peer->vn, &session->index);
 	veil_session_fold(peer, session);
@@ -244,6 +277,22 @@ bool veil_session_promote(struct veil_peer *peer, struct veil_session *session)
 	veil_session_make_current(peer, session);
 	veil_pair_commit(peer, session->pair, session->time);
 	return true;
+}
+
+void veil_session_inherit(struct veil_peer *peer, struct veil_peer *known)
+{
+	struct veil_session *current_session, *previous_session;
+
+	spin_lock_bh(&known->lock);
+	memcpy(peer->ended, known->ended, sizeof(peer->ended));
+	peer->ended_next = known->ended_next;
+	previous_session = veil_session_slot(known, known->previous_session);
+	current_session = veil_session_slot(known, known->current_session);
+	if (previous_session)
+		veil_session_remember(peer, previous_session->remote);
+	if (current_session)
+		veil_session_remember(peer, current_session->remote);
+	spin_unlock_bh(&known->lock);
 }
 
 void veil_session_kill_all(struct veil_peer *peer)

@@ -162,6 +162,13 @@ bool veil_session_promote(struct veil_peer *peer, struct veil_session *session);
 void veil_session_kill(struct veil_peer *peer,
 		       struct veil_session __rcu **slot);
 
+/* peer takes over from known: what that one has sealed may be on its way. */
+void veil_session_inherit(struct veil_peer *peer, struct veil_peer *known);
+/* Whether a packet to receiver was sealed by peer, also if the session has ended
+ * since.  Under rcu_read_lock().
+ */
+bool veil_session_sealed(const struct veil_peer *peer, __be32 receiver);
+
 /* Kill all sessions of a peer.  Any context, takes peer->lock. */
 void veil_session_kill_all(struct veil_peer *peer);
 

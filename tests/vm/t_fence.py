@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import genl
 import hosts
 import ktap
 import packets
@@ -217,6 +218,46 @@ def looks_like_netveil():
             raw.send(packets.ethernet(*state["macs"], packet))
 
     fenced(send, 2)
+
+
+def ended(how):
+    """What of two datagrams that are sealed, and wait for a neighbour while how() ends their
+    session: data messages on the wire, and alpha's drops."""
+    protect()
+    key = state["b"].public
+    hosts.wire.run("ip", "link", "set", "wb", "down")
+    try:
+        alpha.run("ip", "neigh", "flush", "dev", "eth0")
+        sealed = alpha.control.peers()[key]["tx_packets"] + 2
+        tap, before = wire.Tap(hosts.wire), alpha.drops()
+        for source, target in pairs():
+            with alpha.udp(source) as sender:
+                sender.sendto(MARKER, (target, APP))
+        check_equal(alpha.control.peers()[key]["tx_packets"], sealed, "sealed packets")
+        how(key)
+        for target in beta.addresses:
+            neighbour = target, "lladdr", state["macs"][1].hex(":"), "dev", "eth0"
+            alpha.run("ip", "neigh", "replace", *neighbour)
+        check_equal(seen_in_clear(tap), [], "frames in clear")
+        messages = [wire.netveil_message(frame)[:1] for frame in tap.frames()]
+        tap.close()
+        return messages.count(b"\4"), drops_since(before, alpha.drops())
+    finally:
+        hosts.wire.run("ip", "link", "set", "wb", "up")
+        alpha.run("ip", "neigh", "flush", "dev", "eth0")
+
+
+@case("what was sealed leaves, and is not taken for plaintext, after its session's end")
+def after_its_end():
+    def replaced(key):
+        alpha.control.apply((genl.PEER_ADD, key, *beta.addresses), (genl.PEER_DEL, key))
+
+    def another_port(key):
+        alpha.control.change_peer(key, (genl.P_ENDPOINT_PORT, struct.pack("=H", 51999)))
+
+    # The first two say goodbye in one more.
+    for how, messages in (alpha.control.session_reset, 3), (replaced, 3), (another_port, 2):
+        check_equal(ended(how), (messages, {}), "data messages, drops: " + how.__name__)
 
 
 def nft_path(verb):
