@@ -293,11 +293,41 @@ static bool is_sealed(struct watch *watch, const struct packet *packet,
 	return sealed;
 }
 
+/* Where a datagram goes; 0 if it is none, or does not say. */
+static uint16_t udp_port(const struct packet *packet)
+{
+	if (packet->protocol != IPPROTO_UDP || packet->later ||
+	    packet->l4_len < 8)
+		return 0;
+	return (uint16_t)(packet->l4[2] << 8 | packet->l4[3]);
+}
+
+/* The peer that outer packets to or from an address may be of: whose own it is, or
+ * which roams and is there; one that listens on the port there, unless that is 0.
+ */
+static const struct watched *find_outer(const struct watch *watch,
+					const struct watched *watched,
+					const struct address *address,
+					uint16_t port)
+{
+	size_t i;
+
+	if (watched && watched->has_key && !watched->behind &&
+	    (!port || watched->port == port))
+		return watched;
+	for (i = 0; i < watch->count; i++)
+		if (watch->list[i].has_key &&
+		    address_equal(&watch->list[i].endpoint, address) &&
+		    (!port || watch->list[i].port == port))
+			return &watch->list[i];
+	return NULL;
+}
+
 /* An ICMP error about a sealed packet of ours; what it quotes was on the wire. */
 static bool is_error(struct watch *watch, const struct packet *packet)
 {
 	struct packet quoted = {0};
-	struct watched *watched;
+	uint16_t port;
 	bool v6 = packet->protocol == IPPROTO_ICMPV6;
 	uint8_t type = packet->l4_len ? packet->l4[0] : 0;
 
@@ -309,28 +339,9 @@ static bool is_error(struct watch *watch, const struct packet *packet)
 	if (v6 ? !parse_ipv6(&quoted, packet->l4 + 8, packet->l4_len - 8) :
 		 !parse_ipv4(&quoted, packet->l4 + 8, packet->l4_len - 8))
 		return false;
-	watched = find(watch, &quoted.destination);
-	return watched && watched->has_key && !watched->behind &&
-	       quoted.protocol == IPPROTO_UDP && quoted.l4_len >= 8 &&
-	       (quoted.l4[2] << 8 | quoted.l4[3]) == watched->port;
-}
-
-/* To or from where outer packets of a peer may be: the peer itself, or where it
- * roams, if that is behind some peer.
- */
-static const struct watched *find_outer(const struct watch *watch,
-					const struct watched *watched,
-					const struct address *address)
-{
-	size_t i;
-
-	if (!watched->behind)
-		return watched;
-	for (i = 0; i < watch->count; i++)
-		if (watch->list[i].has_key &&
-		    address_equal(&watch->list[i].endpoint, address))
-			return &watch->list[i];
-	return NULL;
+	port = udp_port(&quoted);
+	return port && find_outer(watch, find(watch, &quoted.destination),
+				  &quoted.destination, port);
 }
 
 static bool parse(struct packet *packet, uint16_t type, const uint8_t *bytes,
@@ -389,7 +400,9 @@ void watch_packet(struct watch *watch, const struct sockaddr_ll *from,
 	local = own_has(&watch->own, other);
 	if (!local && !is_judged(watch, watched, from, other))
 		return;
-	outer = find_outer(watch, watched, address);
+	/* Of nobody who listens there, its first fragment tells of the others. */
+	outer = find_outer(watch, watched, address, in ? 0 : udp_port(&packet)) ?:
+		find_outer(watch, watched, address, 0);
 	if (is_exempt(&packet) || (in && local && is_error(watch, &packet)))
 		seen = SEEN_EXEMPT;
 	else

@@ -6,6 +6,7 @@ that leaves by a hole which neither hooks nor fence can close (DESIGN, README "P
 around netfilter"): tc mirred at the ingress of another device.
 """
 
+import ipaddress
 import json
 import os
 import signal
@@ -227,6 +228,36 @@ def behind_hole():
     alpha.run("ip", "link", "del", "hole1")
     check_equal((code, said["plaintext"]), (1, True), "exit code, plaintext")
     check_equal(entry["sent"]["plaintext"]["packets"], 1, "sent in clear")
+
+
+@case("where a roaming peer is, under a policy of its own: handshakes, and a router's errors")
+def roaming_place():
+    place, router, net = "203.0.113.7", "203.0.113.1", "203.0.113.0/24"
+    inside, key = "10.99.0.1", Identity().public
+    for target in net, inside:
+        alpha.run("ip", "route", "replace", target, "via", beta.v4)
+    alpha.control.add_peer(key, inside, roaming=1, endpoint=place, port=4242)
+    alpha.control.add_policy(net, "require")
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    ends, tap = (alpha.v4, place), wire.Tap(hosts.wire)
+    quoted = packets.ip(*ends, UDP, packets.udp(*ends, 51888, 4242, b"\4" + bytes(63)))
+
+    def meanwhile():
+        with alpha.udp(alpha.v4) as sender:
+            hosts.offer(sender, MARKER, (inside, APP))
+        there = ipaddress.ip_address(place).packed
+        wait_until(lambda: any(f[30:34] == there for f in tap.frames()), 10, "an initiation")
+        refused(injector, packets.time_exceeded(router, alpha.v4, quoted))
+
+    code, said, entry = verify(meanwhile, "-i", "eth0", prefix=net)
+    tap.close()
+    alpha.control.delete_peer(key)
+    alpha.control.delete_policy(net)
+    check_equal(entry["sent"]["plaintext"]["packets"], 0, "sent in clear")
+    check(entry["sent"]["sealed"]["packets"], "initiations", entry)
+    check_equal(entry["received"]["plaintext"]["packets"], 0, "received in clear")
+    check_equal(entry["received"]["exempt"]["packets"], 1, "errors of routers")
+    check_equal((code, said["plaintext"]), (0, False), "exit code, plaintext")
 
 
 if __name__ == "__main__":
