@@ -11,6 +11,7 @@
 
 #include "addr.h"
 #include "netlink.h"
+#include "network.h"
 #include "peer.h"
 #include "policy.h"
 #include "weaken.h"
@@ -189,6 +190,36 @@ static bool veil_weaken_covered(struct veil_net *vn,
 	return complete;
 }
 
+/* Whether longer networks of ours share out all of prefix's addresses. */
+static bool veil_weaken_split(struct veil_net *vn,
+			      const struct veil_prefix *prefix)
+{
+	struct veil_weaken_cover *cover;
+	struct veil_prefix_node *outer;
+	const struct veil_prefix *part;
+	struct veil_local *local;
+	bool complete;
+
+	cover = kzalloc(sizeof(*cover), GFP_KERNEL);
+	if (!cover)
+		return false;
+	cover->prefix = prefix;
+	rcu_read_lock();
+	list_for_each_entry(local, &vn->local_list, list) {
+		part = &local->node.prefix;
+		if (!veil_weaken_within(part, prefix))
+			continue;
+		outer = veil_prefix_lookup_within(&vn->locals, &part->addr,
+						  part->length - 1);
+		if (!outer || outer->prefix.length <= prefix->length)
+			cover->parts[part->length]++;
+	}
+	rcu_read_unlock();
+	complete = veil_weaken_complete(cover);
+	kfree(cover);
+	return complete;
+}
+
 static void veil_weaken_print(char text[VEIL_WEAKEN_TEXT],
 			      const struct veil_prefix *prefix)
 {
@@ -300,7 +331,7 @@ static bool veil_weaken_lost(struct veil_net *vn,
 	if (touched->required && !required && !veil_weaken_covered(vn, prefix))
 		return true;
 	return touched->ours && !ours && !(required && policy.peer) &&
-	       veil_weaken_anybody(vn);
+	       veil_weaken_anybody(vn) && !veil_weaken_split(vn, prefix);
 }
 
 void veil_weaken_end(struct veil_net *vn)

@@ -185,6 +185,13 @@ def locals_removed():
     control().set_peer_policy(KEY, "require")
     weakened(lambda: control().set_locals("10.41.0.0/16", "fd41::/32"))
     weakened(lambda: control().set_locals("10.40.0.0/15", "fd41::/32"))
+    parts = "10.40.0.0/16", "10.41.0.0/17", "10.41.128.0/17"
+    weakened(lambda: control().set_locals(*parts, "fd41::/32"))  # the same in parts
+    weakened(
+        lambda: control().set_locals(*parts[:2], "fd41::/32"),
+        ("10.41.128.0/17", "local-changed"),
+    )
+    weakened(lambda: control().set_locals("10.40.0.0/15", "fd41::/32"))
     weakened(
         lambda: control().set_locals("10.40.0.0/16"),
         ("10.40.0.0/15", "local-changed"),
