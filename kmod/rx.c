@@ -239,7 +239,8 @@ enum veil_defrag_user {
 };
 
 /* Collect a fragment; whether skb is the whole packet now.  Otherwise it was
- * consumed.
+ * consumed: dropped and counted, or it waits (-EINPROGRESS) and is the kernel's, who
+ * counts what never becomes whole (IpReasmFails, Ip6ReasmFails).
  */
 static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb, u32 user)
 {
