@@ -14,7 +14,7 @@ PROFILE	?=
 
 SUDO	:= $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: all module tools load unload demo check check-long check-faults check-debug check-races check-selftests check-two-vms check-matrix check-builds kselftest bench fuzz fuzz-vm soak vm uml uml-debug deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
+.PHONY: all module tools load unload demo check check-long check-faults check-debug check-races check-selftests check-two-vms check-matrix check-builds kselftest bench fuzz fuzz-vm soak vm uml uml-debug debug kcsan deb rpm check-tools check-deb check-install check-servers pictures lint lint-more coverage clean help
 
 all: $(if $(wildcard $(KDIR)/Makefile),module,no-headers) tools ## Build netveil.ko for the running kernel, and veil
 
@@ -48,17 +48,17 @@ unload: ## Remove netveil.ko again
 demo: ## Show in a VM what a tap sees before and after
 	@scripts/demo.sh
 
-check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=words VM=qemu|uml|uml-debug|virtme GUESTS=2)
+check: ## Build, run the unit tests and the VM tests (KERNELS="6.1 6.12" TESTS=words VM=qemu|uml|uml-debug|debug|kcsan|virtme GUESTS=2)
 	@KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
 
 check-long: ## The tests that take long, such as the whole matrix (with the same words)
 	@LONG=yes KERNELS="$(KERNELS)" TESTS="$(TESTS)" VM="$(VM)" scripts/check.sh
 
-check-debug: ## make check on the debug kernel: KASAN, lockdep, kmemleak, UBSAN (TESTS=words)
-	@VM=uml-debug TESTS="$(TESTS)" scripts/check.sh
+check-debug: ## make check on a debug kernel: KASAN, lockdep, kmemleak, UBSAN (TESTS=words; VM=debug: on two CPUs)
+	@VM=$(if $(filter debug,$(VM)),debug,uml-debug) TESTS="$(TESTS)" scripts/check.sh
 
-check-races: ## Traffic and changes on two CPUs, with a module that watches for data races (KERNEL=6.12 TESTS=words)
-	@RACES=yes KERNELS="$(KERNEL)" TESTS="$(or $(TESTS),t_races lifecycle t_traffic namespace trial)" scripts/check.sh
+check-races: ## Traffic and changes on two CPUs of a kernel that watches for data races (TESTS=words)
+	@VM=kcsan TESTS="$(or $(TESTS),t_races lifecycle t_traffic namespace trial)" scripts/check.sh
 
 check-faults: ## Each allocation of the module's fails in turn, on the debug kernel (TESTS=words; VM=uml TESTS=calls)
 	@LONG=faults VM=$(if $(filter uml,$(VM)),uml,uml-debug) TESTS="$(TESTS)" scripts/check.sh
@@ -82,7 +82,7 @@ fuzz: ## Fuzz what parses bytes, natively (SECONDS=600 for each target)
 	$(MAKE) -C tests/fuzz fuzz
 
 fuzz-vm: ## Hostile packets and requests in the debug kernel (SECONDS=600)
-	@scripts/build-uml.sh --debug >/dev/null
+	@scripts/build-kernel.sh uml-debug >/dev/null
 	@scripts/vm-run.sh --kernel uml-debug --timeout $$((4 * $(or $(SECONDS),600) + 600)) -- \
 		env NETVEIL_FUZZ=$(or $(SECONDS),600) python3 tests/vm/t_fuzz.py
 
@@ -97,10 +97,16 @@ vm: ## A shell in a VM with two hosts and the tap between them (KERNEL=6.12)
 	@scripts/vm-run.sh --kernel $(KERNEL) --shell -- scripts/guest/shell.sh
 
 uml: ## Build the User Mode Linux kernel for make check VM=uml
-	@scripts/build-uml.sh
+	@scripts/build-kernel.sh uml
 
 uml-debug: ## The same with KASAN, lockdep and kmemleak, for VM=uml-debug
-	@scripts/build-uml.sh --debug
+	@scripts/build-kernel.sh uml-debug
+
+debug: ## The same checkers in a kernel for QEMU, with two CPUs, for VM=debug
+	@scripts/build-kernel.sh debug
+
+kcsan: ## A kernel for QEMU that watches for data races, for VM=kcsan
+	@scripts/build-kernel.sh kcsan
 
 check-tools: ## What other programs make of it: tshark, promtool, JSON schema, ynl (KERNEL=6.12)
 	@KERNEL="$(KERNEL)" scripts/check-tools.sh

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Builds netveil.ko for one kernel (6.12, 6.12-rt or 7.2@sid as kernels.sh has them,
-# uml, uml-debug, or the release of an installed kernel) in the cache, leaving the
+# uml, uml-debug, debug, kcsan, or the release of an installed kernel) in the cache, leaving the
 # checkout as it is, and prints the module's path. A kernel of another Debian
 # release is built for in a chroot of that, with its own compiler.
 # Further words go to make: build-module.sh 6.12 W=1 C=2. --limits and --times build
 # those of tests/vm/t_limits.py and t_soak.py, beside the other, --faults that of
 # t_calls.py, --coverage one that notes which of its places run, and whose calls can
-# fail as well, --races one that watches for data races.
+# fail as well.
 
 . "$(dirname "$0")/lib/common.sh"
 
@@ -19,13 +19,12 @@ case ${1:-} in
 --times) variant=-times && set -- VEIL_TEST_TIMES=y "${@:2}" ;;
 --faults) variant=-faults && set -- VEIL_TEST_FAULTS=y "${@:2}" ;;
 --coverage) variant=-coverage && set -- VEIL_TEST_COVERAGE=y VEIL_TEST_FAULTS=y "${@:2}" ;;
---races) variant=-races && set -- VEIL_TEST_RACES=y "${@:2}" ;;
 esac
 
 kernel_build_dir() {
 	case $kernel in
-	uml) "$NETVEIL_TOP/scripts/build-uml.sh" --if-built ;;
-	uml-debug) "$NETVEIL_TOP/scripts/build-uml.sh" --debug --if-built ;;
+	uml | uml-debug) "$NETVEIL_TOP/scripts/build-kernel.sh" "$kernel" --if-built ;;
+	debug | kcsan) printf '%s/build\n' "$("$NETVEIL_TOP/scripts/build-kernel.sh" "$kernel" --if-built)" ;;
 	*@* | *-rt | *-arm64) "$NETVEIL_TOP/scripts/kernels.sh" headers "$kernel" ;;
 	*-*) installed_headers "/lib/modules/$kernel/build" ;;
 	*) "$NETVEIL_TOP/scripts/kernels.sh" headers "$kernel" ;;
@@ -39,7 +38,7 @@ installed_headers() {
 }
 
 source_files() {
-	(cd "$NETVEIL_TOP" && find Kbuild kmod tests/coverage tests/faults tests/races -type f \( -name 'Kbuild*' -o -name 'Makefile*' \
+	(cd "$NETVEIL_TOP" && find Kbuild kmod tests/coverage tests/faults -type f \( -name 'Kbuild*' -o -name 'Makefile*' \
 		-o -name '*.[chS]' -o -name '*.mk' \) ! -name '*.mod.c' | sort)
 }
 
@@ -96,7 +95,7 @@ choose_place() {
 	place=()
 	case $kernel in
 	*@* | *-rt | *-arm64) ;;
-	uml* | *-*) return ;;
+	uml* | debug | kcsan | *-*) return ;;
 	esac
 	suite=$("$NETVEIL_TOP/scripts/kernels.sh" suite "$kernel")
 	cc=$(compiler_package "$(compiler)")

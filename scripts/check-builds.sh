@@ -12,6 +12,7 @@
 
 BUILDS=${BUILDS:-no-ipv6 clang arm64 rt}
 scripts=$NETVEIL_TOP/scripts
+configs=("$scripts"/configs/{tests,uml}.config)
 failures=()
 
 # verdict NAME COMMAND...
@@ -49,7 +50,7 @@ prepare_tree() {
 	local name=$1 line=$2 source key
 	shift 2
 	source=$(kernel_source)
-	key=$(hash_of "$SOURCE_SERIES" "$(cat "$scripts/uml.config")" "$line" "$@" "$(declare -f configure_tree)")
+	key=$(hash_of "$SOURCE_SERIES" "$(cat "${configs[@]}")" "$line" "$@" "$(declare -f configure_tree)")
 	tree=$NETVEIL_CACHE/tree-$name/$key
 	if [ ! -e "$tree/.netveil-key" ]; then
 		need_packages make gcc libc6-dev flex bison bc libelf-dev
@@ -69,7 +70,7 @@ configure_tree() {
 	make "$@" defconfig
 	echo "$line" >"$tree/more.config"
 	(cd "$source" && ./scripts/kconfig/merge_config.sh -m -O "$tree" "$tree/.config" \
-		"$scripts/uml.config" "$tree/more.config")
+		"${configs[@]}" "$tree/more.config")
 	make "$@" olddefconfig
 	grep -qx "$line" "$tree/.config"
 	make "$@" -j"$NETVEIL_JOBS" modules_prepare
@@ -100,7 +101,7 @@ symbols() {
 # those of make uml's kernel: netveil.ko may want none of the rest.
 wants_no_ipv6() {
 	local build found
-	build=$("$scripts/build-uml.sh") || return
+	build=$("$scripts/build-kernel.sh" uml) || return
 	make -s -C "$tree" ARCH=um net/ipv6/ || return
 	symbols "$tree" >"$tree/has"
 	symbols "$build" >"$tree/might"

@@ -7,13 +7,12 @@
 #   KERNELS  kernel series to test on ("6.1 6.12")
 #   TESTS    words; only tests whose name contains one of them ("unit",
 #            "model" and "scan" are three)
-#   VM       qemu, uml, uml-debug or virtme
+#   VM       qemu, uml, uml-debug, debug, kcsan or virtme
 #   GUESTS   how many at once
 #   LONG     yes: the long tests instead (make check-long); selftests: the
 #            kernel's own (make check-selftests); faults: make check-faults
 #   COVERAGE yes: with a module that notes what of it runs, for netveil-faults.ko as
 #            well (make coverage VM=uml)
-#   RACES    yes: with a module that watches for data races (make check-races)
 
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/stage.sh"
@@ -26,7 +25,6 @@ TESTS=${TESTS:-}
 GUESTS=${GUESTS:-$(nproc)}
 LONG=${LONG:-}
 COVERAGE=${COVERAGE:-}
-RACES=${RACES:-}
 # CI stops at 90 minutes, and then says nothing of what failed
 TOTAL_SECONDS=4800
 TESTS_PER_BOOT=3
@@ -37,9 +35,9 @@ failures=()
 choose_kernels() {
 	case $VM in
 	qemu) kernels=${KERNELS:-6.1 6.12} ;;
-	uml | uml-debug) kernels=$VM ;;
+	uml | uml-debug | debug | kcsan) kernels=$VM ;;
 	virtme) kernels=${KERNELS:-$(uname -r)} ;;
-	*) die "VM=$VM is unknown: use qemu, uml, uml-debug or virtme" ;;
+	*) die "VM=$VM is unknown: use qemu, uml, uml-debug, debug, kcsan or virtme" ;;
 	esac
 }
 
@@ -68,7 +66,7 @@ prepare_qemu() {
 	local kernel dir
 	need_packages qemu-system-x86 cpio kmod
 	for kernel in $kernels; do
-		dir=$("$scripts/kernels.sh" refresh "$kernel")
+		dir=$(prepare_kernel "$kernel")
 	done
 	# asked here, before guests that run side by side ask it all at once
 	kvm_works "$dir/vmlinuz" || true
@@ -77,11 +75,8 @@ prepare_qemu() {
 prepare() {
 	[ "$VM" != virtme ] || prepare_virtme
 	need_packages make gcc libc6-dev libssl-dev libjansson-dev python3 clang libclang-rt-dev python3-cryptography
-	case $VM in
-	qemu) prepare_qemu ;;
-	uml) "$scripts/build-uml.sh" >/dev/null ;;
-	uml-debug) "$scripts/build-uml.sh" --debug >/dev/null ;;
-	esac
+	[[ $VM != qemu && $VM != debug && $VM != kcsan ]] || prepare_qemu
+	[[ $VM != uml* ]] || prepare_kernel "$VM" >/dev/null
 	if [ "$VM" != virtme ]; then
 		"$scripts/root-image.sh" >/dev/null
 	fi
@@ -102,7 +97,6 @@ build() {
 		stage_built "$results/stage/$kernel" "$kernel" last
 		stage_sources "$results/stage/$kernel"
 		[ -z "$COVERAGE" ] || stage_coverage "$kernel"
-		[ -z "$RACES" ] || stage_races "$kernel"
 		[ "$LONG" != selftests ] ||
 			cp -r "$("$scripts/build-selftests.sh")" "$results/stage/$kernel/selftests"
 	done
@@ -114,11 +108,6 @@ stage_coverage() {
 	for name in netveil netveil-faults; do
 		cp "$(module_path "$1" -coverage)" "$results/stage/$1/$name.ko"
 	done
-}
-
-stage_races() {
-	step "building a netveil.ko that watches for races, for $1" "$scripts/build-module.sh" "$1" --races
-	cp "$(module_path "$1" -races)" "$results/stage/$1/netveil.ko"
 }
 
 ### which tests, in which boot ###
@@ -192,8 +181,6 @@ add_boot() {
 	if [ "$kernel" = uml ] && [[ -n $COVERAGE || $LONG == faults ]]; then
 		runner+=(--mem 768)
 	fi
-	# A CPU that waits at a watched access gives its time away.
-	[ -z "$RACES" ] || runner+=(--append nosoftlockup)
 	[ "$VM" != virtme ] || runner=("$scripts/vng-run.sh" --kernel "$kernel")
 	runner+=(--stage "$results/stage/$kernel" --out "$results/left/$kernel-${1##*/}")
 	add_job "$seconds" "$kernel: ${names//.??/}" "${runner[@]}" -- tests/run.sh "$@"

@@ -74,10 +74,7 @@ judge() {
 }
 
 need_packages make gcc libc6-dev rsync
-case $kernel in
-uml) "$NETVEIL_TOP/scripts/build-uml.sh" >/dev/null ;;
-uml-debug) "$NETVEIL_TOP/scripts/build-uml.sh" --debug >/dev/null ;;
-esac
+prepare_kernel "$kernel" >/dev/null
 mkdir -p "$NETVEIL_CACHE/run"
 work=$(mktemp -d "$NETVEIL_CACHE/run/XXXXXX")
 trap 'rm -rf "$work"' EXIT

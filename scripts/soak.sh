@@ -11,11 +11,7 @@ kernel=${1:?a kernel, as of vm-run.sh}
 scripts=$NETVEIL_TOP/scripts
 seconds=${NETVEIL_SOAK:-3600}
 
-case $kernel in
-uml) "$scripts/build-uml.sh" >/dev/null ;;
-uml-debug) "$scripts/build-uml.sh" --debug >/dev/null ;;
-*) "$scripts/kernels.sh" refresh "$kernel" >/dev/null ;;
-esac
+prepare_kernel "$kernel" >/dev/null
 step "building netveil-times.ko for $kernel" "$scripts/build-module.sh" "$kernel" --times
 step "building veil" build_tools
 

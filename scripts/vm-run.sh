@@ -14,7 +14,7 @@ usage() {
 	usage: vm-run.sh [OPTION]... [--] [COMMAND [ARGUMENT]...]
 
 	  --kernel K    6.1, 6.12 (any series that Debian has), 6.12-rt, uml,
-	                uml-debug; default 6.12
+	                uml-debug, debug, kcsan; default 6.12
 	  --icount      guest time counts instructions, and idle time passes at once
 	  --smp N       CPUs (2; UML and --icount have 1)
 	  --mem M       memory in MiB (1024)
@@ -76,8 +76,7 @@ is_uml() {
 
 find_kernel() {
 	case $kernel in
-	uml) build=$("$NETVEIL_TOP/scripts/build-uml.sh" --if-built) ;;
-	uml-debug) build=$("$NETVEIL_TOP/scripts/build-uml.sh" --debug --if-built) ;;
+	uml | uml-debug | debug | kcsan) build=$("$NETVEIL_TOP/scripts/build-kernel.sh" "$kernel" --if-built) ;;
 	*) build=$("$NETVEIL_TOP/scripts/kernels.sh" get "$kernel") ;;
 	esac
 }

@@ -111,6 +111,20 @@ drop_unused() {
 		done
 }
 
+# The kernels that build-kernel.sh builds; all others are Debian's, of kernels.sh.
+is_own_kernel() {
+	[[ $1 =~ ^(uml|uml-debug|debug|kcsan)$ ]]
+}
+
+# Builds or fetches it, and prints its folder.
+prepare_kernel() {
+	if is_own_kernel "$1"; then
+		"$NETVEIL_TOP/scripts/build-kernel.sh" "$1"
+	else
+		"$NETVEIL_TOP/scripts/kernels.sh" refresh "$1"
+	fi
+}
+
 # The Debian suite that this machine runs.
 own_suite() {
 	. /etc/os-release && echo "${VERSION_CODENAME:-sid}"

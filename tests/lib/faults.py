@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Allocations that fail where a test wants it, by the kernel's fault injection
-(a debug kernel's, see scripts/uml-debug.config).
+(a debug kernel's, see scripts/configs/debug.config).
 
 A failure is limited to allocations that have an address of the module's on their
 stack, so that what fails is the module's and not the test's.
