@@ -42,6 +42,7 @@ def set_up():
     hosts.topology_up("--offload")
     hosts.load_module()
     state["a"], state["b"] = Identity(), Identity()
+    state["flow"] = alpha.udp(alpha.v4), beta.udp(beta.v4)
     for host in alpha, beta:
         host.sysctl("ipv6/conf/eth0/keep_addr_on_down", 1)
 
@@ -62,6 +63,19 @@ def datagrams(_, source, target):
             for size in 10, 1200, 3000:
                 hosts.offer(sender, traffic.marked(size), receiver.getsockname())
             hosts.receive_all(receiver)
+
+    return step
+
+
+def one_flow(_, _host, cpu):
+    """With its twin on the other CPU: packets of one lane on both at once."""
+    sender, receiver = state["flow"]
+    os.sched_setaffinity(0, {cpu})
+
+    def step():
+        for size in (10, 1200) * 20:
+            hosts.offer(sender, traffic.marked(size), receiver.getsockname())
+        hosts.receive_all(receiver)
 
     return step
 
@@ -172,6 +186,8 @@ def programs():
     a, b = state["a"].public, state["b"].public
     yield datagrams, alpha, beta
     yield datagrams, beta, alpha
+    for cpu in range(min(2, os.cpu_count())):
+        yield one_flow, alpha, cpu
     yield connections, alpha, beta
     yield changes, alpha, "10.9.0.77"
     yield changes, beta, "10.9.0.78"
