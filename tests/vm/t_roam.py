@@ -383,6 +383,17 @@ def joined():
     alpha.run("ethtool", "-K", "eth0", "gro", "off", "sg", "off", "tx", "off")
 
 
+@case("fragments of its packets, from wherever it is, are put together")
+def fragments():
+    peer, before = connected(), alpha.drops()
+    payload = os.urandom(3000)
+    with state["gamma"].udp("10.9.0.3", 40000) as there:
+        for sock in peer.sockets["10.9.0.3"], there:
+            send_from(sock, peer, payload)
+            pypeer.socket_receives(state["app"], payload)
+    check_equal(drops_since(before, alpha.drops()), {}, "drops")
+
+
 @case("the endpoint moves after a challenge was echoed from there, not before")
 def challenge():
     peer = connected()

@@ -94,6 +94,22 @@ def keeps_session():
     pypeer.close_all()
 
 
+@case("a peer that takes its next key meanwhile is put back under that key")
+def rekeyed():
+    peer = pypeer.connected()
+    # Its initiations are answered, whatever the module has under way.
+    theirs = pypeer.larger_than(peer.module_key)
+    control().change_peer(peer.me.public, (genl.P_NEXT_KEY, theirs.public))
+    policy = lambda: genl.POLICIES[control().peers()[theirs.public]["policy"]]
+    words = "peer", "set", hosts_key(peer.me.public), "policy", "prefer", "confirm", "6"
+    check_equal(veil(*words), (0, ""), "a change on trial")
+    peer.initiate(me=theirs)
+    wait_until(lambda: theirs.public in control().peers(), 5, "the peer's next key")
+    check_equal(policy(), "prefer", "on trial still")
+    wait_until(lambda: policy() == "require", 20, "it is undone")
+    pypeer.close_all()
+
+
 @case("confirmed, it stays; and there is nothing to confirm twice")
 def confirmed():
     control().flush()
