@@ -133,6 +133,8 @@ def forge(peer, count):
 @case("forgeries that the way has joined end the session as well")
 def joined_forgeries():
     alpha.run("ethtool", "-K", "eth0", "gro", "on")
+    # The sender's device has to take them as one.
+    beta.run("ethtool", "-K", "eth0", "sg", "on", "tx", "on")
     peer = pypeer.connected(cipher=CHACHA)
     peer.talk()
     forge(peer, FORGERIES[CHACHA] - 4)
