@@ -143,7 +143,8 @@ struct veil_outstanding {
  * @previous: opens what is still under way
  * @next: made as responder and not yet confirmed: opens, never seals
  * @ended: what the last ended sessions that may have sealed named the peer by, for
- *	the fence; 0 none; lock, read without
+ *	the fence; 0 none; lock, read without.  A peer of another key at the same
+ *	address has not these: what was still on its way there is dropped
  * @ended_next: which of these is overwritten next; lock
  * @rate_since: jiffies; of the second in which @rate_count initiations came; lock
  * @rate_count: "

@@ -207,10 +207,13 @@ bool veil_session_sealed(const struct veil_peer *peer, __be32 receiver)
 
 	if (veil_session_is(rcu_dereference(peer->current_session), receiver))
 		return true;
-	/* It may have been current, is previous, or remembered: in this order. */
+	/* It may have been current, is previous, or remembered: in this order.
+	 * Pairs with veil_session_remember() and with what publishes a slot.
+	 */
 	smp_rmb();
 	if (veil_session_is(rcu_dereference(peer->previous_session), receiver))
 		return true;
+	/* The same. */
 	smp_rmb();
 	for (i = 0; i < VEIL_ENDED; i++)
 		if (receiver && READ_ONCE(peer->ended[i]) == receiver)
@@ -281,13 +284,17 @@ bool veil_session_promote(struct veil_peer *peer, struct veil_session *session)
 
 void veil_session_inherit(struct veil_peer *peer, struct veil_peer *known)
 {
-	struct veil_session *current_session, *previous_session;
+	struct veil_session *current_session, *previous_session, *next_session;
 
 	spin_lock_bh(&known->lock);
 	memcpy(peer->ended, known->ended, sizeof(peer->ended));
 	peer->ended_next = known->ended_next;
 	previous_session = veil_session_slot(known, known->previous_session);
 	current_session = veil_session_slot(known, known->current_session);
+	next_session = veil_session_slot(known, known->next_session);
+	/* It may yet become current: a confirmation takes no vn->lock. */
+	if (next_session)
+		veil_session_remember(peer, next_session->remote);
 	if (previous_session)
 		veil_session_remember(peer, previous_session->remote);
 	if (current_session)

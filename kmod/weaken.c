@@ -122,6 +122,7 @@ static bool veil_weaken_within(const struct veil_prefix *inner,
 			       const struct veil_prefix *outer)
 {
 	return inner->length > outer->length &&
+	       veil_addr_is_v4(&inner->addr) == veil_addr_is_v4(&outer->addr) &&
 	       ipv6_prefix_equal(&inner->addr, &outer->addr, outer->length);
 }
 

@@ -400,13 +400,16 @@ void watch_packet(struct watch *watch, const struct sockaddr_ll *from,
 	local = own_has(&watch->own, other);
 	if (!local && !is_judged(watch, watched, from, other))
 		return;
-	/* Of nobody who listens there, its first fragment tells of the others. */
-	outer = find_outer(watch, watched, address, in ? 0 : udp_port(&packet)) ?:
+	/* Of nobody who listens there, its first fragment tells of the others. What
+	 * is for our port the kernel takes from nobody but peers.
+	 */
+	outer = in ? NULL :
+		find_outer(watch, watched, address, udp_port(&packet)) ?:
 		find_outer(watch, watched, address, 0);
 	if (is_exempt(&packet) || (in && local && is_error(watch, &packet)))
 		seen = SEEN_EXEMPT;
 	else
-		seen = local && outer &&
+		seen = local && (in || outer) &&
 		       is_sealed(watch, &packet, in ? watch->port :
 				 outer->port) ? SEEN_SEALED : SEEN_CLEAR;
 	watched->seen[in][seen].packets++;

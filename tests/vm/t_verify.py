@@ -230,9 +230,10 @@ def behind_hole():
     check_equal(entry["sent"]["plaintext"]["packets"], 1, "sent in clear")
 
 
-@case("where a roaming peer is, under a policy of its own: handshakes, and a router's errors")
+@case("where a roaming peer is, or a stranger, under a policy of its own: messages, and a router's errors")
 def roaming_place():
     place, router, net = "203.0.113.7", "203.0.113.1", "203.0.113.0/24"
+    stranger = "203.0.113.9", alpha.v4
     inside, key = "10.99.0.1", Identity().public
     for target in net, inside:
         alpha.run("ip", "route", "replace", target, "via", beta.v4)
@@ -243,11 +244,14 @@ def roaming_place():
     quoted = packets.ip(*ends, UDP, packets.udp(*ends, 51888, 4242, b"\4" + bytes(63)))
 
     def meanwhile():
+        tap.take()  # what was sent before anybody listened
         with alpha.udp(alpha.v4) as sender:
             hosts.offer(sender, MARKER, (inside, APP))
         there = ipaddress.ip_address(place).packed
         wait_until(lambda: any(f[30:34] == there for f in tap.frames()), 10, "an initiation")
         refused(injector, packets.time_exceeded(router, alpha.v4, quoted))
+        message = packets.udp(*stranger, 51888, 51888, b"\4" + bytes(63))
+        refused(injector, packets.ip(*stranger, UDP, message))
 
     code, said, entry = verify(meanwhile, "-i", "eth0", prefix=net)
     tap.close()
@@ -256,6 +260,7 @@ def roaming_place():
     check_equal(entry["sent"]["plaintext"]["packets"], 0, "sent in clear")
     check(entry["sent"]["sealed"]["packets"], "initiations", entry)
     check_equal(entry["received"]["plaintext"]["packets"], 0, "received in clear")
+    check_equal(entry["received"]["sealed"]["packets"], 1, "messages for our port")
     check_equal(entry["received"]["exempt"]["packets"], 1, "errors of routers")
     check_equal((code, said["plaintext"]), (0, False), "exit code, plaintext")
 
