@@ -8,6 +8,7 @@ import contextlib
 import os
 import select
 import socket
+import traceback
 
 from ktap import check, check_equal, wait_until
 
@@ -46,6 +47,22 @@ def each_way(one, other):
     for source, target in (one, other), (other, one):
         for address in target.addresses:
             yield source, target, address
+
+
+def on_cpu(cpu, work):
+    """A process that does it on that CPU; what it sends is handled there as well."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.sched_setaffinity(0, {cpu})
+        work()
+        code = 0
+    except Exception:  # pylint: disable=broad-except
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 class Stream:

@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 import hosts
 import ktap
+import traffic
 from hosts import alpha, beta
 from ktap import case, check, note, skip
 from veilproto import Identity
@@ -50,23 +51,17 @@ def locks():
     return found
 
 
-def sends(cpu, sock, to):
-    """A process on that CPU; its packets are handled there up to the receiver's socket."""
-    pid = os.fork()
-    if pid:
-        return pid
-    os.sched_setaffinity(0, {cpu})
+def send_all(sock, to):
     for _ in range(PACKETS):
         hosts.offer(sock, b"x" * 64, to)
         os.sched_yield()
-    os._exit(0)
 
 
 def both_at_once(flows):
     """The classes after each CPU sent its packets of its flow."""
     with open(STATISTICS, "w", encoding="ascii") as file:
         file.write("0")
-    children = [sends(cpu, sock, to) for cpu, (sock, to) in enumerate(flows)]
+    children = [traffic.on_cpu(cpu, lambda flow=flow: send_all(*flow)) for cpu, flow in enumerate(flows)]
     for child in children:
         check(os.waitpid(child, 0)[1] == 0, "a sender's exit code")
     return locks()

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import hosts
 import ktap
 import packets
+import traffic
 import wire
 from hosts import alpha, beta, receive_all, wire as wire_host
 from ktap import case, check, check_equal, note, wait_until
@@ -216,7 +217,7 @@ def one_lane():
     sender.connect((beta.v4, 9000))
     cpus = sorted(os.sched_getaffinity(0))
     count = 1000
-    children = [fork_sender(sender, cpu, count) for cpu in (cpus + cpus)[:2]]
+    children = [traffic.on_cpu(cpu, lambda: send_numbered(sender, count)) for cpu in (cpus + cpus)[:2]]
     got = set()
 
     def complete():
@@ -230,15 +231,9 @@ def one_lane():
     sender.close()
 
 
-def fork_sender(sock, cpu, count):
-    """A process that sends on one CPU, in bursts that the receiver can take."""
-    child = os.fork()
-    if child:
-        return child
-    os.sched_setaffinity(0, {cpu})
+def send_numbered(sock, count):
     for number in range(count):
         sock.send(b"%s %d %d" % (MARKER, os.getpid(), number))
-    os._exit(0)
 
 
 @case("no packet was dropped, for no reason, on either host")
