@@ -72,7 +72,7 @@ check-selftests: ## Programs of the kernel's own networking selftests over an en
 check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
 	@KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh
 
-check-builds: ## No warning without IPv6, by clang, for arm64 and PREEMPT_RT (BUILDS="no-ipv6 clang arm64 rt")
+check-builds: ## No warning without IPv6, by clang, for arm64 and PREEMPT_RT; tests on the last two (BUILDS="no-ipv6 clang arm64 rt")
 	@BUILDS="$(BUILDS)" scripts/check-builds.sh
 
 kselftest: ## The VM tests under the kernel's own runner (KERNEL=uml TESTS=words)

@@ -36,7 +36,7 @@ need_packages tshark python3-yaml python3-jsonschema python3-prometheus-client
 rm -rf "$work"
 mkdir -p "$work/stage" "$work/out"
 stage_built "$work/stage" "$kernel" build
-stage_sources "$work/stage"
+stage_sources "$work/stage" "$kernel"
 # UML aligns attributes by others that 6.12's ynl does not know.
 [[ $kernel == uml* ]] || stage_ynl
 "$NETVEIL_TOP/scripts/vm-run.sh" --kernel "$kernel" --stage "$work/stage" --out "$work/out" -- \

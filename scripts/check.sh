@@ -15,8 +15,8 @@
 #            well (make coverage VM=uml)
 
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/machine.sh"
 . "$(dirname "$0")/lib/stage.sh"
-. "$(dirname "$0")/lib/kvm.sh"
 . "$(dirname "$0")/lib/jobs.sh"
 
 VM=${VM:-qemu}
@@ -63,22 +63,27 @@ prepare_virtme() {
 }
 
 prepare_qemu() {
-	local kernel dir
-	need_packages qemu-system-x86 cpio kmod
+	local kernel machine dir
+	need_packages cpio kmod
 	for kernel in $kernels; do
+		machine=$(machine_of "$kernel")
+		need_qemu "$machine"
 		dir=$(prepare_kernel "$kernel")
+		# asked here, before guests that run side by side ask it all at once
+		[ "$machine" != amd64 ] || kvm_works "$dir/vmlinuz" || true
 	done
-	# asked here, before guests that run side by side ask it all at once
-	kvm_works "$dir/vmlinuz" || true
 }
 
 prepare() {
+	local kernel
 	[ "$VM" != virtme ] || prepare_virtme
 	need_packages make gcc libc6-dev libssl-dev libjansson-dev python3 clang libclang-rt-dev python3-cryptography
 	[[ $VM != qemu && $VM != debug && $VM != kcsan ]] || prepare_qemu
 	[[ $VM != uml* ]] || prepare_kernel "$VM" >/dev/null
 	if [ "$VM" != virtme ]; then
-		"$scripts/root-image.sh" >/dev/null
+		for kernel in $kernels; do
+			"$scripts/root-image.sh" "$(machine_of "$kernel")" >/dev/null
+		done
 	fi
 }
 
@@ -86,8 +91,8 @@ prepare() {
 # meanwhile changes nothing.
 build() {
 	local kernel
-	step "building veil" build_tools
 	for kernel in $kernels; do
+		step "building veil for $kernel" build_tools "$kernel"
 		step "building netveil.ko for $kernel" "$scripts/build-module.sh" "$kernel"
 		! wanted t_limits ||
 			step "building netveil-limits.ko for $kernel" "$scripts/build-module.sh" "$kernel" --limits
@@ -95,7 +100,7 @@ build() {
 			step "building netveil-faults.ko for $kernel" "$scripts/build-module.sh" "$kernel" --faults
 		mkdir -p "$results/stage/$kernel"
 		stage_built "$results/stage/$kernel" "$kernel" last
-		stage_sources "$results/stage/$kernel"
+		stage_sources "$results/stage/$kernel" "$kernel"
 		[ -z "$COVERAGE" ] || stage_coverage "$kernel"
 		[ "$LONG" != selftests ] ||
 			cp -r "$("$scripts/build-selftests.sh")" "$results/stage/$kernel/selftests"

@@ -7,6 +7,7 @@
 # KERNEL=6.1 (or uml) takes another kernel; the captures stay in the cache.
 
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/machine.sh"
 . "$(dirname "$0")/lib/stage.sh"
 
 kernel=${KERNEL:-6.12}
@@ -17,12 +18,12 @@ need_packages make gcc libc6-dev libmnl-dev libjson-c-dev libsodium-dev
 case $kernel in
 uml*) ;;
 *)
-	need_packages qemu-system-x86
+	need_qemu "$(machine_of "$kernel")"
 	"$NETVEIL_TOP/scripts/kernels.sh" get "$kernel" >/dev/null
 	;;
 esac
-"$NETVEIL_TOP/scripts/root-image.sh" >/dev/null
-step "building veil" build_tools
+"$NETVEIL_TOP/scripts/root-image.sh" "$(machine_of "$kernel")" >/dev/null
+step "building veil" build_tools "$kernel"
 step "building netveil.ko for kernel $kernel" "$NETVEIL_TOP/scripts/build-module.sh" "$kernel"
 say "Booting a VM with kernel $kernel (5 to 10 s without KVM); captures go to $out"
 rm -rf "$out"

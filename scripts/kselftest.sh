@@ -22,7 +22,7 @@ make_tree() {
 	mkdir -p "$selftests" "$work/tree/scripts" "$work/install"
 	cp "$source/scripts/subarch.include" "$work/tree/scripts/"
 	cp -r "$source/$folder"/{Makefile,lib.mk,run_kselftest.sh,kselftest} "$selftests/"
-	stage_sources "$work/install"
+	stage_sources "$work/install" "$kernel"
 	mv "$work/install/tests" "$selftests/netveil"
 }
 

@@ -13,12 +13,12 @@ seconds=${NETVEIL_SOAK:-3600}
 
 prepare_kernel "$kernel" >/dev/null
 step "building netveil-times.ko for $kernel" "$scripts/build-module.sh" "$kernel" --times
-step "building veil" build_tools
+step "building veil" build_tools "$kernel"
 
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 cp "$(module_path "$kernel" -times)" "$stage/netveil-times.ko"
-cp "$NETVEIL_TOP/userspace/veil" "$stage/veil"
-stage_sources "$stage"
+cp "$(tools_dir "$kernel")/userspace/veil" "$stage/veil"
+stage_sources "$stage" "$kernel"
 "$scripts/vm-run.sh" --kernel "$kernel" --stage "$stage" --timeout $((2 * seconds + 900)) -- \
 	env NETVEIL_SOAK="$seconds" python3 tests/vm/t_soak.py

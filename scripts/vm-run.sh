@@ -5,16 +5,15 @@
 # code. Fails as well when the guest hangs, dies or logs a kernel splat.
 
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/machine.sh"
 . "$(dirname "$0")/lib/stage.sh"
-. "$(dirname "$0")/lib/kvm.sh"
-. "$(dirname "$0")/lib/tsc.sh"
 
 usage() {
 	cat >&2 <<-END
 	usage: vm-run.sh [OPTION]... [--] [COMMAND [ARGUMENT]...]
 
-	  --kernel K    6.1, 6.12 (any series that Debian has), 6.12-rt, uml,
-	                uml-debug, debug, kcsan; default 6.12
+	  --kernel K    6.1, 6.12 (any series that Debian has), 6.12-rt, 6.12-arm64,
+	                uml, uml-debug, debug, kcsan; default 6.12
 	  --icount      guest time counts instructions, and idle time passes at once
 	  --smp N       CPUs (2; UML and --icount have 1)
 	  --mem M       memory in MiB (1024)
@@ -110,7 +109,7 @@ make_payload() {
 		cp -r "$stage/." "$run/stage/"
 	else
 		[ -z "$module" ] || stage_built "$run/stage" "$kernel" "$module"
-		stage_sources "$run/stage"
+		stage_sources "$run/stage" "$kernel"
 	fi
 	printf '%q ' "${command[@]}" >"$run/stage/.run/command"
 	{
@@ -128,22 +127,6 @@ make_payload() {
 
 ### booting it ###
 
-# Without KVM the guest's CPUs take turns on one thread: on threads of their own
-# QEMU 7.2 now and then runs code that the kernel is patching on the other CPU
-# (static keys), and the guest dies of "Oops: int3". The price: a second CPU that
-# adds no speed.
-qemu_accel() {
-	clock=
-	if [ -n "$icount" ]; then
-		accel=(-accel 'tcg,thread=single' -icount 'shift=0,sleep=off' -cpu 'max,la57=off,erms=off' -smp 1)
-	elif kvm_works "$build/vmlinuz"; then
-		accel=(-accel kvm -cpu host -smp "$smp")
-	else
-		accel=(-accel 'tcg,thread=single' -cpu 'max,la57=off' -smp "$smp")
-		clock=tsc_early_khz=$(tsc_khz)
-	fi
-}
-
 # How many times longer than it states a test may take: where the guest's clock
 # is the host's, it runs on while the host does other work.
 choose_patience() {
@@ -156,20 +139,19 @@ qemu_drive() {
 }
 
 qemu_command() {
-	local drives words
-	qemu_accel
+	local drives qemu words
+	need_qemu "$machine"
+	qemu_machine "$machine" "$build/vmlinuz"
 	mapfile -t drives < <(
 		qemu_drive "$root/root.erofs" readonly=on
 		qemu_drive "$build/modules.erofs" readonly=on
 		qemu_drive "$run/payload.tar" readonly=on
 		qemu_drive "$run/result.raw"
 	)
-	words="console=ttyS1 loglevel=5 panic=-1 oops=panic mitigations=off tsc=reliable"
-	words+=" no_timer_check random.trust_cpu=on $clock ${append[*]}"
-	vm=(qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-reboot
-		-kernel "$build/vmlinuz" -initrd "$run/initrd.cpio" "${accel[@]}" -m "$mem" "${drives[@]}" -append "$words"
-		-chardev "stdio,id=out,signal=$([ -z "$shell" ] && echo on || echo off)"
-		-serial chardev:out -serial "file:$run/console.log" "${more[@]}")
+	words+=" loglevel=5 panic=-1 oops=panic mitigations=off random.trust_cpu=on ${append[*]}"
+	vm=("${qemu[@]}" -nodefaults -no-user-config -display none -no-reboot
+		-kernel "$build/vmlinuz" -initrd "$run/initrd.cpio" -m "$mem" "${drives[@]}" -append "$words"
+		-chardev "stdio,id=out,signal=$([ -z "$shell" ] && echo on || echo off)" "${more[@]}")
 	mkdir -p "$run/out"
 	[ -z "$wire" ] ||
 		vm+=(-netdev "socket,id=wire,${wire%%=*}=127.0.0.1:${wire#*=}"
@@ -267,7 +249,8 @@ main() {
 	parse_args "$@"
 	need_packages cpio kmod
 	find_kernel
-	root=${NETVEIL_ROOT:-$("$NETVEIL_TOP/scripts/root-image.sh")}
+	machine=$(machine_of "$kernel")
+	root=${NETVEIL_ROOT:-$("$NETVEIL_TOP/scripts/root-image.sh" "$machine")}
 	mkdir -p "$NETVEIL_CACHE/run"
 	run=$(mktemp -d "$NETVEIL_CACHE/run/XXXXXX")
 	saved_tty=
@@ -282,7 +265,6 @@ main() {
 	if is_uml; then
 		uml_command
 	else
-		need_packages qemu-system-x86
 		qemu_command
 	fi
 	boot || status=$?

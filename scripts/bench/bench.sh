@@ -46,7 +46,7 @@ run_native() {
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 step "building netveil.ko for $kernel and veil" stage_built "$stage" "$kernel" build
-stage_sources "$stage"
+stage_sources "$stage" "$kernel"
 build_loads "$stage"
 rm -rf "$results"
 status=0

@@ -125,6 +125,14 @@ prepare_kernel() {
 	fi
 }
 
+# machine_of KERNEL: Debian's name of the machine that it is for.
+machine_of() {
+	case $1 in
+	*-arm64*) echo arm64 ;;
+	*) echo amd64 ;;
+	esac
+}
+
 # The Debian suite that this machine runs.
 own_suite() {
 	. /etc/os-release && echo "${VERSION_CODENAME:-sid}"
