@@ -5,7 +5,8 @@
 # what failed.
 #   BUILDS  no-ipv6  User Mode Linux without IPv6, by gcc
 #           clang    the same kernel as make uml, by clang
-#           arm64    Debian's cloud kernel for arm64, and the tests there, emulated
+#           arm64    Debian's cloud kernel for arm64, and the tests there, emulated, and
+#                    t_vectors, as its primitives are others
 #           rt       Debian's PREEMPT_RT kernel, and the tests there
 
 . "$(dirname "$0")/lib/common.sh"
@@ -130,7 +131,7 @@ for build in $BUILDS; do
 	case $build in
 	no-ipv6) check_no_ipv6 ;;
 	clang) check_clang ;;
-	arm64) check_debian 6.12-arm64 t_smoke t_traffic ;;
+	arm64) check_debian 6.12-arm64 t_smoke t_traffic t_vectors ;;
 	rt) check_debian 6.12-rt t_smoke t_traffic ;;
 	*) die "BUILDS has $build: it takes no-ipv6, clang, arm64 and rt" ;;
 	esac

@@ -10,7 +10,7 @@ import struct
 
 import hosts
 
-SYS_BPF = 321
+SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 PROG_LOAD, OBJ_PIN, PROG_ATTACH = 5, 6, 8
 CGROUP_SKB, XDP = 8, 6
 CGROUP_INET_EGRESS = 1
