@@ -343,6 +343,11 @@ def undone():
     )
     step_refused("no such peer", (genl.PEER_ADD, one, "10.9.0.60"), (genl.PEER_DEL, two))
     step_refused("not set in such a step", (genl.PEER_SET, right, "10.9.0.60"))
+    step_refused(
+        "set and removed",
+        (genl.PEER_SET, right, (genl.P_KEEPALIVE, bytes(2))),
+        (genl.PEER_DEL, right),
+    )
     step_refused("cannot be part", (genl.FLUSH, right))
     same_session(before)
     hosts.ping_once(alpha, beta.v4)

@@ -64,15 +64,19 @@ def sweep():
 
 @case("loading, each of its calls fails: refused with nothing left, or it works")
 def each_call():
-    # What is made once, is made by the first.
-    sweep()
-    before = memory.least_kept_kib()
     failed, survived = sweep()
-    grown = memory.least_kept_kib() - before
     note("%d calls failed, without %d of them it works: %s" % (failed, len(survived), survived))
-    note("%d KiB more" % grown)
     check(failed > 20, "calls", failed)
-    check(grown < LEAK_KIB, "memory is given back", grown)
+    # What the kernel makes once is made by the first, or the second; a leak is of each.
+    grown = [growth() for _ in range(3)]
+    note("KiB more: %s" % grown)
+    check(min(grown) < LEAK_KIB, "memory is given back", grown)
+
+
+def growth():
+    before = memory.least_kept_kib()
+    sweep()
+    return memory.least_kept_kib() - before
 
 
 @case("afterwards it is loaded, and hosts talk")

@@ -83,6 +83,10 @@ def u16(value):
     return struct.pack("=H", value)
 
 
+def u32(value):
+    return struct.pack("=I", value)
+
+
 def configuration():
     """All that a request could change."""
     ours = control().get()
@@ -332,6 +336,7 @@ def prefix_refusals():
             (add, attr(genl.A_PREFIX, mapped) + policy, bad, "4 bytes", genl.A_PREFIX),
             (*fixed(attr(genl.P_PREFIX, long)), bad, "4 or 16", genl.P_PREFIX),
             (*fixed(*many), errno.E2BIG, "too many", genl.P_PREFIX),
+            (*fixed(*[attr(genl.P_PREFIX, whole)] * 2), bad, "twice", genl.P_PREFIX),
             (
                 *fixed(attr(genl.P_PREFIX, whole), attr(genl.P_NO_PREFIX)),
                 bad,
@@ -346,6 +351,13 @@ def prefix_refusals():
                 genl.A_NO_LOCAL,
             ),
             (genl.SET, attr(genl.A_RX_MARK, bytes(4)), bad, "value and a mask", None),
+            (
+                genl.SET,
+                attr(genl.A_RX_MARK, u32(3)) + attr(genl.A_RX_MASK, u32(2)),
+                bad,
+                "not in its mask",
+                genl.A_RX_MARK,
+            ),
             (
                 genl.SET,
                 attr(genl.A_NEXT_PRIVATE_KEY, OTHER) + attr(genl.A_NO_NEXT),
@@ -390,6 +402,8 @@ def missing():
     check_equal(
         (answer.code, answer.missing), (errno.EINVAL, genl.P_ADDRESS), "no address"
     )
+    change = attr(genl.A_CHANGE | NESTED, peer(key()))
+    refuse_all([(genl.APPLY, change, errno.EINVAL, "its command", genl.A_CHANGE)])
 
 
 @case("attributes that a command does not know are refused")
