@@ -81,10 +81,8 @@ kselftest: ## The VM tests under the kernel's own runner (KERNEL=uml TESTS=words
 fuzz: ## Fuzz what parses bytes, natively (SECONDS=600 for each target)
 	$(MAKE) -C tests/fuzz fuzz
 
-fuzz-vm: ## Hostile packets and requests in the debug kernel (SECONDS=600)
-	@scripts/build-kernel.sh uml-debug >/dev/null
-	@scripts/vm-run.sh --kernel uml-debug --timeout $$((4 * $(or $(SECONDS),600) + 600)) -- \
-		env NETVEIL_FUZZ=$(or $(SECONDS),600) python3 tests/vm/t_fuzz.py
+fuzz-vm: ## Hostile packets and requests in the debug kernel, guided by what of the module they reach (SECONDS=600 VM=uml)
+	@NETVEIL_FUZZ=$(or $(SECONDS),600) scripts/fuzz-vm.sh $(if $(filter uml,$(VM)),uml,uml-debug)
 
 soak: ## Mixed traffic for an hour, with new keys every three seconds (SECONDS=3600 or MINUTES=60, VM=qemu|uml|uml-debug KERNEL=6.12)
 	@NETVEIL_SOAK=$$(($(if $(MINUTES),$(MINUTES) * 60,$(or $(SECONDS),3600)))) \

@@ -26,10 +26,8 @@ NOT_COUNTED = ".init.text", ".exit.text"
 
 def blocks(module):
     """(section, return address in it) of every block."""
-    symbols = [name for name, *_ in module.symbols()]
-    for section, offset, number in module.calls():
-        name = module.name(module.sections[section])
-        if symbols[number] == CALLBACK and not name.startswith(NOT_COUNTED):
+    for name, offset in module.calls_to(CALLBACK):
+        if not name.startswith(NOT_COUNTED):
             yield name, offset + 4
 
 

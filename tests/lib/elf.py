@@ -48,3 +48,10 @@ class Object:
                 offset, info, _ = struct.unpack_from("<QQq", self.data, place)
                 if self.data[target[4] + offset - 1] == CALL:
                     yield each[7], offset, info >> 32
+
+    def calls_to(self, callee):
+        """(section name, offset) of each call of a function by that name."""
+        symbols = [name for name, *_ in self.symbols()]
+        for section, offset, number in self.calls():
+            if symbols[number] == callee:
+                yield self.name(self.sections[section]), offset

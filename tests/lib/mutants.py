@@ -3,14 +3,17 @@
 
 Two kinds: mutations of whole frames, at the rate of tests/tools/mutate, of which
 hardly one gets past a check of authenticity; and what only the peer can make,
-sealed or stamped rightly around a wrong content.
+sealed or stamped rightly around a wrong content. What reached something new in the
+module is changed further, as it would be in the state and the session of then.
 """
 
+import contextlib
 import os
 import random
 import struct
 
 import attack
+import feedback
 import genl
 import hosts
 import packets
@@ -82,34 +85,42 @@ class State:
                 frames.append(packets.time_exceeded(ends[0], ends[1], quoted))
         return [packets.ethernet(*macs, frame) for frame in frames]
 
-    def mutate(self, count):
+    def mutate(self, count, corpus):
         """So many mutations of the seeds; how many went out."""
         with open(FRAMES, "wb") as file:
             for each in self.seeds():
                 file.write(struct.pack(">H", len(each)) + each)
-        seed = str(self.chance.getrandbits(32))
-        out = hosts.wire.run(MUTATE, "wa", FRAMES, str(count), seed)
-        return int(out.split()[0])
+        words = [FRAMES, str(count), str(self.chance.getrandbits(32))]
+        if feedback.state and not feedback.BLIND:
+            words += feedback.HITS, recipes_of(self.name)
+        sent, kept, _ = hosts.wire.run(MUTATE, "wa", *words).split()
+        corpus.count += int(kept)
+        return int(sent)
 
-    # What only the peer can make
+    # What only the peer can make: how, and what is odd about it
 
     def sealed_badly(self):
         """A message that opens, with anything inside."""
-        chance, peer = self.chance, self.peer
-        session = chance.choice(self.sessions)
+        chance = self.chance
         flags = chance.choice((0, 0, TUNNEL, TUNNEL, 2, 4, 8, 16, chance.randrange(256)))
-        local = self.place if chance.random() < 0.8 else beta.v6
-        ends = local, (alpha.v6 if ":" in local else alpha.v4)
-        text = self.inner(ends, peer.app_port)
+        v6 = chance.random() >= 0.8
+        text = self.inner(self.ends(v6), self.peer.app_port)
         if flags & (CHALLENGE | ECHO) and chance.random() < 0.7:
             text = text[:8]
         if flags & CLOSE and chance.random() < 0.9:
             flags &= ~CLOSE
-        addresses = b"" if flags & TUNNEL else veilproto.packed(*ends)
         lane = chance.choice((0, 1, 63, 64, chance.randrange(1 << 16)))
         counter = chance.choice((None, None, chance.getrandbits(64), chance.randrange(4096)))
-        message = session.seal_message(text, addresses, lane, counter, flags)
-        return ends, message
+        how = {"v6": v6, "text": text, "lane": lane, "counter": counter, "flags": flags}
+        return self.seal, how
+
+    def ends(self, v6=False):
+        return (beta.v6, alpha.v6) if v6 else (self.place, alpha.v4)
+
+    def seal(self, v6, text, flags, **header):
+        session, ends = self.chance.choice(self.sessions), self.ends(v6)
+        addresses = b"" if flags & TUNNEL else veilproto.packed(*ends)
+        return ends, session.seal_message(text, addresses, flags=flags, **header)
 
     def inner(self, ends, port):
         chance = self.chance
@@ -117,19 +128,11 @@ class State:
         if chance.random() < 0.3:
             segment = packets.tcp_syn(*ends, APP, port)
         text = packets.ip(*ends, UDP, segment) if chance.random() < 0.5 else segment + b"\0\x11"
-        changed = bytearray(text)
-        for _ in range(chance.randrange(4)):
-            at = chance.randrange(len(changed))
-            changed[at] = chance.choice((0, 1, 0x45, 0x60, 0xFF, chance.randrange(256)))
-        if chance.random() < 0.2:
-            del changed[chance.randrange(len(changed)) :]
-        if chance.random() < 0.2:
-            changed += os.urandom(chance.randrange(1200))
-        return bytes(changed)
+        return changed_text(chance, text)
 
     def stamped_badly(self):
         """An initiation with a right stamp, with anything in the offer."""
-        chance, peer = self.chance, self.peer
+        chance = self.chance
         more = {}
         if chance.random() < 0.5:
             more["aeads"] = bytes(chance.randrange(256) for _ in range(2))
@@ -144,35 +147,73 @@ class State:
             more["alter"] = lambda noise1: wire.flip(noise1, at % len(noise1))
         if chance.random() < 0.2:
             more["index"] = 0
-        message = peer.initiator(**more).initiation()
-        return (beta.v4, alpha.v4), message
+        return self.stamp, more
+
+    def stamp(self, **more):
+        return (beta.v4, alpha.v4), self.peer.initiator(**more).initiation()
 
     def answered_badly(self):
         """A response to what alpha asked, with anything in the choice."""
         chance = self.chance
-        responder = self.outstanding()
-        if not responder:
-            return self.stamped_badly()
         more = {}
         for name in "psk_choice", "lanes", "flags":
             if chance.random() < 0.4:
                 more[name] = chance.randrange(256)
         if chance.random() < 0.3:
             more["index"] = chance.choice((0, 1, 0xFFFFFFFF))
-        aead = chance.choice((None, 1, 2, 0, 255))
-        message, _ = responder.response(beta.v4, alpha.v4, None, aead, **more)
-        return (beta.v4, alpha.v4), message
+        more["aead"] = chance.choice((None, 1, 2, 0, 255))
+        return self.answer, more
 
-    def authentic(self, count):
+    def answer(self, **more):
+        ends = beta.v4, alpha.v4
+        return ends, self.outstanding().response(*ends, **more)[0]
+
+    def one(self, corpus):
+        """A fresh one, or one that reached something new, changed."""
+        asked = self.peer.count(veilproto.INITIATION)
+        kinds = [self.stamped_badly, self.answered_badly if asked else self.stamped_badly]
+        if self.sessions:
+            kinds += [self.sealed_badly] * 6
+        how, given = self.chance.choice(kinds)()
+        old = corpus.parent(how.__name__)
+        if old:
+            given = {**old, **some_of(self.chance, given)}
+        if old and "text" in old:
+            given["text"] = changed_text(self.chance, old["text"])
+        return how, given
+
+    def authentic(self, count, corpus):
         injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
-        kinds = [self.stamped_badly, self.answered_badly] + [self.sealed_badly] * 6
-        if not self.sessions:
-            kinds = kinds[:2]
         for _ in range(count):
-            ends, message = self.chance.choice(kinds)()
-            injector.udp(*ends, PORT, PORT, message)
+            how, given = self.one(corpus)
+            ends, message = how(**given)
+            with corpus.watch(how.__name__, given):
+                injector.udp(*ends, PORT, PORT, message)
         injector.close()
         return count
+
+
+def some_of(chance, given):
+    return {name: value for name, value in given.items() if chance.random() < 0.3}
+
+
+def changed_text(chance, text):
+    changed = bytearray(text)
+    for _ in range(chance.randrange(4)):
+        if changed:
+            at = chance.randrange(len(changed))
+            changed[at] = chance.choice((0, 1, 0x45, 0x60, 0xFF, chance.randrange(256)))
+    if chance.random() < 0.2:
+        del changed[chance.randrange(len(changed) + 1) :]
+    if chance.random() < 0.2:
+        changed += os.urandom(chance.randrange(1200))
+    # what goes into a frame when it is sealed
+    return bytes(changed[:1400])
+
+
+def recipes_of(name):
+    """Where tests/tools/mutate keeps how it made what reached something new."""
+    return FRAMES + "-" + name.replace(" ", "-")
 
 
 def outstanding_bytes(peer):
@@ -442,21 +483,59 @@ class Requests:
         flags = genl.NLM_F_DUMP if chance.random() < 0.1 else genl.NLM_F_ACK
         return command, body, flags
 
-    def send(self, count):
+    def changed(self, body, depth=0):
+        """One of its attributes is another, is gone, comes twice or is changed inside."""
+        chance, pieces = self.chance, split(body)
+        if not pieces:
+            return body + self.attribute(ATTRS, depth)
+        at = chance.randrange(len(pieces))
+        kind, value = pieces[at]
+        if kind & genl.NLA_NESTED and depth < 3 and chance.random() < 0.8:
+            pieces[at] = kind, self.changed(value, depth + 1)
+        else:
+            other = chance.choice(pieces)
+            new = (kind, self.value()), (kind, other[1]), other
+            pieces[at : at + 1] = chance.choice(([], [pieces[at]] * 2, *([each] for each in new)))
+        return b"".join(genl.attr(*each) for each in pieces)
+
+    def next(self, corpus):
+        """A fresh one, or one that reached something new, changed."""
+        command, body, flags = self.one()
+        old = corpus.parent("request")
+        if old and len(old[1]) < 4000:
+            body = old[1]
+            for _ in range(1 + self.chance.randrange(3)):
+                body = self.changed(body)
+            if self.chance.random() < 0.9:
+                command, flags = old[0], old[2]
+        return command, body, flags
+
+    def send(self, count, corpus):
         """So many, in the namespace of the calling thread; how many were done."""
         control = genl.Control()
         done = 0
         for _ in range(count):
-            try:
-                control.request(*self.one())
+            request = self.next(corpus)
+            with corpus.watch("request", request), contextlib.suppress(OSError):
+                control.request(*request)
                 done += 1
-            except OSError:
-                pass
         # nothing is left on trial, and the family still answers
         control.flush()
         check_equal(control.get()["peers"], 0, "peers after a flush")
         control.close()
         return done
+
+
+def split(body):
+    """Its attributes with their flags, up to what is none."""
+    found, place = [], 0
+    while place + 4 <= len(body):
+        length, kind = struct.unpack_from("=HH", body, place)
+        if length < 4:
+            break
+        found.append((kind, body[place + 4 : place + length]))
+        place += (length + 3) & ~3
+    return found
 
 
 def chance_of(seed):

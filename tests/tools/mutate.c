@@ -2,16 +2,24 @@
 /*
  * Sends mutations of frames out of a device:
  *
- *   mutate DEVICE FILE COUNT SEED
+ *   mutate DEVICE FILE COUNT SEED [HITS CORPUS]
  *
  * FILE holds frames, each behind its length in two bytes, big-endian: IPv4 or
  * IPv6, then UDP and a message, or ICMP.  COUNT of them go out, a random one each
  * time, with up to four changes to its text or a header, then most often with
  * lengths and checksums that fit, and now and then in fragments.  The same SEED
- * makes the same frames.  The last line of the output is "SENT SECONDS".
+ * makes the same frames.  The last line of the output is "SENT KEPT
+ * SECONDS".
+ *
+ * HITS is a file with a number that grows when a frame reached something new (that of
+ * tests/coverage/hits.c).  The file CORPUS then keeps how the frame was made: from
+ * which one of FILE, and where chance stood.  So the same changes can be made to the
+ * frames of another session, which have other keys and indexes.  About half of all
+ * frames are made like one that is kept, and are then changed further.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,11 +27,14 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "frames.h"
 
 #define FRAMES	4096
 #define ROOM	(ETH_FRAME_LEN + 64)
+#define RECIPES	4096
+#define STEPS	16
 
 struct frame {
 	size_t len;		/* of all */
@@ -32,8 +43,19 @@ struct frame {
 	uint8_t data[ROOM];
 };
 
+/* Which seed, and where chance stood before each round of changes. */
+struct recipe {
+	uint32_t seed, steps;
+	uint64_t chance[STEPS];
+};
+
 static struct frame seeds[FRAMES];
 static unsigned int seed_count;
+static struct recipe corpus[RECIPES];
+static unsigned int kept, kept_before;
+static FILE *corpus_file;
+static unsigned long reached;
+static int hits = -1;
 static uint64_t state;
 static unsigned long sent;
 static int out;
@@ -147,7 +169,7 @@ static void grow(struct frame *frame)
 }
 
 /* What another seed has there: say its index, or its sealed text. */
-static void splice(struct frame *frame)
+static void mix(struct frame *frame)
 {
 	const struct frame *other = &seeds[below(seed_count)];
 	size_t at = below(frame->len - frame->text + 1);
@@ -197,7 +219,7 @@ static void change(struct frame *frame)
 		grow(frame);
 		break;
 	case 3:
-		splice(frame);
+		mix(frame);
 		break;
 	case 4:
 		insert_header(frame);
@@ -312,23 +334,93 @@ static void emit_fragments(struct frame *frame)
 	}
 }
 
+/* Was anything new reached since the last call? */
+static bool something_new(void)
+{
+	unsigned long before = reached;
+	char text[24] = "";
+
+	if (hits < 0)
+		return false;
+	if (pread(hits, text, sizeof(text) - 1, 0) <= 0)
+		die("the number of hits");
+	reached = strtoul(text, NULL, 10);
+	return reached > before;
+}
+
+static void open_corpus(const char *hits_path, const char *path)
+{
+	hits = open(hits_path, O_RDONLY);
+	if (hits < 0)
+		die(hits_path);
+	corpus_file = fopen(path, "a+b");
+	if (!corpus_file)
+		die(path);
+	kept = (unsigned int)fread(corpus, sizeof(*corpus), RECIPES,
+				   corpus_file);
+	kept_before = kept;
+	something_new();
+}
+
+static void keep(const struct recipe *recipe)
+{
+	if (kept == RECIPES || recipe->steps == STEPS)
+		return;
+	corpus[kept++] = *recipe;
+	if (fwrite(recipe, sizeof(*recipe), 1, corpus_file) != 1)
+		die("the corpus");
+}
+
+/* A seed as it is, or something kept: any, or rather one of the newest. */
+static struct recipe parent(void)
+{
+	unsigned int i = kept;
+
+	if (!kept || chance(50))
+		return (struct recipe){ .seed = below(seed_count) };
+	if (chance(50))
+		return corpus[below(kept)];
+	while (--i && chance(50))
+		;
+	return corpus[i];
+}
+
+static void make(struct frame *frame, const struct recipe *recipe)
+{
+	unsigned int i, changes;
+
+	*frame = seeds[recipe->seed % seed_count];
+	for (i = 0; i < recipe->steps; i++) {
+		state = recipe->chance[i];
+		changes = 1 + below(4);
+		while (changes--)
+			change(frame);
+	}
+	if (chance(85))
+		fix_lengths(frame);
+	if (chance(90))
+		fix_l4_checksum(frame);
+	if (chance(95))
+		fix_ip_checksum(frame);
+}
+
 static void one(void)
 {
-	struct frame frame = seeds[below(seed_count)];
-	unsigned int changes = 1 + below(4);
+	struct recipe recipe = parent();
+	uint64_t later;
+	struct frame frame;
 
-	while (changes--)
-		change(&frame);
-	if (chance(85))
-		fix_lengths(&frame);
-	if (chance(90))
-		fix_l4_checksum(&frame);
-	if (chance(95))
-		fix_ip_checksum(&frame);
+	/* Not just what is drawn next, which would make the next frame much alike. */
+	recipe.chance[recipe.steps++] = draw() * 0x9e3779b97f4a7c15;
+	later = state;
+	make(&frame, &recipe);
 	if (!is_v6(&frame) && chance(4))
 		emit_fragments(&frame);
 	else
 		emit(frame.data, frame.len);
+	state = later;
+	if (something_new())
+		keep(&recipe);
 }
 
 static double now(void)
@@ -344,17 +436,21 @@ int main(int argc, char **argv)
 	unsigned long count;
 	double start;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: mutate DEVICE FILE COUNT SEED\n");
+	if (argc != 5 && argc != 7) {
+		fprintf(stderr, "usage: mutate DEVICE FILE COUNT SEED [HITS CORPUS]\n");
 		return 2;
 	}
 	load(argv[2]);
 	count = strtoul(argv[3], NULL, 10);
 	state = 0x9e3779b97f4a7c15 ^ strtoull(argv[4], NULL, 10) << 1;
 	out = frames_device(argv[1]);
+	if (argc == 7)
+		open_corpus(argv[5], argv[6]);
 	start = now();
 	while (sent < count)
 		one();
-	printf("%lu %.6f\n", sent, now() - start);
+	if (corpus_file && fclose(corpus_file))
+		die("the corpus");
+	printf("%lu %u %.6f\n", sent, kept - kept_before, now() - start);
 	return 0;
 }
