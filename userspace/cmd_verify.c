@@ -127,8 +127,21 @@ static void catch_interrupt(void)
 	sigaction(SIGINT, &action, NULL);
 }
 
+/* A peer that roams may have moved, or have got another endpoint, since we began. */
+static int ask_places(struct env *env, struct watch *watch)
+{
+	struct everything all = {0};
+	int code = take_everything(env, &all, "verify");
+
+	if (!code)
+		watch_move(watch, &all.peers);
+	free_everything(&all);
+	return code;
+}
+
 /* Until the time is up, or all was read that came before an interrupt. */
-static int listen_to(int fd, const struct verify *verify, struct watch *watch)
+static int listen_to(int fd, struct env *env, const struct verify *verify,
+		     struct watch *watch)
 {
 	double end = now() + verify->seconds;
 	struct timeval wait = { .tv_usec = 200000 };
@@ -136,6 +149,7 @@ static int listen_to(int fd, const struct verify *verify, struct watch *watch)
 	struct sockaddr_ll from;
 	socklen_t size;
 	ssize_t len;
+	int code;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	while (now() < end) {
@@ -150,7 +164,12 @@ static int listen_to(int fd, const struct verify *verify, struct watch *watch)
 			return err("verify: %s", strerror(errno));
 		if (len <= 0 || is_loopback(from.sll_ifindex))
 			continue;
-		watch_packet(watch, &from, packet, (size_t)len);
+		if (watch_packet(watch, &from, packet, (size_t)len, false))
+			continue;
+		code = ask_places(env, watch);
+		if (code)
+			return code;
+		watch_packet(watch, &from, packet, (size_t)len, true);
 	}
 	return 0;
 }
@@ -249,7 +268,7 @@ int cmd_verify(struct env *env, struct words *words)
 	if (!code)
 		code = open_capture(&verify, &fd);
 	if (!code)
-		code = listen_to(fd, &verify, &watch);
+		code = listen_to(fd, env, &verify, &watch);
 	if (!code)
 		code = print_result(env, &watch, lost_packets(fd));
 	if (fd >= 0)

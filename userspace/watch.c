@@ -42,6 +42,12 @@ static struct watched *add(struct watch *watch, const struct prefix *prefix,
 	return list;
 }
 
+static void set_place(struct watched *watched, const struct peer *peer)
+{
+	watched->endpoint = peer->endpoint.address;
+	watched->port = peer->endpoint.port;
+}
+
 static struct watched *add_of_peer(struct watch *watch, const struct peer *peer,
 				   const struct prefix *prefix)
 {
@@ -50,8 +56,7 @@ static struct watched *add_of_peer(struct watch *watch, const struct peer *peer,
 	struct watched *watched = add(watch, prefix, open);
 
 	watched->has_key = true;
-	watched->endpoint = peer->endpoint.address;
-	watched->port = peer->endpoint.port;
+	set_place(watched, peer);
 	memcpy(watched->public_key, peer->public_key, NETVEIL_KEY_LEN);
 	return watched;
 }
@@ -109,6 +114,37 @@ void watch_add(struct watch *watch, const struct state *state,
 		return;
 	qsort(watch->list, watch->count, sizeof(*watch->list), longest_first);
 	find_within(watch);
+}
+
+static int peers_by_key(const void *a, const void *b)
+{
+	const struct peer *x = a, *y = b;
+
+	return memcmp(x->public_key, y->public_key, NETVEIL_KEY_LEN);
+}
+
+static int key_of_peer(const void *key, const void *peer)
+{
+	return memcmp(key, ((const struct peer *)peer)->public_key,
+		      NETVEIL_KEY_LEN);
+}
+
+void watch_move(struct watch *watch, struct peers *peers)
+{
+	const struct peer *peer;
+	size_t i;
+
+	if (!peers->count)
+		return;
+	qsort(peers->list, peers->count, sizeof(*peers->list), peers_by_key);
+	for (i = 0; i < watch->count; i++) {
+		if (!watch->list[i].has_key)
+			continue;
+		peer = bsearch(watch->list[i].public_key, peers->list,
+			       peers->count, sizeof(*peers->list), key_of_peer);
+		if (peer)
+			set_place(&watch->list[i], peer);
+	}
 }
 
 void watch_free(struct watch *watch)
@@ -380,38 +416,61 @@ static bool is_judged(struct watch *watch, const struct watched *watched,
 	return (to && to->behind) || in_local(watch, other);
 }
 
-void watch_packet(struct watch *watch, const struct sockaddr_ll *from,
-		  const uint8_t *bytes, size_t len)
+/* What this host sends, from its own address. unknown: it would be sealed if a peer
+ * were there.
+ */
+static enum seen judge_sent(struct watch *watch, const struct watched *watched,
+			    const struct packet *packet, bool *unknown)
 {
-	bool in = from->sll_pkttype != PACKET_OUTGOING, local;
+	const struct address *to = &packet->destination;
+	uint16_t port = udp_port(packet);
+	const struct watched *outer;
+
+	/* Of nobody who listens there, its first fragment tells of the others. */
+	outer = find_outer(watch, watched, to, port) ?:
+		find_outer(watch, watched, to, 0);
+	*unknown = port && is_message(packet, port) &&
+		   (!outer || outer->port != port);
+	return outer && is_sealed(watch, packet, outer->port) ? SEEN_SEALED :
+								SEEN_CLEAR;
+}
+
+/* What is for our port the kernel takes from nobody but peers. */
+static enum seen judge_received(struct watch *watch,
+				const struct packet *packet)
+{
+	if (is_error(watch, packet))
+		return SEEN_EXEMPT;
+	return is_sealed(watch, packet, watch->port) ? SEEN_SEALED : SEEN_CLEAR;
+}
+
+bool watch_packet(struct watch *watch, const struct sockaddr_ll *from,
+		  const uint8_t *bytes, size_t len, bool certain)
+{
+	bool in = from->sll_pkttype != PACKET_OUTGOING, local, unknown = false;
 	struct packet packet = {0};
 	const struct address *address, *other;
-	const struct watched *outer;
 	struct watched *watched;
-	enum seen seen;
+	enum seen seen = SEEN_CLEAR;
 
 	if (!parse(&packet, ntohs(from->sll_protocol), bytes, len))
-		return;
+		return true;
 	address = in ? &packet.source : &packet.destination;
 	watched = find(watch, address);
 	if (!watched)
-		return;
+		return true;
 	other = in ? &packet.destination : &packet.source;
 	local = own_has(&watch->own, other);
 	if (!local && !is_judged(watch, watched, from, other))
-		return;
-	/* Of nobody who listens there, its first fragment tells of the others. What
-	 * is for our port the kernel takes from nobody but peers.
-	 */
-	outer = in ? NULL :
-		find_outer(watch, watched, address, udp_port(&packet)) ?:
-		find_outer(watch, watched, address, 0);
-	if (is_exempt(&packet) || (in && local && is_error(watch, &packet)))
+		return true;
+	if (is_exempt(&packet))
 		seen = SEEN_EXEMPT;
-	else
-		seen = local && (in || outer) &&
-		       is_sealed(watch, &packet, in ? watch->port :
-				 outer->port) ? SEEN_SEALED : SEEN_CLEAR;
+	else if (local)
+		seen = in ? judge_received(watch, &packet) :
+			    judge_sent(watch, watched, &packet, &unknown);
+	if (unknown && !certain)
+		return false;
 	watched->seen[in][seen].packets++;
 	watched->seen[in][seen].bytes += packet.len;
+	return true;
 }

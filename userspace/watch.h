@@ -59,9 +59,13 @@ struct watch {
 
 void watch_add(struct watch *watch, const struct state *state,
 	       const struct peers *peers, const struct policies *policies);
-/* What was captured, from the network header on. */
-void watch_packet(struct watch *watch, const struct sockaddr_ll *from,
-		  const uint8_t *packet, size_t len);
+/* Peers are where these say, from now on; they are sorted for that. */
+void watch_move(struct watch *watch, struct peers *peers);
+/* What was captured, from the network header on. False, and not counted yet, if it
+ * is a message to where no peer is known to be, unless that is certain.
+ */
+bool watch_packet(struct watch *watch, const struct sockaddr_ll *from,
+		  const uint8_t *packet, size_t len, bool certain);
 void watch_free(struct watch *watch);
 
 #endif /* VEIL_WATCH_H */

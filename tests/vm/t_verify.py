@@ -15,6 +15,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import genl
 import hosts
 import ktap
 import packets
@@ -232,12 +233,22 @@ def behind_hole():
 
 @case("where a roaming peer is, or a stranger, under a policy of its own: messages, and a router's errors")
 def roaming_place():
+    at_a_place("203.0.113.7")
+
+
+@case("where a roaming peer gets to while it listens")
+def roaming_moves():
+    at_a_place("203.0.113.8")
+
+
+def at_a_place(first):
+    """A roaming peer is at its first place, and at the other when it is listened to."""
     place, router, net = "203.0.113.7", "203.0.113.1", "203.0.113.0/24"
     stranger = "203.0.113.9", alpha.v4
     inside, key = "10.99.0.1", Identity().public
     for target in net, inside:
         alpha.run("ip", "route", "replace", target, "via", beta.v4)
-    alpha.control.add_peer(key, inside, roaming=1, endpoint=place, port=4242)
+    alpha.control.add_peer(key, inside, roaming=1, endpoint=first, port=4242)
     alpha.control.add_policy(net, "require")
     injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
     ends, tap = (alpha.v4, place), wire.Tap(hosts.wire)
@@ -245,6 +256,9 @@ def roaming_place():
 
     def meanwhile():
         tap.take()  # what was sent before anybody listened
+        if first != place:
+            more = {"endpoint": place, "port": 4242, "command": genl.PEER_SET}
+            alpha.control.add_peer(key, **more)
         with alpha.udp(alpha.v4) as sender:
             hosts.offer(sender, MARKER, (inside, APP))
         there = ipaddress.ip_address(place).packed
