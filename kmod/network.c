@@ -132,7 +132,7 @@ static void veil_network_del(struct veil_address *address)
 	kfree_rcu(address, rcu);
 }
 
-static void veil_network_del_all(struct list_head *list)
+void veil_network_clear(struct list_head *list)
 {
 	struct veil_address *address, *next;
 
@@ -163,45 +163,47 @@ static int veil_network_add(struct veil_peer *peer,
 	return 0;
 }
 
-int veil_network_set(struct veil_peer *peer,
-		     const struct veil_peer_config *config)
+static struct veil_address *veil_network_find(struct veil_net *vn,
+					      const struct veil_prefix *prefix)
 {
-	struct veil_prefix_node *node;
+	struct veil_prefix_node *node = veil_prefix_find(&vn->addresses, prefix);
+
+	return node ? container_of(node, struct veil_address, node) : NULL;
+}
+
+int veil_network_make(struct veil_peer *peer,
+		      const struct veil_peer_config *config,
+		      struct list_head *new)
+{
 	struct veil_address *address;
-	LIST_HEAD(kept);
-	LIST_HEAD(new);
 	unsigned int i;
 	int err = 0;
 
-	if (!config->prefix_count && !config->no_prefix)
-		return 0;
 	for (i = 0; i < config->prefix_count && !err; i++) {
-		node = veil_prefix_find(&peer->vn->addresses,
-					&config->prefixes[i]);
-		address = node ? container_of(node, struct veil_address, node) :
-				 NULL;
+		address = veil_network_find(peer->vn, &config->prefixes[i]);
 		if (!address || address->peer->leaving)
-			err = veil_network_add(peer, &config->prefixes[i],
-					       &new);
-		else if (address->peer == peer && address->behind)
-			list_move_tail(&address->list, &kept);
-		else
+			err = veil_network_add(peer, &config->prefixes[i], new);
+		else if (address->peer != peer || !address->behind)
 			err = -EADDRINUSE;	/* by one of the same request */
 	}
-	if (err) {
-		veil_network_del_all(&new);
-		list_splice(&kept, &peer->prefixes);
-		return err;
-	}
-	veil_network_del_all(&peer->prefixes);
-	list_splice_tail(&kept, &peer->prefixes);
-	list_splice_tail(&new, &peer->prefixes);
-	return 0;
+	return err;
 }
 
-void veil_network_clear(struct veil_peer *peer)
+void veil_network_put(struct veil_peer *peer,
+		      const struct veil_peer_config *config)
 {
-	veil_network_del_all(&peer->prefixes);
+	struct veil_address *address;
+	LIST_HEAD(wanted);
+	unsigned int i;
+
+	if (!config->prefix_count && !config->no_prefix)
+		return;
+	for (i = 0; i < config->prefix_count; i++) {
+		address = veil_network_find(peer->vn, &config->prefixes[i]);
+		list_move_tail(&address->list, &wanted);
+	}
+	veil_network_clear(&peer->prefixes);
+	list_splice_tail(&wanted, &peer->prefixes);
 }
 
 static void veil_network_del_local(struct veil_net *vn,

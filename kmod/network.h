@@ -24,11 +24,17 @@ struct veil_local {
 int veil_network_check(struct veil_net *vn, const u8 *public_key,
 		       const struct veil_prefix *prefix,
 		       struct netlink_ext_ack *extack);
-/* The prefixes that config gives, checked, and then no others. */
-int veil_network_set(struct veil_peer *peer,
-		     const struct veil_peer_config *config);
-/* None: the peer goes. */
-void veil_network_clear(struct veil_peer *peer);
+/* Of the prefixes that config gives, checked, those that the peer has not; also after
+ * an error for the caller to clear.
+ */
+int veil_network_make(struct veil_peer *peer,
+		      const struct veil_peer_config *config,
+		      struct list_head *new);
+/* Those that config gives, which are all made, and then no others. */
+void veil_network_put(struct veil_peer *peer,
+		      const struct veil_peer_config *config);
+/* All of a list. */
+void veil_network_clear(struct list_head *list);
 
 int veil_network_check_local(struct veil_net *vn,
 			     const struct veil_prefix *prefix,

@@ -214,26 +214,33 @@ static struct veil_address *veil_peer_address(struct list_head *list,
 	return NULL;
 }
 
-/* All addresses of config, and then no others.  On error nothing changes. */
-static int veil_peer_set_addresses(struct veil_peer *peer,
-				   const struct veil_peer_config *config)
+/* Those of config that the peer has not. */
+static int veil_peer_make_addresses(struct veil_peer *peer,
+				    const struct veil_peer_config *config,
+				    struct list_head *new)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < config->address_count && !err; i++)
+		if (!veil_peer_address(&peer->addresses, &config->addresses[i]))
+			err = veil_peer_add_address(peer, &config->addresses[i],
+						    new);
+	return err;
+}
+
+/* All addresses of config, and then no others. */
+static void veil_peer_put_addresses(struct veil_peer *peer,
+				    const struct veil_peer_config *config,
+				    struct list_head *new)
 {
 	struct veil_address *address;
 	LIST_HEAD(wanted);
-	LIST_HEAD(new);
 	unsigned int i;
-	int err;
 
-	for (i = 0; i < config->address_count; i++) {
-		if (veil_peer_address(&peer->addresses, &config->addresses[i]))
-			continue;
-		err = veil_peer_add_address(peer, &config->addresses[i], &new);
-		if (err) {
-			veil_peer_del_addresses(&new);
-			return err;
-		}
-	}
-	list_splice_tail(&new, &peer->addresses);
+	if (!config->address_count)
+		return;
+	list_splice_tail(new, &peer->addresses);
 	for (i = 0; i < config->address_count; i++) {
 		address = veil_peer_address(&peer->addresses,
 					    &config->addresses[i]);
@@ -241,7 +248,50 @@ static int veil_peer_set_addresses(struct veil_peer *peer,
 	}
 	veil_peer_del_addresses(&peer->addresses);
 	list_splice_tail(&wanted, &peer->addresses);
-	return 0;
+}
+
+/* What a change takes memory for: made before anything is changed, and either put
+ * into its place or freed.
+ */
+struct veil_peer_change {
+	struct veil_peer_keys keys;
+	struct list_head addresses;	/* new ones, which are found already */
+	struct list_head prefixes;	/* " */
+};
+
+/* An error changes nothing. */
+static int veil_peer_make(struct veil_peer *peer,
+			  const struct veil_peer_config *config,
+			  struct veil_peer_change *change)
+{
+	int err;
+
+	memset(change, 0, sizeof(*change));
+	INIT_LIST_HEAD(&change->addresses);
+	INIT_LIST_HEAD(&change->prefixes);
+	err = veil_peer_make_keys(peer, config, &change->keys);
+	if (!err)
+		err = veil_peer_make_addresses(peer, config,
+					       &change->addresses);
+	if (!err)
+		err = veil_network_make(peer, config, &change->prefixes);
+	if (!err && config->roaming)
+		err = veil_roam_make(peer);
+	if (!err)
+		return 0;
+	veil_peer_free_keys(peer, &change->keys);
+	veil_peer_del_addresses(&change->addresses);
+	veil_network_clear(&change->prefixes);
+	return err;
+}
+
+static void veil_peer_put_change(struct veil_peer *peer,
+				 const struct veil_peer_config *config,
+				 struct veil_peer_change *change)
+{
+	veil_peer_put_keys(peer, config, &change->keys);
+	veil_peer_put_addresses(peer, config, &change->addresses);
+	veil_network_put(peer, config);
 }
 
 /*
@@ -450,7 +500,7 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 static void veil_peer_unlink(struct veil_peer *peer)
 {
 	veil_peer_del_addresses(&peer->addresses);
-	veil_network_clear(peer);
+	veil_network_clear(&peer->prefixes);
 	veil_roam_unlink(peer);
 	spin_lock_bh(&peer->lock);
 	WRITE_ONCE(peer->dead, true);
@@ -473,24 +523,23 @@ static int veil_peer_fill(struct veil_peer *peer,
 			  const struct veil_peer_config *config,
 			  struct veil_peer *known)
 {
+	struct veil_peer_change change;
 	int err;
 
 	err = veil_peer_set_key(peer, config->public_key);
 	if (!err)
-		err = veil_peer_set_addresses(peer, config);
-	if (!err)
-		err = veil_network_set(peer, config);
-	if (!err)
-		err = veil_peer_set_keys(peer, config);
-	if (!err && known)
+		err = veil_peer_make(peer, config, &change);
+	if (err)
+		return err;
+	veil_peer_put_change(peer, config, &change);
+	if (known)
 		err = veil_pairs_copy(peer, known);
 	if (err)
 		return err;
 	veil_pairs_changed(peer);
-	err = veil_roam_set(peer, config->roaming);
-	if (!err)
-		veil_peer_set_endpoint(peer, config, config->roaming);
-	return err;
+	veil_roam_set(peer, config->roaming);
+	veil_peer_set_endpoint(peer, config, config->roaming);
+	return 0;
 }
 
 /* A peer that leaves in the same step makes room for one of its key. */
@@ -663,6 +712,7 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 {
 	bool ends = veil_peer_config_ends(peer, config);
 	bool turned = veil_peer_config_turns(peer, config);
+	struct veil_peer_change change;
 	int err;
 
 	if (!config->address_count && !config->has_endpoint && !config->port &&
@@ -670,23 +720,19 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 	    !config->has_roaming && !config->has_keepalive &&
 	    veil_peer_same_keys(peer, config))
 		return 0;
-	err = veil_peer_set_keys(peer, config);
-	if (err)
-		return err;
 	veil_weaken_begin(peer->vn, "peer-changed");
-	/* From here on an error is want of memory. */
-	if (config->address_count)
-		err = veil_peer_set_addresses(peer, config);
-	if (!err)
-		err = veil_network_set(peer, config);
-	if (!err && turned)
-		err = veil_roam_set(peer, config->roaming);
-	if (!err)
-		veil_peer_set_endpoint(peer, config, turned);
+	err = veil_peer_make(peer, config, &change);
+	if (err)
+		goto out;
+	veil_peer_put_change(peer, config, &change);
+	if (turned)
+		veil_roam_set(peer, config->roaming);
+	veil_peer_set_endpoint(peer, config, turned);
 	if (veil_peer_set_policy(peer, config->policy) || ends)
 		veil_peer_restart(peer);
 	else if (veil_peer_config_renews(config))
 		veil_peer_renew(peer);
+out:
 	veil_weaken_end(peer->vn);
 	return err;
 }

@@ -341,6 +341,7 @@ void veil_peer_forget(struct veil_peer *peer);
 int veil_peer_check_set(struct veil_peer *peer,
 			const struct veil_peer_config *config,
 			struct netlink_ext_ack *extack);
+/* All of it, or with an error nothing. */
 int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		  struct netlink_ext_ack *extack);
 void veil_peer_remove(struct veil_peer *peer);

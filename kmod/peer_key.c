@@ -145,23 +145,29 @@ static void veil_peer_drop_next_key(struct veil_peer *peer)
 	kfree_rcu(key, rcu);
 }
 
-static int veil_peer_set_next_key(struct veil_peer *peer,
-				  const u8 public_key[VEIL_KEY_LEN])
+/* *key is NULL if it is the peer's next one already. */
+static int veil_peer_make_next_key(struct veil_peer *peer,
+				   const u8 public_key[VEIL_KEY_LEN],
+				   struct veil_key **key)
 {
-	struct veil_key *key;
-	int err;
+	struct veil_key *made;
 
 	if (veil_peer_key_equal(peer->next_key, public_key))
 		return 0;
-	key = veil_peer_add_key(peer, public_key);
-	if (IS_ERR(key))
-		return PTR_ERR(key);
+	made = veil_peer_add_key(peer, public_key);
+	if (IS_ERR(made))
+		return PTR_ERR(made);
+	*key = made;
+	return 0;
+}
+
+static void veil_peer_put_next_key(struct veil_peer *peer, struct veil_key *key)
+{
 	veil_peer_drop_next_key(peer);
 	peer->next_key = key;
-	err = veil_pairs_make(peer);
-	if (err)
-		veil_peer_drop_next_key(peer);
-	return err;
+	/* As in veil_rotate_pairs(). */
+	if (veil_pairs_make(peer))
+		veil_handshake_queue(peer);
 }
 
 /*
@@ -266,29 +272,43 @@ static void veil_peer_cut_psk(struct veil_peer *peer)
 	veil_handshake_cancel(peer);
 }
 
-int veil_peer_set_keys(struct veil_peer *peer,
-		       const struct veil_peer_config *config)
+int veil_peer_make_keys(struct veil_peer *peer,
+			const struct veil_peer_config *config,
+			struct veil_peer_keys *keys)
 {
-	struct veil_psk *psk, *next;
 	int err;
 
-	err = veil_peer_make_psk(&psk, config->has_psk, config->psk);
-	if (err)
-		return err;
-	err = veil_peer_make_psk(&next, config->has_psk_next, config->psk_next);
+	err = veil_peer_make_psk(&keys->psk, config->has_psk, config->psk);
+	if (!err)
+		err = veil_peer_make_psk(&keys->psk_next, config->has_psk_next,
+					 config->psk_next);
 	if (!err && config->has_next_key)
-		err = veil_peer_set_next_key(peer, config->next_key);
-	if (err) {
-		kfree_sensitive(psk);
-		kfree_sensitive(next);
-		return err;
-	}
-	veil_peer_put_psk(&peer->psk, psk, config->no_psk);
-	veil_peer_put_psk(&peer->psk_next, next, config->no_psk_next);
+		err = veil_peer_make_next_key(peer, config->next_key,
+					      &keys->next_key);
+	return err;
+}
+
+void veil_peer_free_keys(struct veil_peer *peer, struct veil_peer_keys *keys)
+{
+	kfree_sensitive(keys->psk);
+	kfree_sensitive(keys->psk_next);
+	if (!keys->next_key)
+		return;
+	veil_peer_unhash_key(peer, keys->next_key);
+	kfree_rcu(keys->next_key, rcu);
+}
+
+void veil_peer_put_keys(struct veil_peer *peer,
+			const struct veil_peer_config *config,
+			const struct veil_peer_keys *keys)
+{
+	if (keys->next_key)
+		veil_peer_put_next_key(peer, keys->next_key);
+	veil_peer_put_psk(&peer->psk, keys->psk, config->no_psk);
+	veil_peer_put_psk(&peer->psk_next, keys->psk_next, config->no_psk_next);
 	veil_peer_cut_psk(peer);
 	if (config->no_next_key)
 		veil_peer_drop_next_key(peer);
-	return 0;
 }
 
 void veil_peer_forget_keys(struct veil_peer *peer)

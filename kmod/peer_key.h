@@ -8,6 +8,13 @@
 
 #include "peer.h"
 
+/* Keys that a peer gets. */
+struct veil_peer_keys {
+	struct veil_psk *psk;		/* NULL: none is given, as of the others */
+	struct veil_psk *psk_next;
+	struct veil_key *next_key;	/* in veil_net.by_key already */
+};
+
 /* Whether config leaves the peer's psk as it is. */
 bool veil_peer_same_psk(const struct veil_peer *peer,
 			const struct veil_peer_config *config);
@@ -25,9 +32,16 @@ int veil_peer_check_key(struct veil_net *vn, const u8 public_key[VEIL_KEY_LEN],
 int veil_peer_check_keys(struct veil_net *vn, const struct veil_peer *peer,
 			 const struct veil_peer_config *config,
 			 struct netlink_ext_ack *extack);
-/* Take them, after that; -ENOMEM changes nothing. */
-int veil_peer_set_keys(struct veil_peer *peer,
-		       const struct veil_peer_config *config);
+/* Memory for them, after that; whatever keys has then, also after an error, is
+ * freed or put: free takes it back, put cannot fail.
+ */
+int veil_peer_make_keys(struct veil_peer *peer,
+			const struct veil_peer_config *config,
+			struct veil_peer_keys *keys);
+void veil_peer_free_keys(struct veil_peer *peer, struct veil_peer_keys *keys);
+void veil_peer_put_keys(struct veil_peer *peer,
+			const struct veil_peer_config *config,
+			const struct veil_peer_keys *keys);
 /* Wipe psks and pairs, and leave the table. */
 void veil_peer_forget_keys(struct veil_peer *peer);
 

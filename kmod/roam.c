@@ -6,6 +6,7 @@
 #include <linux/random.h>
 #include <linux/rculist.h>
 
+#include "handshake.h"
 #include "netlink.h"
 #include "pair.h"
 #include "pmtu.h"
@@ -70,12 +71,13 @@ void veil_roam_place(struct veil_peer *peer)
 					  veil_roam_params);
 }
 
-static int veil_roam_alloc(struct veil_peer *peer)
+int veil_roam_make(struct veil_peer *peer)
 {
 	struct veil_roamer *roamer;
+	int err = veil_unknown_init(peer->vn);
 
-	if (peer->roamer)
-		return 0;
+	if (err || peer->roamer)
+		return err;
 	roamer = kzalloc(sizeof(*roamer), GFP_KERNEL_ACCOUNT);
 	if (!roamer)
 		return -ENOMEM;
@@ -86,27 +88,21 @@ static int veil_roam_alloc(struct veil_peer *peer)
 	return 0;
 }
 
-int veil_roam_set(struct veil_peer *peer, bool roaming)
+void veil_roam_set(struct veil_peer *peer, bool roaming)
 {
 	struct veil_net *vn = peer->vn;
-	int err;
 
 	if (roaming == peer->roaming)
-		return 0;
+		return;
 	if (!roaming) {
 		veil_roam_unlink(peer);
 		/* It may be put into the list again. */
 		synchronize_net();
-		return 0;
+		return;
 	}
-	err = veil_unknown_init(vn);
-	if (!err)
-		err = veil_roam_alloc(peer);
-	/* The hook goes by its stamps alone. */
-	if (!err)
-		err = veil_pairs_make(peer);
-	if (err)
-		return err;
+	/* The hook goes by its stamps alone; as in veil_rotate_pairs(). */
+	if (veil_pairs_make(peer))
+		veil_handshake_queue(peer);
 	spin_lock_bh(&peer->lock);
 	memset(&peer->endpoint, 0, sizeof(peer->endpoint));
 	spin_unlock_bh(&peer->lock);
@@ -114,7 +110,6 @@ int veil_roam_set(struct veil_peer *peer, bool roaming)
 	list_add_tail_rcu(&peer->roamer->list, &vn->roamers);
 	/* Pairs with veil_unknown_initiation(). */
 	smp_store_release(&vn->roamer_count, vn->roamer_count + 1);
-	return 0;
 }
 
 void veil_roam_unlink(struct veil_peer *peer)

@@ -45,10 +45,10 @@ struct veil_roamer {
 
 int veil_roam_init(struct rhltable *places);
 
-/* Let peer roam, or no longer; vn->lock written.  Its sessions have ended or end
- * next.
- */
-int veil_roam_set(struct veil_peer *peer, bool roaming);
+/* What peer needs to roam; vn->lock written, as below. */
+int veil_roam_make(struct veil_peer *peer);
+/* Let peer roam, with that, or no longer.  Its sessions have ended or end next. */
+void veil_roam_set(struct veil_peer *peer, bool roaming);
 /* It is removed. */
 void veil_roam_unlink(struct veil_peer *peer);
 /* Its endpoint was set; peer->lock held. */

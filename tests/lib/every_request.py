@@ -13,7 +13,9 @@ from veilproto import Identity
 
 ME, FIRST, OTHER, NEXT = (Identity() for _ in range(4))
 PSK = bytes(range(32))
-STABLE = "addresses prefixes has_psk has_psk_next next_key policy roaming keepalive".split()
+STABLE = """
+addresses prefixes endpoint port has_psk has_psk_next next_key policy roaming keepalive
+""".split()
 OWN = "public_key next_key listen_port aeads peers".split()
 
 
@@ -59,6 +61,31 @@ def apply_many(control):
     control.apply(
         (genl.PEER_ADD, OTHER.public, "10.9.0.8", (genl.P_PSK, PSK)),
         (genl.PEER_DEL, FIRST.public),
+    )
+
+
+def prefix_and_next_key(control):
+    """A peer that has one of each, which others take the place of."""
+    ready(control)
+    control.change_peer(FIRST.public, (genl.P_NEXT_KEY, NEXT.public))
+
+
+def set_everything(control):
+    """All that one request can set of a peer, with a next psk, whose arrival shows."""
+    control.change_peer(
+        FIRST.public,
+        (genl.P_ADDRESS, bytes([10, 9, 0, 9])),
+        (genl.P_ADDRESS, genl.prefix_bytes("fd09::9")[:16]),
+        (genl.P_PREFIX, genl.prefix_bytes("10.80.0.0/16")),
+        (genl.P_PREFIX, genl.prefix_bytes("fd80::/64")),
+        (genl.P_ROAMING, b"\1"),
+        (genl.P_ENDPOINT, bytes([10, 9, 0, 10])),
+        (genl.P_ENDPOINT_PORT, struct.pack("=H", 50102)),
+        (genl.P_KEEPALIVE, struct.pack("=H", 30)),
+        (genl.P_POLICY, b"\2"),
+        (genl.P_NO_PSK, b""),
+        (genl.P_PSK_NEXT, bytes(31) + b"\2"),
+        (genl.P_NEXT_KEY, OTHER.public),
     )
 
 
@@ -110,6 +137,11 @@ REQUESTS = {
         lambda c: c.change_peer(
             FIRST.public, (genl.P_NEXT_KEY, NEXT.public), (genl.P_PSK_NEXT, bytes(31) + b"\1")
         ),
+    ),
+    "peer-set everything": (prefix_and_next_key, set_everything),
+    "peer-set another next-key": (
+        prefix_and_next_key,
+        lambda c: c.change_peer(FIRST.public, (genl.P_NEXT_KEY, OTHER.public)),
     ),
     "peer-set policy": (ready, lambda c: c.set_peer_policy(FIRST.public, "prefer")),
     "peer-set roaming": (ready, lambda c: c.set_roaming(FIRST.public, 1)),
