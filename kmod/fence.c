@@ -32,16 +32,32 @@ struct veil_fence {
 	struct nf_hook_ops ops;
 };
 
+/* 0 behind the frame's end. */
+static u8 veil_fence_version(const struct sk_buff *skb, unsigned int offset)
+{
+	u8 *version, buffer;
+
+	version = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	return version ? *version >> 4 : 0;
+}
+
 /* Where the frame's payload begins, and its type.  A packet socket may say
- * anything in skb->protocol: believe what is on the wire.
+ * anything in skb->protocol: believe what is on the wire.  Where frames have no
+ * header at all (tun) who reads them goes by the version.
  */
 static __be16 veil_fence_payload(const struct sk_buff *skb,
 				 unsigned int *offset)
 {
 	struct ethhdr *eth, buffer;
+	u8 version;
 
 	if (skb->dev->type != ARPHRD_ETHER) {
 		*offset = skb_network_offset(skb);
+		version = veil_fence_version(skb, *offset);
+		if ((skb->dev->type == ARPHRD_NONE ||
+		     skb->dev->type == ARPHRD_RAWIP) &&
+		    (version == 4 || version == 6))
+			return htons(ETH_P_IP);
 		return skb->protocol;
 	}
 	*offset = sizeof(*eth);
@@ -55,7 +71,6 @@ static u8 veil_fence_find_ip(const struct sk_buff *skb, unsigned int *offset)
 	__be16 protocol = veil_fence_payload(skb, offset);
 	struct vlan_hdr *vlan, vlan_buffer;
 	__be32 *label, label_buffer;
-	u8 *version, buffer;
 
 	while (eth_type_vlan(protocol)) {
 		vlan = skb_header_pointer(skb, *offset, sizeof(vlan_buffer),
@@ -76,8 +91,7 @@ static u8 veil_fence_find_ip(const struct sk_buff *skb, unsigned int *offset)
 	}
 	if (protocol != htons(ETH_P_IP) && protocol != htons(ETH_P_IPV6))
 		return 0;
-	version = skb_header_pointer(skb, *offset, sizeof(buffer), &buffer);
-	return version ? *version >> 4 : 0;
+	return veil_fence_version(skb, *offset);
 }
 
 /* Addresses and, where it is UDP and no later fragment, the L4 offset. */

@@ -7,6 +7,7 @@ Every way is tried first without a peer, when it does put the marker on the wire
 """
 
 import contextlib
+import fcntl
 import os
 import socket
 import struct
@@ -28,6 +29,7 @@ from veilproto import Identity
 APP, PORT = 7000, 51888
 VLAN, QINQ, MPLS, MPLS_MULTICAST = 0x8100, 0x88A8, 0x8847, 0x8848
 QDISC_BYPASS = 20
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 BEHIND = "10.1.0.2", "10.2.0.2"
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
@@ -135,6 +137,60 @@ def tagged():
                 raw.send(layered(kind, layers + packet))
 
     fenced(send, 10)
+
+
+@contextlib.contextmanager
+def tun():
+    """A device on alpha whose frames have no header, and the file they are read from."""
+    if not os.path.exists("/dev/net/tun"):
+        os.makedirs("/dev/net", exist_ok=True)
+        os.mknod("/dev/net/tun", 0o20600, os.makedev(10, 200))
+    with alpha.inside():
+        file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH22x", b"tun0", IFF_TUN | IFF_NO_PI))
+    ip_batch(alpha, "link set tun0 up")
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def frames_of(file):
+    """What left by the device meanwhile."""
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(os.read(file, 65535))
+    return found
+
+
+@case("by a device without headers (tun), whatever a packet socket says that it is")
+def headerless():
+    sock = alpha.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    kinds = 0x0800, 0x88B5, MPLS, VLAN
+
+    def send():
+        for ends in pairs():
+            for kind in kinds:
+                sock.sendto(datagram(ends), ("tun0", kind))
+
+    with tun() as file:
+        hosts.flush_all()
+        send()
+        left = []
+        wait_until(lambda: left.extend(frames_of(file)) or
+                   len([f for f in left if MARKER in f]) == 2 * len(kinds), 10, "the control")
+        protect()
+        before = alpha.drops()
+        send()
+        # No IP at all: it passes, and is the last.
+        sock.sendto(b"\0last", ("tun0", 0x88B5))
+        left.clear()
+        wait_until(lambda: left.extend(frames_of(file)) or b"\0last" in left, 10, "the last")
+        check(not any(MARKER in frame for frame in left), "none in clear", left)
+        moved = drops_since(before, alpha.drops())
+        check_equal(moved, {"plaintext_out": 2 * len(kinds)}, "drops")
+    sock.close()
 
 
 @case("frames that end before an address pass, and are not read further")
