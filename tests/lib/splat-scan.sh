@@ -18,8 +18,10 @@ splats+='|double free|use-after-free|stack-protector:|Internal error:|Segmentati
 splats+='|Bad page state|Out of memory: Killed'
 
 # What the emulated machine itself causes, and says nothing about Netveil. KCSAN sees
-# races of the kernel's own too: ours have a place in [netveil] in their title.
+# races of the kernel's own too: ours have a place in [netveil] in their title. And its
+# reference tracker says when an allocation of its own was let fail (t_memory).
 harmless='WARNING: The guest kernel|clocksource: .*WARNING|BUG: KCSAN: [^[]*$|free debug is enabled'
+harmless+='|ref_tracker: memory allocation failure'
 
 status=0
 for log in "$@"; do
