@@ -215,6 +215,17 @@ def load_module():
     if not os.path.exists("/sys/module/netveil"):
         forget_controls()
         command("insmod", MODULE)
+        if os.path.exists("/proc/lockdep"):
+            trace_all()
+
+
+def trace_all():
+    """Tracepoints are on, since it is then that they assert which locks are held."""
+    tracing = "/sys/kernel/tracing"
+    if not os.path.exists(tracing + "/events"):
+        command("mount", "-t", "tracefs", "none", tracing)
+    with open(tracing + "/events/netveil/enable", "w", encoding="ascii") as file:
+        file.write("1")
 
 
 def forget_controls():
