@@ -727,8 +727,13 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 	veil_peer_put_change(peer, config, &change);
 	if (turned)
 		veil_roam_set(peer, config->roaming);
+	if (veil_peer_set_policy(peer, config->policy))
+		ends = true;
+	/* First, for they can move the endpoint. */
+	if (ends)
+		veil_session_kill_all(peer);
 	veil_peer_set_endpoint(peer, config, turned);
-	if (veil_peer_set_policy(peer, config->policy) || ends)
+	if (ends)
 		veil_peer_restart(peer);
 	else if (veil_peer_config_renews(config))
 		veil_peer_renew(peer);

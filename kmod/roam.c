@@ -255,7 +255,8 @@ static void veil_roam_move(struct veil_session *session,
 	if (!ends)
 		return;
 	spin_lock_bh(&peer->lock);
-	if (veil_roam_proven(&peer->roamer->challenge, place, token)) {
+	if (veil_roam_current(session) &&
+	    veil_roam_proven(&peer->roamer->challenge, place, token)) {
 		veil_roam_settle(peer, place);
 		old = rcu_replace_pointer(session->ends, ends,
 					  lockdep_is_held(&peer->lock));
@@ -290,7 +291,7 @@ struct veil_ends *veil_roam_ends(struct veil_session *session)
 	struct veil_place place = ends->place;
 	struct veil_peer *peer = session->peer;
 	struct veil_addr_pair addrs = { .destination = place.remote };
-	struct veil_ends *moved, *old;
+	struct veil_ends *moved, *now;
 	struct dst_entry *dst;
 	int domain;
 
@@ -309,10 +310,17 @@ struct veil_ends *veil_roam_ends(struct veil_session *session)
 	if (!moved)
 		return ends;
 	spin_lock_bh(&peer->lock);
-	old = rcu_replace_pointer(session->ends, moved,
-				  lockdep_is_held(&peer->lock));
+	now = rcu_dereference_protected(session->ends,
+					lockdep_is_held(&peer->lock));
+	/* The other end may have moved, or another CPU noticed this, meanwhile. */
+	if (now == ends)
+		rcu_assign_pointer(session->ends, moved);
 	spin_unlock_bh(&peer->lock);
+	if (now != ends) {
+		veil_ends_free(moved);
+		return now;
+	}
 	/* A reader may have it still, and so may the caller. */
-	veil_ends_free(old);
+	veil_ends_free(ends);
 	return moved;
 }
