@@ -133,6 +133,7 @@ static bool veil_fence_sealed(struct veil_peer *peer, const struct sk_buff *skb,
 
 	if (veil_marked(skb, VEIL_MARK_SEALED))
 		return true;
+	/* Of a peer that was removed since nothing is known any more. */
 	if (!peer || !l4)
 		return false;
 	header = skb_header_pointer(skb, l4 + VEIL_UDP_LEN, sizeof(buffer),

@@ -192,7 +192,9 @@ static int veil_initiator_domain(struct veil_peer *peer)
 	return domain;
 }
 
-/* A new one, its index in the table; NULL for want of memory. */
+/* A new one, its index in the table; NULL for want of memory.  Being a worker's it is
+ * charged to nobody; but a peer, which is charged for, has one at most.
+ */
 static struct veil_outstanding *veil_initiator_begin(struct veil_peer *peer)
 {
 	struct veil_outstanding *own = kzalloc(sizeof(*own), GFP_KERNEL);
