@@ -5,8 +5,8 @@
  *
  * Under vn->lock, first everything is read and checked.  Then what is new is added,
  * what protects first; peers take over addresses and keys of those that leave.
- * That can be undone, and is if memory runs out.  Then comes what cannot fail any
- * more, and last what is removed.
+ * What known peers get is made as well, beside them.  That can be undone, and is if
+ * memory runs out.  Then comes what cannot fail any more, and last what is removed.
  */
 #include <linux/sched.h>
 #include <linux/sort.h>
@@ -21,6 +21,7 @@
 struct veil_nl_change {
 	struct nlattr *attr;		/* NETVEIL_A_CHANGE, in the request */
 	struct veil_peer *peer;		/* added, set or leaving */
+	struct veil_nl_set *set;	/* of one that is set */
 	bool done;			/* a policy was added */
 	u8 command;
 };
@@ -264,6 +265,45 @@ static int veil_nl_add_policies(struct veil_nl_step *step, bool require)
 	return err;
 }
 
+static int veil_nl_make_sets(struct veil_nl_step *step)
+{
+	struct veil_nl_change *change;
+	struct veil_nl_part part;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < step->count && !err; i++) {
+		change = &step->changes[i];
+		if (change->command != NETVEIL_CMD_PEER_SET)
+			continue;
+		err = veil_nl_get_part(step, change, &part);
+		if (!err)
+			err = veil_nl_make_set(&part.info, change->peer,
+					       &change->set);
+	}
+	return err;
+}
+
+/* Put into their places, or freed. */
+static void veil_nl_end_sets(struct veil_nl_step *step, bool put)
+{
+	struct veil_nl_change *change;
+	size_t i;
+
+	for (i = 0; i < step->count; i++) {
+		change = &step->changes[i];
+		if (!change->set)
+			continue;
+		if (put)
+			veil_peer_put_change(change->peer, &change->set->config,
+					     &change->set->change);
+		else
+			veil_peer_free(change->peer, &change->set->change);
+		kfree_sensitive(change->set);
+		cond_resched();
+	}
+}
+
 static int veil_nl_make(struct veil_nl_step *step, u8 command)
 {
 	struct veil_nl_part part;
@@ -294,6 +334,7 @@ static void veil_nl_undo(struct veil_nl_step *step)
 	struct veil_nl_part part;
 	size_t i;
 
+	veil_nl_end_sets(step, false);
 	for (i = step->count; i--;) {
 		change = &step->changes[i];
 		if (change->command == NETVEIL_CMD_PEER_ADD && change->peer)
@@ -358,18 +399,19 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 		err = veil_nl_make(step, NETVEIL_CMD_PEER_ADD);
 	if (!err)
 		err = veil_nl_add_policies(step, false);
+	if (!err)
+		err = veil_nl_make_sets(step);
 	if (!err && sets)
 		err = veil_nl_set(step->vn, step->info);
 	if (err) {
 		veil_nl_undo(step);
 		return err;
 	}
-	/* Without memory a session fails to come up, and protection stays. */
-	err = veil_nl_make(step, NETVEIL_CMD_PEER_SET);
+	veil_nl_end_sets(step, true);
 	veil_nl_make(step, NETVEIL_CMD_POLICY_SET);
 	veil_nl_make(step, NETVEIL_CMD_POLICY_DEL);
 	veil_nl_finish(step);
-	return err;
+	return 0;
 }
 
 static size_t veil_nl_list_changes(struct genl_info *info,
@@ -409,7 +451,7 @@ static int veil_nl_apply(struct genl_info *info)
 	veil_weaken_end(step.vn);
 	up_write(&step.vn->lock);
 	kvfree(step.changes);
-	/* As after one change, also if some of them failed. */
+	/* As after one change. */
 	veil_flows_end(step.vn);
 	veil_sessions_wiped();
 	return err;

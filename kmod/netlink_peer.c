@@ -383,7 +383,7 @@ static int veil_nl_make_change(struct veil_net *vn, struct genl_info *info,
 
 	veil_trial_note_peer(vn, &trial, config->public_key);
 	if (*peer) {
-		err = veil_peer_set(*peer, config, info->extack);
+		err = veil_peer_set(*peer, config);
 	} else {
 		made = veil_peer_add(vn, config, info->extack);
 		if (IS_ERR(made))
@@ -392,6 +392,25 @@ static int veil_nl_make_change(struct veil_net *vn, struct genl_info *info,
 	}
 	if (!err && config->confirm)
 		veil_trial_begin(vn, &trial, config->confirm);
+	return err;
+}
+
+int veil_nl_make_set(struct genl_info *info, struct veil_peer *peer,
+		     struct veil_nl_set **set)
+{
+	struct nlattr *key;
+	int err;
+
+	*set = kzalloc(sizeof(**set), GFP_KERNEL);
+	if (!*set)
+		return -ENOMEM;
+	err = veil_nl_parse_config(info, &(*set)->config, &key);
+	if (!err)
+		err = veil_peer_make(peer, &(*set)->config, &(*set)->change);
+	if (!err)
+		return 0;
+	kfree_sensitive(*set);
+	*set = NULL;
 	return err;
 }
 

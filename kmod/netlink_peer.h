@@ -102,6 +102,16 @@ int veil_nl_apply_doit(struct sk_buff *request, struct genl_info *info);
  */
 int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
 			struct veil_peer **peer, unsigned int stages);
+/* A PEER_SET, checked, that is part of a step, and what it takes; the caller puts the
+ * change into its place or frees it, and wipes this.
+ */
+struct veil_nl_set {
+	struct veil_peer_config config;
+	struct veil_peer_change change;
+};
+
+int veil_nl_make_set(struct genl_info *info, struct veil_peer *peer,
+		     struct veil_nl_set **set);
 /* The peer that a request names. */
 int veil_nl_name_peer(struct veil_net *vn, struct genl_info *info,
 		      struct veil_peer **peer);

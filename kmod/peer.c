@@ -49,7 +49,7 @@ void veil_peer_exit(void)
 	kmem_cache_destroy(veil_peer_cache);
 }
 
-static void veil_peer_free(struct rcu_head *rcu)
+static void veil_peer_free_rcu(struct rcu_head *rcu)
 {
 	struct veil_peer *peer = container_of(rcu, struct veil_peer, rcu);
 
@@ -65,7 +65,7 @@ static void veil_peer_release(struct kref *refs)
 	struct veil_peer *peer = container_of(refs, struct veil_peer, refs);
 	atomic_t *alive = &peer->vn->peers_alive;
 
-	call_rcu(&peer->rcu, veil_peer_free);
+	call_rcu(&peer->rcu, veil_peer_free_rcu);
 	/* The namespace may go right after the decrement. */
 	if (atomic_dec_and_test(alive))
 		wake_up_var(alive);
@@ -250,19 +250,16 @@ static void veil_peer_put_addresses(struct veil_peer *peer,
 	list_splice_tail(&wanted, &peer->addresses);
 }
 
-/* What a change takes memory for: made before anything is changed, and either put
- * into its place or freed.
- */
-struct veil_peer_change {
-	struct veil_peer_keys keys;
-	struct list_head addresses;	/* new ones, which are found already */
-	struct list_head prefixes;	/* " */
-};
+void veil_peer_free(struct veil_peer *peer, struct veil_peer_change *change)
+{
+	veil_peer_free_keys(peer, &change->keys);
+	veil_peer_del_addresses(&change->addresses);
+	veil_network_clear(&change->prefixes);
+}
 
-/* An error changes nothing. */
-static int veil_peer_make(struct veil_peer *peer,
-			  const struct veil_peer_config *config,
-			  struct veil_peer_change *change)
+int veil_peer_make(struct veil_peer *peer,
+		   const struct veil_peer_config *config,
+		   struct veil_peer_change *change)
 {
 	int err;
 
@@ -277,17 +274,14 @@ static int veil_peer_make(struct veil_peer *peer,
 		err = veil_network_make(peer, config, &change->prefixes);
 	if (!err && config->roaming)
 		err = veil_roam_make(peer);
-	if (!err)
-		return 0;
-	veil_peer_free_keys(peer, &change->keys);
-	veil_peer_del_addresses(&change->addresses);
-	veil_network_clear(&change->prefixes);
+	if (err)
+		veil_peer_free(peer, change);
 	return err;
 }
 
-static void veil_peer_put_change(struct veil_peer *peer,
-				 const struct veil_peer_config *config,
-				 struct veil_peer_change *change)
+static void veil_peer_put_made(struct veil_peer *peer,
+			       const struct veil_peer_config *config,
+			       struct veil_peer_change *change)
 {
 	veil_peer_put_keys(peer, config, &change->keys);
 	veil_peer_put_addresses(peer, config, &change->addresses);
@@ -531,7 +525,7 @@ static int veil_peer_fill(struct veil_peer *peer,
 		err = veil_peer_make(peer, config, &change);
 	if (err)
 		return err;
-	veil_peer_put_change(peer, config, &change);
+	veil_peer_put_made(peer, config, &change);
 	if (known)
 		err = veil_pairs_copy(peer, known);
 	if (err)
@@ -707,24 +701,27 @@ int veil_peer_check_set(struct veil_peer *peer,
 	return err ?: veil_peer_check(peer->vn, peer, config, extack);
 }
 
-int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
-		  struct netlink_ext_ack *extack)
+static bool veil_peer_config_empty(const struct veil_peer *peer,
+				   const struct veil_peer_config *config)
+{
+	return !config->address_count && !config->has_endpoint &&
+	       !config->port && !config->policy && !config->prefix_count &&
+	       !config->no_prefix && !config->has_roaming &&
+	       !config->has_keepalive && veil_peer_same_keys(peer, config);
+}
+
+void veil_peer_put_change(struct veil_peer *peer,
+			  const struct veil_peer_config *config,
+			  struct veil_peer_change *change)
 {
 	bool ends = veil_peer_config_ends(peer, config);
 	bool turned = veil_peer_config_turns(peer, config);
-	struct veil_peer_change change;
-	int err;
 
-	if (!config->address_count && !config->has_endpoint && !config->port &&
-	    !config->policy && !config->prefix_count && !config->no_prefix &&
-	    !config->has_roaming && !config->has_keepalive &&
-	    veil_peer_same_keys(peer, config))
-		return 0;
-	veil_weaken_begin(peer->vn, "peer-changed");
-	err = veil_peer_make(peer, config, &change);
-	if (err)
-		goto out;
-	veil_peer_put_change(peer, config, &change);
+	if (veil_peer_config_empty(peer, config)) {
+		veil_peer_free(peer, change);
+		return;
+	}
+	veil_peer_put_made(peer, config, change);
 	if (turned)
 		veil_roam_set(peer, config->roaming);
 	if (veil_peer_set_policy(peer, config->policy))
@@ -737,7 +734,17 @@ int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
 		veil_peer_restart(peer);
 	else if (veil_peer_config_renews(config))
 		veil_peer_renew(peer);
-out:
+}
+
+int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config)
+{
+	struct veil_peer_change change;
+	int err;
+
+	veil_weaken_begin(peer->vn, "peer-changed");
+	err = veil_peer_make(peer, config, &change);
+	if (!err)
+		veil_peer_put_change(peer, config, &change);
 	veil_weaken_end(peer->vn);
 	return err;
 }

@@ -309,6 +309,22 @@ struct veil_peer_config {
 	u8 next_key[VEIL_KEY_LEN];
 };
 
+/* Keys that a peer gets. */
+struct veil_peer_keys {
+	struct veil_psk *psk;		/* NULL: none is given, as of the others */
+	struct veil_psk *psk_next;
+	struct veil_key *next_key;	/* in veil_net.by_key already */
+};
+
+/* What a change takes memory for: made before anything is changed, and either put
+ * into its place or freed.
+ */
+struct veil_peer_change {
+	struct veil_peer_keys keys;
+	struct list_head addresses;	/* new ones, which are found already */
+	struct list_head prefixes;	/* " */
+};
+
 /* A snapshot for netlink; times as in the uapi header. */
 struct veil_peer_status {
 	u8 state;
@@ -341,9 +357,19 @@ void veil_peer_forget(struct veil_peer *peer);
 int veil_peer_check_set(struct veil_peer *peer,
 			const struct veil_peer_config *config,
 			struct netlink_ext_ack *extack);
-/* All of it, or with an error nothing. */
-int veil_peer_set(struct veil_peer *peer, const struct veil_peer_config *config,
-		  struct netlink_ext_ack *extack);
+/* What it takes for that is made, and an error changes nothing; then it is put, which
+ * cannot fail, or freed.
+ */
+int veil_peer_make(struct veil_peer *peer,
+		   const struct veil_peer_config *config,
+		   struct veil_peer_change *change);
+void veil_peer_free(struct veil_peer *peer, struct veil_peer_change *change);
+void veil_peer_put_change(struct veil_peer *peer,
+			  const struct veil_peer_config *config,
+			  struct veil_peer_change *change);
+/* Both at once. */
+int veil_peer_set(struct veil_peer *peer,
+		  const struct veil_peer_config *config);
 void veil_peer_remove(struct veil_peer *peer);
 /* The peer that has this key, as its current or its next one. */
 struct veil_peer *veil_peer_find(struct veil_net *vn,

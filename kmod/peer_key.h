@@ -8,13 +8,6 @@
 
 #include "peer.h"
 
-/* Keys that a peer gets. */
-struct veil_peer_keys {
-	struct veil_psk *psk;		/* NULL: none is given, as of the others */
-	struct veil_psk *psk_next;
-	struct veil_key *next_key;	/* in veil_net.by_key already */
-};
-
 /* Whether config leaves the peer's psk as it is. */
 bool veil_peer_same_psk(const struct veil_peer *peer,
 			const struct veil_peer_config *config);

@@ -89,6 +89,12 @@ def set_everything(control):
     )
 
 
+def apply_sets(control):
+    """A peer is added, and another one set."""
+    more = (genl.P_ROAMING, b"\1"), (genl.P_NEXT_KEY, NEXT.public), (genl.P_PSK_NEXT, PSK)
+    control.apply((genl.PEER_ADD, OTHER.public, "10.9.0.8"), (genl.PEER_SET, FIRST.public, *more))
+
+
 def set_port_and_local(control):
     body = attr(genl.A_LISTEN_PORT, struct.pack("=H", 50101))
     body += attr(genl.A_LOCAL, genl.prefix_bytes("10.9.0.0/24"))
@@ -149,6 +155,7 @@ REQUESTS = {
     "peer-del": (ready, lambda c: c.delete_peer(FIRST.public)),
     "session-reset": (ready, lambda c: c.session_reset()),
     "apply": (ready, apply_many),
+    "apply, peer-set": (ready, apply_sets),
     "policy-get, all": (ready, lambda c: c.policies()),
     "policy-add": (ready, lambda c: c.add_policy("10.64.0.0/16", "require")),
     "policy-add on trial": (ready, on_trial),
