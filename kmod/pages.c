@@ -53,6 +53,26 @@ static unsigned int veil_pages_align(unsigned int offset, unsigned int size,
 	return offset;
 }
 
+/* A page to cut from: used again, or made anew.  The kernel gives out single pages
+ * where it has no large ones, and a jumbo frame wants more than that.
+ */
+static bool veil_pages_refill(struct page_frag *frag, unsigned int size)
+{
+	const gfp_t gfp = GFP_ATOMIC | __GFP_NOWARN;
+
+	frag->offset = frag->size;
+	if (skb_page_frag_refill(size, frag, gfp) && size <= frag->size)
+		return true;
+	if (frag->page)
+		put_page(frag->page);
+	frag->offset = 0;
+	frag->size = PAGE_SIZE << get_order(size);
+	frag->page = alloc_pages(gfp | __GFP_COMP, get_order(size));
+	if (!frag->page)
+		frag->size = 0;
+	return frag->page;
+}
+
 bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole)
 {
 	struct veil_pages *pages = &(*this_cpu_ptr(&veil_pages))[whole];
@@ -63,14 +83,8 @@ bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole)
 	if (frag->offset + size > frag->size) {
 		pages->turn = (pages->turn + 1) % VEIL_PAGES_RING;
 		frag = &pages->ring[pages->turn];
-		/* Used again, or made anew. */
-		frag->offset = frag->size;
-		if (!skb_page_frag_refill(size, frag,
-					  GFP_ATOMIC | __GFP_NOWARN) ||
-		    size > frag->size) {
-			frag->offset = frag->size;
+		if (!veil_pages_refill(frag, size))
 			return false;
-		}
 		before = 0;
 	}
 	room->page = frag->page;

@@ -47,6 +47,7 @@
  * @segments: how many
  * @lane: where they go
  * @counter: of the first
+ * @sent: some of it
  * @addrs: of inner and outer packets
  * @tcp: header of the inner packet
  * @header: the same with its options
@@ -62,6 +63,7 @@ struct veil_seal_batch {
 	unsigned int segments;
 	u16 lane;
 	u64 counter;
+	bool sent;
 	struct veil_addr_pair addrs;
 	union {
 		struct tcphdr tcp;
@@ -320,6 +322,7 @@ static int veil_batch_send(struct veil_seal_batch *batch, unsigned int first,
 	/* Its last packet is paid for by the socket. */
 	if (first + done == batch->segments)
 		veil_seal_move_owner(outer, batch->skb);
+	batch->sent = true;
 	veil_xmit(batch->session->peer, outer);
 	return done;
 }
@@ -367,6 +370,9 @@ bool veil_seal_batch(struct veil_session *session, struct sk_buff *skb,
 		reason = veil_batch_run(&batch);
 	if (batch.request)
 		veil_request_free(batch.request);
+	/* One by one they do with single pages. */
+	if (reason == VEIL_DROP_no_memory && !batch.sent)
+		return false;
 	if (reason != VEIL_DROPS) {
 		veil_peer_drop(session->peer, skb, reason);
 		return true;

@@ -75,6 +75,12 @@ def tcp(source, target, address):
     check_equal(digests, [hashlib.sha256(data).hexdigest()], "file to " + address)
 
 
+def no_large_pages(value):
+    path = "/proc/sys/net/core/high_order_alloc_disable"
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(value))
+
+
 def udp_segments(source, target, address):
     """One call that the kernel cuts into datagrams (UDP GSO)."""
     receiver = target.udp(address, APP)
@@ -98,6 +104,27 @@ def udp_segments(source, target, address):
 def in_clear(tap):
     """Frames that show the marker; the tap is emptied, for these are many."""
     return [frame for frame in tap.take() if MARKER in frame]
+
+
+# The first, since large pages that the module has it would use again.
+@case("jumbo frames, where the kernel has no large pages to give")
+def single_pages():
+    ports = [(hosts.wire, device) for device in ("wa", "wb", "br0")]
+    ports += [(host, "eth0") for host in (alpha, beta)]
+    for host, device in ports:
+        hosts.ip_batch(host, "link set %s mtu 9000" % device)
+    no_large_pages(1)
+    try:
+        hosts.make_peers(Identity(), Identity())
+        for way in each_way():
+            tcp(*way)
+        for host in alpha, beta:
+            check_equal(host.drops()["no_memory"], 0, "no_memory on " + host.name)
+    finally:
+        no_large_pages(0)
+        for host, device in ports:
+            hosts.ip_batch(host, "link set %s mtu 1500" % device)
+        hosts.flush_all()
 
 
 @case("TCP both ways, IPv4 and IPv6, with and without peers")
