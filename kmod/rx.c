@@ -161,6 +161,15 @@ static unsigned int veil_rx_handshake(struct veil_net *vn,
 	return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
 }
 
+/* IPv6 with an IPv4 address as its source, which nobody has: by our tables it would be
+ * that peer's, and authenticated as if the packet were IPv4.
+ */
+static bool veil_rx_mapped(const struct sk_buff *skb)
+{
+	return skb->protocol == htons(ETH_P_IPV6) &&
+	       veil_addr_is_v4(&ipv6_hdr(skb)->saddr);
+}
+
 /* A whole UDP packet for our port. */
 static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 				    struct sk_buff *skb,
@@ -174,7 +183,8 @@ static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 	if (!pskb_may_pull(skb, head))
 		return veil_rx_drop(vn, peer, skb,
 				    veil_drop_pull(skb->len, head));
-	if (ntohs(udp_hdr(skb)->len) != skb->len - offset)
+	if (ntohs(udp_hdr(skb)->len) != skb->len - offset ||
+	    veil_rx_mapped(skb))
 		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
 	if (*(u8 *)(udp_hdr(skb) + 1) == VEIL_MSG_DATA)
 		return veil_open(vn, peer, skb, state);
@@ -219,7 +229,8 @@ static unsigned int veil_rx_batch(struct veil_net *vn, struct veil_peer *peer,
 	struct sk_buff_head odd;
 
 	__skb_queue_head_init(&odd);
-	if (veil_open_bridged(skb) || !veil_open_batch(peer, skb, state, &odd))
+	if (veil_open_bridged(skb) || veil_rx_mapped(skb) ||
+	    !veil_open_batch(peer, skb, state, &odd))
 		return veil_rx_split(vn, peer, skb, state);
 	while ((skb = __skb_dequeue(&odd))) {
 		struct nf_hook_state rest = *state;

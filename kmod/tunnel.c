@@ -174,6 +174,11 @@ static bool veil_tunnel_addrs_ok(struct veil_peer *peer,
 	struct veil_policy policy;
 
 	veil_addr_of(skb, &addrs);
+	/* An IPv6 packet with IPv4 addresses is no packet of theirs. */
+	if (skb->protocol == htons(ETH_P_IPV6) &&
+	    (veil_addr_is_v4(&addrs.source) ||
+	     veil_addr_is_v4(&addrs.destination)))
+		return false;
 	veil_policy_lookup(peer->vn, &addrs.source, &policy);
 	return policy.peer == peer &&
 	       !veil_addr_is_local(net, skb->dev, &addrs.source) &&

@@ -8,6 +8,7 @@ They are made with the session's own keys, so that each is wrong in one place on
 """
 
 import os
+import socket
 import struct
 import sys
 
@@ -110,6 +111,34 @@ def swapped_addresses():
             else:
                 readdress(message, veilproto.PORT, ends)
                 pypeer.socket_receives(state["app"][second_a], b"swapped")
+
+
+@case("IPv4 addresses as parts of IPv6 ones are others: nothing passes as theirs")
+def mapped():
+    peer, embedded = state["peer"], "fd09::" + alpha.v4
+    alpha.run("ip", "addr", "add", embedded + "/128", "dev", "eth0", "nodad")
+    both = alpha.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    both.bind(("::", APP + 1))
+    both.setblocking(False)
+    state["app"]["both"] = both
+    ends = "::ffff:" + beta.v4, embedded
+    segment = packets.udp(*ends, APP, APP + 1, b"mapped")
+
+    def moved():
+        """A message that was sealed between the IPv4 addresses."""
+        flags = veilproto.CSUM_PARTIAL
+        message = peer.session.seal(beta.v4, alpha.v4, UDP, segment, flags=flags)
+        readdress(message, veilproto.PORT, ends)
+
+    def inside():
+        peer.send(seal_inner(packets.ipv6(*ends, UDP, segment)), local=beta.v6)
+
+    try:
+        refused("malformed", moved)
+        refused("bad_inner", inside)
+    finally:
+        state["app"].pop("both").close()
+        alpha.run("ip", "addr", "del", embedded + "/128", "dev", "eth0")
 
 
 @case("a live index from an address that is not its peer's is refused")
