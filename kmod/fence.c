@@ -26,10 +26,13 @@
 #include "session.h"
 #include "socket.h"
 
-/* One device's hook; veil_net.fences, under RTNL. */
+/* One device's hook; veil_net.fences, under RTNL.  Freed by RCU: who lists hooks
+ * (nfnetlink_hook) may still be at it.
+ */
 struct veil_fence {
 	struct list_head list;
 	struct nf_hook_ops ops;
+	struct rcu_head rcu;
 };
 
 /* 0 behind the frame's end. */
@@ -255,7 +258,7 @@ static void veil_fence_remove(struct veil_net *vn, struct net_device *dev)
 			continue;
 		list_del(&fence->list);
 		nf_unregister_net_hook(vn->net, &fence->ops);
-		kfree(fence);
+		kfree_rcu(fence, rcu);
 	}
 }
 
