@@ -7,6 +7,7 @@
  */
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/local_lock.h>
 #include <linux/skbuff.h>
 #include <net/sock.h>
 
@@ -21,6 +22,12 @@ struct veil_pages {
 };
 
 static DEFINE_PER_CPU(struct veil_pages [2], veil_pages);
+
+/* They are with softirqs off, which is no mutual exclusion on newer kernels with
+ * PREEMPT_RT.  Two packets in one room would be one of them in clear.
+ */
+static DEFINE_PER_CPU(local_lock_t, veil_pages_lock) =
+	INIT_LOCAL_LOCK(veil_pages_lock);
 
 void veil_pages_exit(void)
 {
@@ -73,7 +80,7 @@ static bool veil_pages_refill(struct page_frag *frag, unsigned int size)
 	return frag->page;
 }
 
-bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole)
+static bool veil_pages_cut(struct veil_room *room, unsigned int size, bool whole)
 {
 	struct veil_pages *pages = &(*this_cpu_ptr(&veil_pages))[whole];
 	struct page_frag *frag = &pages->ring[pages->turn];
@@ -94,4 +101,14 @@ bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole)
 	frag->offset += size;
 	room->size = frag->offset - before;
 	return true;
+}
+
+bool veil_pages_get(struct veil_room *room, unsigned int size, bool whole)
+{
+	bool got;
+
+	local_lock(&veil_pages_lock);
+	got = veil_pages_cut(room, size, whole);
+	local_unlock(&veil_pages_lock);
+	return got;
 }
