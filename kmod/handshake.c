@@ -23,6 +23,10 @@
  */
 #define VEIL_HANDSHAKES_MAX	1024
 #define VEIL_HANDSHAKES_PEER	8
+/* After so many the worker ends and begins anew, or who waits for works that were
+ * queued before (veil_sessions_wiped()) would wait for the end of a flood.
+ */
+#define VEIL_HANDSHAKES_TURN	64
 /* Initiations of one peer that are let in, a second. */
 #define VEIL_HANDSHAKES_RATE	50
 
@@ -353,7 +357,7 @@ void veil_handshake_work(struct work_struct *work)
 
 	wait_for_random_bytes();
 
-	for (;;) {
+	while (served < VEIL_HANDSHAKES_TURN) {
 		/* Responses first, but not only: they can be forged more
 		 * cheaply.
 		 */
@@ -363,13 +367,14 @@ void veil_handshake_work(struct work_struct *work)
 		skb = veil_handshake_dequeue(vn, first, &peer) ?:
 		      veil_handshake_dequeue(vn, second, &peer);
 		if (!skb)
-			break;
+			return;
 		down_read(&vn->lock);
 		veil_handshake_handle(peer, skb);
 		up_read(&vn->lock);
 		veil_peer_put(peer);
 		cond_resched();
 	}
+	queue_work(veil_wq, work);
 }
 
 void veil_handshake_purge(struct veil_net *vn, struct sk_buff_head *queue)

@@ -390,6 +390,10 @@ struct genl_family veil_genl_family __ro_after_init = {
 	.name = NETVEIL_FAMILY_NAME,
 	.version = NETVEIL_FAMILY_VERSION,
 	.netnsok = true,
+	/* vn->lock is enough, and all other families would wait for X25519 of
+	 * thousands of peers, or for works: also those of other namespaces.
+	 */
+	.parallel_ops = true,
 	.module = THIS_MODULE,
 	.ops = veil_genl_ops,
 	.n_ops = ARRAY_SIZE(veil_genl_ops),
