@@ -14,6 +14,7 @@
 #include "handshake.h"
 #include "initiator.h"
 #include "keys.h"
+#include "peer_address.h"
 #include "responder.h"
 #include "timers.h"
 #include "trace.h"

@@ -10,6 +10,7 @@
 #include "flows.h"
 #include "netlink_peer.h"
 #include "network.h"
+#include "peer_address.h"
 #include "peer_key.h"
 #include "session.h"
 #include "roam.h"

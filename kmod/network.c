@@ -6,6 +6,7 @@
 
 #include "addr.h"
 #include "network.h"
+#include "peer_address.h"
 #include "weaken.h"
 
 bool veil_network_routable(const struct in6_addr *addr)
@@ -124,45 +125,6 @@ int veil_network_check_local(struct veil_net *vn,
 	return err;
 }
 
-static void veil_network_del(struct veil_address *address)
-{
-	veil_address_remove(address);
-	list_del(&address->list);
-	address->peer->prefix_count--;
-	kfree_rcu(address, rcu);
-}
-
-void veil_network_clear(struct list_head *list)
-{
-	struct veil_address *address, *next;
-
-	list_for_each_entry_safe(address, next, list, list)
-		veil_network_del(address);
-}
-
-static int veil_network_add(struct veil_peer *peer,
-			    const struct veil_prefix *prefix,
-			    struct list_head *list)
-{
-	struct veil_address *address;
-	int err;
-
-	address = kzalloc(sizeof(*address), GFP_KERNEL_ACCOUNT);
-	if (!address)
-		return -ENOMEM;
-	address->peer = peer;
-	address->behind = true;
-	address->node.prefix = *prefix;
-	err = veil_address_insert(address);
-	if (err) {
-		kfree(address);
-		return err;
-	}
-	list_add_tail(&address->list, list);
-	peer->prefix_count++;
-	return 0;
-}
-
 static struct veil_address *veil_network_find(struct veil_net *vn,
 					      const struct veil_prefix *prefix)
 {
@@ -182,7 +144,8 @@ int veil_network_make(struct veil_peer *peer,
 	for (i = 0; i < config->prefix_count && !err; i++) {
 		address = veil_network_find(peer->vn, &config->prefixes[i]);
 		if (!address || address->peer->leaving)
-			err = veil_network_add(peer, &config->prefixes[i], new);
+			err = veil_address_add(peer, &config->prefixes[i],
+					       true, new);
 		else if (address->peer != peer || !address->behind)
 			err = -EADDRINUSE;	/* by one of the same request */
 	}
@@ -202,7 +165,7 @@ void veil_network_put(struct veil_peer *peer,
 		address = veil_network_find(peer->vn, &config->prefixes[i]);
 		list_move_tail(&address->list, &wanted);
 	}
-	veil_network_clear(&peer->prefixes);
+	veil_address_del_all(&peer->prefixes);
 	list_splice_tail(&wanted, &peer->prefixes);
 }
 

@@ -25,7 +25,7 @@ int veil_network_check(struct veil_net *vn, const u8 *public_key,
 		       const struct veil_prefix *prefix,
 		       struct netlink_ext_ack *extack);
 /* Of the prefixes that config gives, checked, those that the peer has not; also after
- * an error for the caller to clear.
+ * an error for the caller to delete.
  */
 int veil_network_make(struct veil_peer *peer,
 		      const struct veil_peer_config *config,
@@ -33,8 +33,6 @@ int veil_network_make(struct veil_peer *peer,
 /* Those that config gives, which are all made, and then no others. */
 void veil_network_put(struct veil_peer *peer,
 		      const struct veil_peer_config *config);
-/* All of a list. */
-void veil_network_clear(struct list_head *list);
 
 int veil_network_check_local(struct veil_net *vn,
 			     const struct veil_prefix *prefix,

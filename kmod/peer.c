@@ -11,10 +11,10 @@
 #include <crypto/algapi.h>
 #include <linux/slab.h>
 
-#include "addr.h"
 #include "handshake.h"
 #include "netlink.h"
 #include "network.h"
+#include "peer_address.h"
 #include "peer_key.h"
 #include "roam.h"
 #include "session.h"
@@ -22,18 +22,6 @@
 #include "trial.h"
 #include "tx.h"
 #include "weaken.h"
-
-struct veil_peer *veil_peer_lookup(struct veil_net *vn,
-				   const struct in6_addr *addr)
-{
-	struct veil_prefix_node *node = veil_prefix_lookup(&vn->addresses, addr);
-	const struct veil_address *address;
-
-	if (!node)
-		return NULL;
-	address = container_of(node, struct veil_address, node);
-	return address->behind ? NULL : address->peer;
-}
 
 /* Of its own, since kmalloc() would round a peer up to the next power of two. */
 static struct kmem_cache *veil_peer_cache;
@@ -76,185 +64,11 @@ void veil_peer_put(struct veil_peer *peer)
 	kref_put(&peer->refs, veil_peer_release);
 }
 
-/*
- * Addresses
- */
-
-/* What a request can be wrong by itself was refused there (netlink_config.c), and what
- * another peer has (netlink_peer.c).  A VRF's own address is found by its devices alone.
- */
-static int veil_peer_check_address(struct veil_net *vn,
-				   const struct in6_addr *addr,
-				   struct netlink_ext_ack *extack)
-{
-	const struct veil_prefix prefix = {
-		.addr = *addr,
-		.length = VEIL_PREFIX_BITS,
-	};
-	struct net_device *dev;
-	bool local = false;
-
-	if (veil_policy_find(vn, &prefix)) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "an address has a policy of its own, where the peer's shall hold: veil policy del removes it");
-		return -EADDRINUSE;
-	}
-	rcu_read_lock();
-	for_each_netdev_rcu(vn->net, dev)
-		local |= veil_addr_is_local(vn->net, dev, addr);
-	rcu_read_unlock();
-	if (local) {
-		NL_SET_ERR_MSG_MOD(extack,
-				   "an address is this host's own: give the peer's");
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static bool veil_peer_has_address(const struct veil_peer_config *config,
-				  const struct in6_addr *addr)
-{
-	unsigned int i;
-
-	for (i = 0; i < config->address_count; i++)
-		if (ipv6_addr_equal(addr, &config->addresses[i]))
-			return true;
-	return false;
-}
-
-/* A leaving peer's address gets its new owner without being nobody's in
- * between.
- */
-static int veil_address_take_over(struct veil_prefix_table *table,
-				  struct veil_address *new)
-{
-	struct veil_prefix_node *node = veil_prefix_find(table,
-							 &new->node.prefix);
-	struct veil_address *old = container_of(node, struct veil_address,
-						node);
-	int err;
-
-	if (!node || !old->peer->leaving)
-		return -EADDRINUSE;
-	err = veil_prefix_replace(table, &old->node, &new->node);
-	if (!err)
-		new->replaced = old;
-	return err;
-}
-
-int veil_address_insert(struct veil_address *address)
-{
-	struct veil_prefix_table *table = &address->peer->vn->addresses;
-	int err;
-
-	veil_weaken_touch(address->peer->vn, &address->node.prefix);
-	err = veil_prefix_insert(table, &address->node);
-	return err == -EEXIST ? veil_address_take_over(table, address) : err;
-}
-
-void veil_address_remove(struct veil_address *address)
-{
-	struct veil_prefix_table *table = &address->peer->vn->addresses;
-
-	veil_weaken_touch(address->peer->vn, &address->node.prefix);
-	if (address->replaced)
-		veil_prefix_replace(table, &address->node,
-				    &address->replaced->node);
-	else
-		veil_prefix_remove(table, &address->node);
-}
-
-static int veil_peer_add_address(struct veil_peer *peer,
-				 const struct in6_addr *addr,
-				 struct list_head *list)
-{
-	struct veil_address *address;
-	int err;
-
-	address = kzalloc(sizeof(*address), GFP_KERNEL_ACCOUNT);
-	if (!address)
-		return -ENOMEM;
-	address->peer = peer;
-	address->node.prefix.addr = *addr;
-	address->node.prefix.length = VEIL_PREFIX_BITS;
-	err = veil_address_insert(address);
-	if (err) {
-		kfree(address);
-		return err;
-	}
-	list_add_tail(&address->list, list);
-	peer->address_count++;
-	return 0;
-}
-
-static void veil_peer_del_address(struct veil_address *address)
-{
-	veil_address_remove(address);
-	list_del(&address->list);
-	address->peer->address_count--;
-	kfree_rcu(address, rcu);
-}
-
-static void veil_peer_del_addresses(struct list_head *list)
-{
-	struct veil_address *address, *next;
-
-	list_for_each_entry_safe(address, next, list, list)
-		veil_peer_del_address(address);
-}
-
-static struct veil_address *veil_peer_address(struct list_head *list,
-					      const struct in6_addr *addr)
-{
-	struct veil_address *address;
-
-	list_for_each_entry(address, list, list)
-		if (ipv6_addr_equal(&address->node.prefix.addr, addr))
-			return address;
-	return NULL;
-}
-
-/* Those of config that the peer has not. */
-static int veil_peer_make_addresses(struct veil_peer *peer,
-				    const struct veil_peer_config *config,
-				    struct list_head *new)
-{
-	unsigned int i;
-	int err = 0;
-
-	for (i = 0; i < config->address_count && !err; i++)
-		if (!veil_peer_address(&peer->addresses, &config->addresses[i]))
-			err = veil_peer_add_address(peer, &config->addresses[i],
-						    new);
-	return err;
-}
-
-/* All addresses of config, and then no others. */
-static void veil_peer_put_addresses(struct veil_peer *peer,
-				    const struct veil_peer_config *config,
-				    struct list_head *new)
-{
-	struct veil_address *address;
-	LIST_HEAD(wanted);
-	unsigned int i;
-
-	if (!config->address_count)
-		return;
-	list_splice_tail(new, &peer->addresses);
-	for (i = 0; i < config->address_count; i++) {
-		address = veil_peer_address(&peer->addresses,
-					    &config->addresses[i]);
-		list_move_tail(&address->list, &wanted);
-	}
-	veil_peer_del_addresses(&peer->addresses);
-	list_splice_tail(&wanted, &peer->addresses);
-}
-
 void veil_peer_free(struct veil_peer *peer, struct veil_peer_change *change)
 {
 	veil_peer_free_keys(peer, &change->keys);
-	veil_peer_del_addresses(&change->addresses);
-	veil_network_clear(&change->prefixes);
+	veil_address_del_all(&change->addresses);
+	veil_address_del_all(&change->prefixes);
 }
 
 int veil_peer_make(struct veil_peer *peer,
@@ -315,6 +129,17 @@ void veil_peer_renew(struct veil_peer *peer)
 	veil_handshake_cancel(peer);
 	veil_timers_arm(peer);
 	veil_handshake_start(peer);
+}
+
+static bool veil_peer_has_address(const struct veil_peer_config *config,
+				  const struct in6_addr *addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->address_count; i++)
+		if (ipv6_addr_equal(addr, &config->addresses[i]))
+			return true;
+	return false;
 }
 
 static int veil_peer_check(struct veil_net *vn, const struct veil_peer *peer,
@@ -493,8 +318,8 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 /* See the top of this file. */
 static void veil_peer_unlink(struct veil_peer *peer)
 {
-	veil_peer_del_addresses(&peer->addresses);
-	veil_network_clear(&peer->prefixes);
+	veil_address_del_all(&peer->addresses);
+	veil_address_del_all(&peer->prefixes);
 	veil_roam_unlink(peer);
 	spin_lock_bh(&peer->lock);
 	WRITE_ONCE(peer->dead, true);
@@ -688,7 +513,7 @@ int veil_peer_check_set(struct veil_peer *peer,
 	if (config->address_count)
 		known = veil_peer_has_address(config, &config->endpoint);
 	else
-		known = veil_peer_address(&peer->addresses, &config->endpoint);
+		known = veil_address_find(&peer->addresses, &config->endpoint);
 	if (config->has_roaming && !config->roaming &&
 	    !config->address_count && list_empty(&peer->addresses)) {
 		NL_SET_ERR_MSG_MOD(extack,

@@ -106,7 +106,6 @@ struct veil_outstanding {
  * @next_key: who it may be as well, and is alone from the first session on that
  *	was confirmed under it; vn->lock; NULL if there is none, as the three below
  * @addresses: struct veil_address, the first is the default endpoint; vn->lock
- * @address_count: how many
  * @prefixes: struct veil_address of the networks behind it; vn->lock
  * @prefix_count: how many
  * @endpoint: the address that handshakes go to, all zero if it roams and was not
@@ -186,7 +185,6 @@ struct veil_peer {
 	const u8 *public_key;
 	struct veil_key *next_key;
 	struct list_head addresses;
-	u32 address_count;
 	struct list_head prefixes;
 	u32 prefix_count;
 	struct in6_addr endpoint;
@@ -382,12 +380,6 @@ void veil_peer_exit(void);
 
 void veil_peer_put(struct veil_peer *peer);
 
-/* Put an address or a prefix into the table; it takes the place of a leaving
- * peer's, and gives that back if it is removed in the same step.
- */
-int veil_address_insert(struct veil_address *address);
-void veil_address_remove(struct veil_address *address);
-
 /* For one of its key, in the step in which it leaves.  vn->lock. */
 static inline bool veil_peer_makes_room(const struct veil_peer *peer)
 {
@@ -398,12 +390,6 @@ static inline void veil_peer_get(struct veil_peer *peer)
 {
 	kref_get(&peer->refs);
 }
-
-/* The peer whose own address addr is, or NULL.  Under rcu_read_lock().  What
- * may pass is another question: policy.h
- */
-struct veil_peer *veil_peer_lookup(struct veil_net *vn,
-				   const struct in6_addr *addr);
 
 /* What an undo of its policy restores; confirmed also if it is by now.  Process
  * context, vn->lock written.
