@@ -8,6 +8,8 @@ import contextlib
 import os
 import select
 import socket
+import threading
+import time
 import traceback
 
 from ktap import check, check_equal, wait_until
@@ -124,6 +126,40 @@ def stream(source, target, address, size=100000, **more):
     with Stream(source, target, address, **more) as connection:
         connection.exchange(size)
         return connection.seen_as[0]
+
+
+def transfer(source, target, address, data, pieces=(1 << 20,)):
+    """A file one way, handed over in pieces of these sizes in turn; it arrives as it
+    is, in so many seconds.
+    """
+    got = []
+    listener = target.socket(family(address))
+    listener.bind((address, 0))
+    listener.listen()
+    listener.settimeout(SECONDS * 2)
+
+    def serve():
+        connection, _ = listener.accept()
+        connection.settimeout(SECONDS * 2)
+        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
+        connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    start = time.monotonic()
+    with source.socket(family(address)) as client:
+        client.settimeout(SECONDS * 2)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.connect((address, listener.getsockname()[1]))
+        place = turn = 0
+        while place < len(data):
+            size = pieces[turn % len(pieces)]
+            client.sendall(data[place : place + size])
+            place, turn = place + size, turn + 1
+    thread.join(SECONDS * 2)
+    listener.close()
+    check(got == [data], "a file to " + address, [len(each) for each in got])
+    return time.monotonic() - start
 
 
 def collect(receiver, count, what, seconds=20):

@@ -6,11 +6,9 @@ wire, joined by the receiver's GRO, opened and handed on as one.  On the way
 segments are altered, lost and marked, and taps hold on to their pages.
 """
 
-import hashlib
 import os
 import socket
 import sys
-import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
@@ -22,9 +20,9 @@ import veilproto
 import wire
 from hosts import alpha, beta, drops_since
 from ktap import case, check, check_equal, note, wait_until
+from traffic import MARKER, marked, transfer
 from veilproto import Identity
 
-MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 APP, SIZE = 7000, 4 << 20
 UDP_SEGMENT = 103
 # Of a data message behind the UDP header's first bit: the low byte of its
@@ -56,49 +54,6 @@ def scattered(how):
     """Whether the wire's ports pass pages on, or copy packets into one piece."""
     for port in "wa", "wb":
         hosts.wire.run("ethtool", "-K", port, "sg", how, "tx", how)
-
-
-def marked(size):
-    """Random bytes that show the marker in every segment."""
-    data = bytearray(os.urandom(size))
-    for place in range(0, size - len(MARKER) + 1, 300):
-        data[place : place + len(MARKER)] = MARKER
-    return bytes(data)
-
-
-def family(address):
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def transfer(source, target, address, data, pieces=(1 << 20,)):
-    """Send data in pieces of these sizes in turn; whether it arrives as it is."""
-    got = []
-    listener = target.socket(family(address))
-    listener.bind((address, 0))
-    listener.listen()
-    listener.settimeout(60)
-
-    def serve():
-        connection, _ = listener.accept()
-        connection.settimeout(60)
-        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
-        connection.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    with source.socket(family(address)) as client:
-        client.settimeout(60)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.connect((address, listener.getsockname()[1]))
-        place = turn = 0
-        while place < len(data):
-            size = pieces[turn % len(pieces)]
-            client.sendall(data[place : place + size])
-            place, turn = place + size, turn + 1
-    thread.join(60)
-    listener.close()
-    digests = [hashlib.sha256(each).hexdigest() for each in got]
-    check_equal(digests, [hashlib.sha256(data).hexdigest()], "file to " + address)
 
 
 def received(host):

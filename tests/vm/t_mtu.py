@@ -12,8 +12,6 @@ import os
 import socket
 import struct
 import sys
-import threading
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
@@ -162,29 +160,7 @@ def received(address, count):
 
 def transfer(address, seconds=5):
     """A file by TCP, without a stall."""
-    listener = beta.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    listener.bind((address, 0))
-    listener.listen()
-    listener.settimeout(60)
-    got, data = [], os.urandom(300000)
-
-    def serve():
-        connection, _ = listener.accept()
-        connection.settimeout(60)
-        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
-        connection.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    start = time.monotonic()
-    with alpha.socket(listener.family) as client:
-        client.settimeout(60)
-        client.connect((address, listener.getsockname()[1]))
-        client.sendall(data)
-    thread.join(60)
-    listener.close()
-    spent = time.monotonic() - start
-    check(got == [data], "the file arrives")
+    spent = traffic.transfer(alpha, beta, address, os.urandom(300000))
     check(spent < seconds, "without a stall", spent)
 
 

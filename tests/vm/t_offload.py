@@ -6,11 +6,9 @@ checksums, joining on arrival. What arrives is what was sent, and none of it
 is in clear on the wire.
 """
 
-import hashlib
 import os
 import socket
 import sys
-import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
@@ -19,60 +17,16 @@ import ktap
 import wire
 from hosts import alpha, beta, receive_all
 from ktap import case, check, check_equal, wait_until
+from traffic import each_way, in_clear, marked, transfer
 from veilproto import Identity
 
 APP, UDP_SEGMENT, UDP_GRO = 7000, 103, 104
-MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 SIZE = 1 << 20
 
 
 def set_up():
     hosts.topology_up("--offload")
     hosts.load_module()
-
-
-def marked(size):
-    """Random bytes that show the marker in every packet that they may fill."""
-    data = bytearray(os.urandom(size))
-    for place in range(0, size - len(MARKER) + 1, 300):
-        data[place : place + len(MARKER)] = MARKER
-    return bytes(data)
-
-
-def each_way():
-    for source, target in (alpha, beta), (beta, alpha):
-        for address in target.addresses:
-            yield source, target, address
-
-
-def family(address):
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def tcp(source, target, address):
-    """Whether a file arrives as it is."""
-    data, got = marked(SIZE), []
-    listener = target.socket(family(address))
-    listener.bind((address, 0))
-    listener.listen()
-    listener.settimeout(60)
-
-    def serve():
-        connection, _ = listener.accept()
-        connection.settimeout(60)
-        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
-        connection.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    with source.socket(family(address)) as client:
-        client.settimeout(60)
-        client.connect((address, listener.getsockname()[1]))
-        client.sendall(data)
-    thread.join(60)
-    listener.close()
-    digests = [hashlib.sha256(each).hexdigest() for each in got]
-    check_equal(digests, [hashlib.sha256(data).hexdigest()], "file to " + address)
 
 
 def no_large_pages(value):
@@ -101,11 +55,6 @@ def udp_segments(source, target, address):
     sender.close()
 
 
-def in_clear(tap):
-    """Frames that show the marker; the tap is emptied, for these are many."""
-    return [frame for frame in tap.take() if MARKER in frame]
-
-
 # The first, since large pages that the module has it would use again.
 @case("jumbo frames, where the kernel has no large pages to give")
 def single_pages():
@@ -116,8 +65,8 @@ def single_pages():
     no_large_pages(1)
     try:
         hosts.make_peers(Identity(), Identity())
-        for way in each_way():
-            tcp(*way)
+        for way in each_way(alpha, beta):
+            transfer(*way, marked(SIZE))
         for host in alpha, beta:
             check_equal(host.drops()["no_memory"], 0, "no_memory on " + host.name)
     finally:
@@ -130,11 +79,11 @@ def single_pages():
 @case("TCP both ways, IPv4 and IPv6, with and without peers")
 def tcp_files():
     tap = wire.Tap(hosts.wire)
-    tcp(alpha, beta, beta.v4)
+    transfer(alpha, beta, beta.v4, marked(SIZE))
     check(in_clear(tap), "the control is in clear")
     hosts.make_peers(Identity(), Identity())
-    for way in each_way():
-        tcp(*way)
+    for way in each_way(alpha, beta):
+        transfer(*way, marked(SIZE))
         check_equal(in_clear(tap), [], "frames in clear")
     tap.close()
     hosts.flush_all()
@@ -146,7 +95,7 @@ def udp_gso():
     udp_segments(alpha, beta, beta.v4)
     check(in_clear(tap), "the control is in clear")
     hosts.make_peers(Identity(), Identity())
-    for way in each_way():
+    for way in each_way(alpha, beta):
         udp_segments(*way)
         check_equal(in_clear(tap), [], "frames in clear")
     tap.close()
@@ -154,7 +103,7 @@ def udp_gso():
 
 @case("UDP of all sizes, and sealed packets joined on arrival, are split again")
 def sizes():
-    for source, target, address in each_way():
+    for source, target, address in each_way(alpha, beta):
         receiver = target.udp(address, APP)
         sender = source.udp(source.addresses[":" in address])
         sent = [marked(size) for size in (1, 100, 1400, 1400, 1400, 1450, 9000, 60000)]

@@ -12,13 +12,12 @@ import errno
 import os
 import socket
 import sys
-import threading
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 import hosts
 import ktap
+import traffic
 import wire
 from hosts import alpha, beta
 from ktap import case, check, check_equal, wait_until
@@ -86,30 +85,8 @@ def arrives(sock, v6, size):
 
 def transfer(host, v6, seconds=5, size=300000):
     """A file by TCP to the right host, without a stall."""
-    family = socket.AF_INET6 if v6 else socket.AF_INET
-    listener = state["right"].socket(family)
-    listener.bind((state["right"].addresses[v6], 0))
-    listener.listen()
-    listener.settimeout(60)
-    got, data = [], os.urandom(size)
-
-    def serve():
-        connection, _ = listener.accept()
-        connection.settimeout(60)
-        got.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
-        connection.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    start = time.monotonic()
-    with host.socket(family) as client:
-        client.settimeout(60)
-        client.connect((state["right"].addresses[v6], listener.getsockname()[1]))
-        client.sendall(data)
-    thread.join(60)
-    listener.close()
-    check(got == [data], "the file arrives")
-    spent = time.monotonic() - start
+    right = state["right"]
+    spent = traffic.transfer(host, right, right.addresses[v6], os.urandom(size))
     check(spent < seconds, "without a stall", spent)
 
 
