@@ -78,6 +78,9 @@ BOTH = ["alpha", "beta", "alpha", "beta"]
 
 
 def everything():
+    # Neighbours are asked for anew, too.
+    for host in alpha, beta:
+        host.run("ip", "-6", "neigh", "flush", "dev", "eth0")
     wait_until(lambda: passes()[0] == BOTH, 20, "traffic both ways, v4 and v6")
     check_equal(passes(), (BOTH, 0), "what passes, and in clear")
 
@@ -167,20 +170,23 @@ def counted():
 @case("fragments of sealed packets pass")
 def fragments():
     word = os.urandom(3000)
-    sock = state["inbox"][beta]
-    receive_all(sock)
-    state["inbox"][alpha].sendto(word, (beta.v4, APP))
-    wait_until(lambda: word in receive_all(sock), 10, "3000 bytes to beta")
-    state["inbox"][beta].sendto(word, (alpha.v4, APP))
-    wait_until(
-        lambda: word in receive_all(state["inbox"][alpha]), 10, "3000 bytes to alpha"
-    )
+    for inboxes in state["inbox"], state["inbox6"]:
+        for source, target in (alpha, beta), (beta, alpha):
+            to = inboxes[target].getsockname()[0]
+            receive_all(inboxes[target])
+            inboxes[source].sendto(word, (to, APP))
+            wait_until(lambda: word in receive_all(inboxes[target]), 10, "3000 bytes to " + to)
 
 
 @case("flushed and unloaded: nothing passes any more")
 def gone():
     hosts.flush_all()
     check_equal(passes()[0], [], "datagrams that arrive after a flush")
+    # By Netveil's own port a program of this host sends as little.
+    before = guard_counts()["plaintext_out"]
+    with alpha.udp(alpha.v4, PORT) as sock:
+        hosts.offer(sock, b"by that port", (beta.v4, APP))
+    check_equal(guard_counts()["plaintext_out"], before + 1, "what the guard dropped")
     hosts.unload_module()
     got, clear = passes()
     check_equal((got, clear), ([], 2), "what passes without the module")
@@ -279,14 +285,23 @@ def forwarded_ports():
             wait_until(lambda: receive_all(sock), 10, "without the guard: the control")
 
 
-def quoted(family, ports, fragment):
+def quoted(family, ports, fragment, protocol=UDP):
     """An outer packet of ours, or the first fragment of one, as a router quotes it."""
     source, target = alpha.addresses[family], beta.addresses[family]
     segment = packets.udp(source, target, *ports, b"\4\0\0\1" + bytes(96))
     if fragment:
-        header = struct.pack(">BBHI", UDP, 0, 1, 7)
+        header = struct.pack(">BBHI", protocol, 0, 1, 7)
         return packets.ip(source, target, packets.FRAGMENT, header + segment)
-    return packets.ip(source, target, UDP, segment)
+    return packets.ip(source, target, protocol, segment)
+
+
+def message(family, kind, packet):
+    """An ICMP message of this type from beyond beta that quotes packet."""
+    ends = ("10.2.0.9", "fd02::9")[family], alpha.addresses[family]
+    protocol = (packets.ICMP, packets.ICMPV6)[family]
+    body = struct.pack(">BBHI", kind, 0, 0, 0) + packet[:548]
+    check_sum = packets.l4_checksum(*ends, protocol, body) if family else packets.checksum(body)
+    return packets.ip(*ends, protocol, body[:2] + struct.pack(">H", check_sum) + body[4:])
 
 
 @case("an error about a sealed packet passes, to whatever port; about another it does not")
@@ -309,6 +324,29 @@ def errors():
                 gamma_says(b"after it")
                 dropped += not passed
                 what = "what the guard dropped, with %s of %s" % (ports, router)
+                check_equal(guard_counts()["plaintext_in"], dropped, what)
+    guard_off()
+
+
+@case("errors of each type pass, other messages that look like one do not, nor errors about TCP")
+def messages():
+    gateways(NETWORK)
+    guard_on(command(VEIL, "-n", "alpha", "guard"))
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    dropped = 0
+    for family, errors_of, others in (0, (3, 11, 12), (0, 5, 8, 14)), (1, (1, 2, 3, 4), (0, 5, 127, 128)):
+        for fragment in range(1 + family):
+            ours = quoted(family, (PORT, PORT), fragment)
+            tcp = quoted(family, (PORT, PORT), fragment, packets.TCP)
+            for kind, packet, passed in (
+                *((kind, ours, True) for kind in errors_of),
+                *((kind, tcp, False) for kind in errors_of),
+                *((kind, ours, False) for kind in others),
+            ):
+                injector.packet(message(family, kind, packet))
+                gamma_says(b"after it")
+                dropped += not passed
+                what = "what the guard dropped, with type %d" % kind
                 check_equal(guard_counts()["plaintext_in"], dropped, what)
     guard_off()
 
