@@ -53,7 +53,8 @@ void veil_handshake_queue(struct veil_peer *peer)
 	/* The packet path holds no reference: it may meet a peer at its end. */
 	if (!kref_get_unless_zero(&peer->refs))
 		return;
-	if (!queue_work(veil_peer_wq, &peer->work))
+	if (!queue_work(veil_queues_of(peer->vn->net)->peers,
+			&peer->work))
 		veil_peer_put(peer);
 }
 
@@ -205,7 +206,8 @@ static void veil_handshake_enqueue(struct veil_peer *peer,
 	skb->dev = NULL;
 	VEIL_HANDSHAKE_CB(skb)->peer = peer;
 	skb_queue_tail(queue, skb);
-	queue_work(veil_wq, &peer->vn->handshake_work);
+	queue_work(veil_queues_of(peer->vn->net)->all,
+		   &peer->vn->handshake_work);
 }
 
 /* The next message of a queue, and whose it is: the caller has its reference. */
@@ -375,7 +377,7 @@ void veil_handshake_work(struct work_struct *work)
 		veil_peer_put(peer);
 		cond_resched();
 	}
-	queue_work(veil_wq, work);
+	queue_work(veil_queues_of(vn->net)->all, work);
 }
 
 void veil_handshake_purge(struct veil_net *vn, struct sk_buff_head *queue)

@@ -18,8 +18,41 @@
 #include "tunnel.h"
 #include "wipe.h"
 
-struct workqueue_struct *veil_wq;
-struct workqueue_struct *veil_peer_wq;
+struct veil_queues veil_queues[2];
+
+static void veil_queues_exit(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(veil_queues); i++) {
+		if (veil_queues[i].peers)
+			destroy_workqueue(veil_queues[i].peers);
+		if (veil_queues[i].all)
+			destroy_workqueue(veil_queues[i].all);
+	}
+}
+
+static int __init veil_queues_init(void)
+{
+	static const char *const names[][2] = {
+		{ "netveil", "netveil-peer" },
+		{ "netveil-user", "netveil-user-peer" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(veil_queues); i++) {
+		veil_queues[i].all = alloc_workqueue("%s", WQ_UNBOUND, 0,
+						     names[i][0]);
+		veil_queues[i].peers = alloc_workqueue("%s", WQ_UNBOUND,
+						       num_online_cpus(),
+						       names[i][1]);
+		if (!veil_queues[i].all || !veil_queues[i].peers) {
+			veil_queues_exit();
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
 
 static int __init veil_init(void)
 {
@@ -41,20 +74,12 @@ static int __init veil_init(void)
 	if (err)
 		goto err_rx;
 	veil_seal_init();
-	veil_wq = alloc_workqueue("netveil", WQ_UNBOUND, 0);
-	if (!veil_wq) {
-		err = -ENOMEM;
+	err = veil_queues_init();
+	if (err)
 		goto err_tunnel;
-	}
-	veil_peer_wq = alloc_workqueue("netveil-peer", WQ_UNBOUND,
-				       num_online_cpus());
-	if (!veil_peer_wq) {
-		err = -ENOMEM;
-		goto err_wq;
-	}
 	err = veil_nets_init();
 	if (err)
-		goto err_peer_wq;
+		goto err_queues;
 	err = veil_fence_init();
 	if (err)
 		goto err_nets;
@@ -72,10 +97,8 @@ err_fence:
 	veil_fence_exit();
 err_nets:
 	veil_nets_exit();
-err_peer_wq:
-	destroy_workqueue(veil_peer_wq);
-err_wq:
-	destroy_workqueue(veil_wq);
+err_queues:
+	veil_queues_exit();
 err_tunnel:
 	veil_tunnel_exit();
 err_rx:
@@ -100,8 +123,7 @@ static void __exit veil_exit(void)
 	 * completions and readers are past our code after these.
 	 */
 	rcu_barrier();
-	destroy_workqueue(veil_peer_wq);
-	destroy_workqueue(veil_wq);
+	veil_queues_exit();
 	rcu_barrier();
 	veil_request_exit();
 	veil_pages_exit();

@@ -163,12 +163,16 @@ static void veil_net_forget_sessions(struct veil_net *vn)
 void veil_nets_forget_sessions(void)
 {
 	struct veil_net *vn;
+	unsigned int i;
 
 	mutex_lock(&veil_nets_lock);
 	list_for_each_entry(vn, &veil_nets, all)
 		veil_net_forget_sessions(vn);
 	mutex_unlock(&veil_nets_lock);
-	veil_sessions_wiped();
+	/* As veil_sessions_wiped(), for all. */
+	rcu_barrier();
+	for (i = 0; i < ARRAY_SIZE(veil_queues); i++)
+		flush_workqueue(veil_queues[i].all);
 }
 
 /* What came from a keyring was kept away from the disk as well. */

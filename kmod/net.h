@@ -21,6 +21,7 @@
 #include <linux/rwsem.h>
 #include <linux/skbuff.h>
 #include <linux/tracepoint-defs.h>
+#include <linux/user_namespace.h>
 #include <linux/workqueue.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
@@ -171,11 +172,27 @@ struct veil_net {
 };
 
 extern unsigned int veil_net_id;
-extern struct workqueue_struct *veil_wq;
-/* Of peers' own works: no more than a CPU each, or thousands of peers that are
- * added at once would have hundreds of threads wait for vn->lock.
+
+/**
+ * struct veil_queues - where works are queued
+ * @all: but those in
+ * @peers: peers' own works: no more than a CPU each, or thousands of peers that are
+ *	added at once would have hundreds of threads wait for vn->lock
  */
-extern struct workqueue_struct *veil_peer_wq;
+struct veil_queues {
+	struct workqueue_struct *all;
+	struct workqueue_struct *peers;
+};
+
+/* Of the host's namespaces, and of those that users made: any number of peers there,
+ * and locks that they hold for long, hold up only each other.
+ */
+extern struct veil_queues veil_queues[2];
+
+static inline const struct veil_queues *veil_queues_of(const struct net *net)
+{
+	return &veil_queues[net->user_ns != &init_user_ns];
+}
 
 static inline struct veil_net *veil_net(const struct net *net)
 {

@@ -213,7 +213,7 @@ static int veil_nl_flush_doit(struct sk_buff *request, struct genl_info *info)
 	down_write(&vn->lock);
 	veil_net_flush(vn);
 	up_write(&vn->lock);
-	veil_sessions_wiped();
+	veil_sessions_wiped(vn->net);
 	return 0;
 }
 

@@ -453,7 +453,7 @@ static int veil_nl_apply(struct genl_info *info)
 	kvfree(step.changes);
 	/* As after one change. */
 	veil_flows_end(step.vn);
-	veil_sessions_wiped();
+	veil_sessions_wiped(step.vn->net);
 	return err;
 }
 

@@ -500,7 +500,7 @@ int veil_nl_peer_del_doit(struct sk_buff *request, struct genl_info *info)
 		return err;
 	/* A shorter prefix may protect what the peer's own policy did not. */
 	veil_flows_end(vn);
-	veil_sessions_wiped();
+	veil_sessions_wiped(vn->net);
 	return 0;
 }
 
@@ -524,6 +524,6 @@ int veil_nl_session_reset_doit(struct sk_buff *request, struct genl_info *info)
 	up_write(&vn->lock);
 	if (key && !only)
 		return -ENOENT;
-	veil_sessions_wiped();
+	veil_sessions_wiped(vn->net);
 	return 0;
 }

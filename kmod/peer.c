@@ -286,7 +286,8 @@ void veil_peer_closed(struct veil_peer *peer)
 	/* The packet path holds no reference: it may meet a peer at its end. */
 	if (!kref_get_unless_zero(&peer->refs))
 		return;
-	if (!queue_work(veil_wq, &peer->closed_work))
+	if (!queue_work(veil_queues_of(peer->vn->net)->all,
+			&peer->closed_work))
 		veil_peer_put(peer);
 }
 

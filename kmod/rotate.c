@@ -191,7 +191,7 @@ u32 veil_rotate_deadline(const struct veil_net *vn)
 
 void veil_rotate_soon(struct veil_net *vn)
 {
-	mod_delayed_work(veil_wq, &vn->rotate_work, 0);
+	mod_delayed_work(veil_queues_of(vn->net)->all, &vn->rotate_work, 0);
 }
 
 void veil_rotate_work(struct work_struct *work)
@@ -209,7 +209,7 @@ void veil_rotate_work(struct work_struct *work)
 	 * stand still while the host sleeps.
 	 */
 	if (vn->retire_at)
-		mod_delayed_work(veil_wq, &vn->rotate_work,
+		mod_delayed_work(veil_queues_of(vn->net)->all, &vn->rotate_work,
 				 HZ * min_t(u32, veil_rotate_deadline(vn), 60));
 	up_write(&vn->lock);
 }

@@ -164,7 +164,8 @@ void veil_session_discard(struct veil_session *session)
 {
 	if (session->index.id)
 		veil_index_remove(session->peer->vn, &session->index);
-	queue_rcu_work(veil_wq, &session->destroy);
+	queue_rcu_work(veil_queues_of(session->peer->vn->net)->all,
+		       &session->destroy);
 }
 
 /* Its numbers live on in the peer. */
@@ -235,7 +236,8 @@ void veil_session_kill(struct veil_peer *peer,
 	RCU_INIT_POINTER(*slot, NULL);
 	veil_index_remove(peer->vn, &session->index);
 	veil_session_fold(peer, session);
-	queue_rcu_work(veil_wq, &session->destroy);
+	queue_rcu_work(veil_queues_of(session->peer->vn->net)->all,
+		       &session->destroy);
 }
 
 static struct veil_session *veil_session_slot(struct veil_peer *peer,
@@ -311,11 +313,11 @@ void veil_session_kill_all(struct veil_peer *peer)
 	spin_unlock_bh(&peer->lock);
 }
 
-void veil_sessions_wiped(void)
+void veil_sessions_wiped(const struct net *net)
 {
 	/* queue_rcu_work() has queued its works after this. */
 	rcu_barrier();
-	flush_workqueue(veil_wq);
+	flush_workqueue(veil_queues_of(net)->all);
 }
 
 /* The volume of a key is shared out evenly over its lanes, so that no counter

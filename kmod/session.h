@@ -172,10 +172,10 @@ bool veil_session_sealed(const struct veil_peer *peer, __be32 receiver);
 /* Kill all sessions of a peer.  Any context, takes peer->lock. */
 void veil_session_kill_all(struct veil_peer *peer);
 
-/* Wait until the keys of all that was killed before are wiped, and secrets that
- * wait for a grace period as well.  Process context, without vn->lock.
+/* Wait until the keys of all that was killed in net before are wiped, and secrets
+ * that wait for a grace period as well.  Process context, without vn->lock.
  */
-void veil_sessions_wiped(void);
+void veil_sessions_wiped(const struct net *net);
 
 static inline u64 veil_session_age(const struct veil_session *session)
 {

@@ -53,7 +53,8 @@ void veil_trial_begin(struct veil_net *vn, const struct veil_trial *trial,
 	*vn->trial = *trial;
 	vn->on_trial = true;
 	vn->trial_end = jiffies + seconds * HZ;
-	mod_delayed_work(veil_wq, &vn->trial_work, seconds * HZ);
+	mod_delayed_work(veil_queues_of(vn->net)->all, &vn->trial_work,
+			 seconds * HZ);
 }
 
 int veil_trial_confirm(struct veil_net *vn, struct netlink_ext_ack *extack)

@@ -51,7 +51,8 @@ static void veil_unknown_enqueue(struct veil_unknown *unknown,
 	skb_ext_reset(skb);
 	skb->dev = NULL;
 	skb_queue_tail(&unknown->queue, skb);
-	queue_delayed_work(veil_wq, &unknown->work, 0);
+	queue_delayed_work(veil_queues_of(unknown->vn->net)->all,
+			   &unknown->work, 0);
 }
 
 /* The roaming peer whose stamp msg bears, where there are few. */
@@ -295,7 +296,8 @@ static void veil_unknown_work(struct work_struct *work)
 		cond_resched();
 	}
 	if (!skb_queue_empty_lockless(&unknown->queue))
-		queue_delayed_work(veil_wq, &unknown->work,
+		queue_delayed_work(veil_queues_of(vn->net)->all,
+				   &unknown->work,
 				   max_t(long, unknown->turn - jiffies, 0));
 }
 

@@ -11,8 +11,10 @@ import errno
 import ipaddress
 import os
 import random
+import re
 import socket
 import struct
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -40,6 +42,7 @@ NLMSGERR_A_OFFSET, NLMSGERR_A_MISS_TYPE = 2, 5
 NLM_F_DUMP_INTR = 0x10
 NETLINK_ADD_MEMBERSHIP = 1
 CTRL_A_GROUPS, GROUP_NAME, GROUP_ID = 7, 1, 2
+TRACING = "/sys/kernel/tracing/"
 NESTED = genl.NLA_NESTED
 
 KEY, OTHER, FIXED = (os.urandom(31) + b"\x01" for _ in range(3))
@@ -582,14 +585,19 @@ def unprivileged():
     check_equal(in_child(refused_commands), 8, "refusals")
 
 
+def add_peer():
+    inner = genl.Control()
+    inner.set_private_key(OTHER)
+    inner.add_peer(KEY, "10.7.0.2")
+    return len(inner.peers())
+
+
 def own_user_namespace():
     try:
         os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
     except OSError:
         return 100
-    inner = genl.Control()
-    inner.add_peer(KEY, "10.7.0.2")
-    return len(inner.peers())
+    return add_peer()
 
 
 @case("the administrator of a user namespace configures its own network")
@@ -599,6 +607,43 @@ def user_namespace():
         skip("no user namespaces here")
     check_equal(found, 1, "peers there")
     check(KEY not in control().peers(), "and none here")
+
+
+def trace(path, value=None):
+    if value is None:
+        with open(TRACING + path, encoding="ascii") as file:
+            return file.read()
+    with open(TRACING + path, "w", encoding="ascii") as file:
+        file.write(value)
+    return None
+
+
+def add_for_nothing():
+    os.unshare(os.CLONE_NEWNET)
+    return add_peer()
+
+
+def queues_used(function):
+    """Names of the module's work queues that a child's requests put something in."""
+    trace("trace", "")
+    in_child(function)
+    return set(re.findall("workqueue=(netveil[^ ]*)", trace("trace")))
+
+
+@case("works of a user namespace wait in queues of their own")
+def queues():
+    event = "events/workqueue/workqueue_queue_work/enable"
+    if not os.path.exists(TRACING + "events"):
+        subprocess.run(["mount", "-t", "tracefs", "none", TRACING], check=False)
+    if not os.path.exists(TRACING + event):
+        skip("this kernel has no tracefs")
+    trace(event, "1")
+    try:
+        host, user = queues_used(add_for_nothing), queues_used(own_user_namespace)
+    finally:
+        trace(event, "0")
+    check_equal(host, {"netveil-peer"}, "queues of the host's works")
+    check_equal(user, {"netveil-user-peer"}, "queues of a user's")
 
 
 def mutated(chance, good):
