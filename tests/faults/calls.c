@@ -63,6 +63,7 @@ static long no_frags(int *err)
 }
 
 /* Kbuild reads this list, too. */
+WRAP(__alloc_pages_noprof, 0)
 WRAP(__alloc_skb, 0)
 WRAP_BUT(__kmalloc_cache_noprof, b & (__force long)__GFP_NOFAIL, 0)
 WRAP(__kmalloc_large_noprof, 0)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A host's addresses on another device than eth0, for as long as a test wants."""
+"""Other devices than eth0 with a host's addresses on them, or longer frames, for as
+long as a test wants."""
 
 import contextlib
 
@@ -52,6 +53,30 @@ def on_bridge(host):
             hosts.command("modprobe", "br_netfilter")
             filter_frames(host)
         yield
+
+
+@contextlib.contextmanager
+def jumbo_without_large_pages():
+    """Frames of 9000 bytes, and a kernel that gives out single pages for packets."""
+    ports = [(hosts.wire, device) for device in ("wa", "wb", "br0")]
+    ports += [(host, "eth0") for host in (alpha, beta)]
+
+    def lengths(mtu):
+        for host, device in ports:
+            ip_batch(host, "link set %s mtu %d" % (device, mtu))
+
+    def large_pages(disabled):
+        path = "/proc/sys/net/core/high_order_alloc_disable"
+        with open(path, "w", encoding="ascii") as file:
+            file.write(disabled)
+
+    lengths(9000)
+    large_pages("1")
+    try:
+        yield
+    finally:
+        large_pages("0")
+        lengths(1500)
 
 
 def filter_frames(host):

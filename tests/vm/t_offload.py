@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import devices
 import hosts
 import ktap
 import wire
@@ -27,12 +28,6 @@ SIZE = 1 << 20
 def set_up():
     hosts.topology_up("--offload")
     hosts.load_module()
-
-
-def no_large_pages(value):
-    path = "/proc/sys/net/core/high_order_alloc_disable"
-    with open(path, "w", encoding="ascii") as file:
-        file.write(str(value))
 
 
 def udp_segments(source, target, address):
@@ -58,21 +53,12 @@ def udp_segments(source, target, address):
 # The first, since large pages that the module has it would use again.
 @case("jumbo frames, where the kernel has no large pages to give")
 def single_pages():
-    ports = [(hosts.wire, device) for device in ("wa", "wb", "br0")]
-    ports += [(host, "eth0") for host in (alpha, beta)]
-    for host, device in ports:
-        hosts.ip_batch(host, "link set %s mtu 9000" % device)
-    no_large_pages(1)
-    try:
+    with devices.jumbo_without_large_pages():
         hosts.make_peers(Identity(), Identity())
         for way in each_way(alpha, beta):
             transfer(*way, marked(SIZE))
         for host in alpha, beta:
             check_equal(host.drops()["no_memory"], 0, "no_memory on " + host.name)
-    finally:
-        no_large_pages(0)
-        for host, device in ports:
-            hosts.ip_batch(host, "link set %s mtu 1500" % device)
         hosts.flush_all()
 
 
