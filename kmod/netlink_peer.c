@@ -399,19 +399,25 @@ static int veil_nl_make_change(struct veil_net *vn, struct genl_info *info,
 int veil_nl_make_set(struct genl_info *info, struct veil_peer *peer,
 		     struct veil_nl_set **set)
 {
+	const size_t kept = offsetof(struct veil_peer_config, addresses);
+	struct veil_peer_config *config;
 	struct nlattr *key;
-	int err;
+	int err = -ENOMEM;
 
-	*set = kzalloc(sizeof(**set), GFP_KERNEL);
-	if (!*set)
-		return -ENOMEM;
-	err = veil_nl_parse_config(info, &(*set)->config, &key);
+	config = kzalloc(sizeof(*config), GFP_KERNEL);
+	*set = kmalloc(offsetof(struct veil_nl_set, config) + kept,
+		       GFP_KERNEL_ACCOUNT);
+	if (config && *set)
+		err = veil_nl_parse_config(info, config, &key);
 	if (!err)
-		err = veil_peer_make(peer, &(*set)->config, &(*set)->change);
-	if (!err)
-		return 0;
-	kfree_sensitive(*set);
-	*set = NULL;
+		err = veil_peer_make(peer, config, &(*set)->change);
+	if (!err) {
+		memcpy(&(*set)->config, config, kept);
+	} else {
+		kfree(*set);
+		*set = NULL;
+	}
+	kfree_sensitive(config);
 	return err;
 }
 

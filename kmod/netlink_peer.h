@@ -103,11 +103,12 @@ int veil_nl_apply_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
 			struct veil_peer **peer, unsigned int stages);
 /* A PEER_SET, checked, that is part of a step, and what it takes; the caller puts the
- * change into its place or frees it, and wipes this.
+ * change into its place or frees it, and wipes this.  No addresses and prefixes are set
+ * in a step: config ends before them, or thousands would take 32 KiB each.
  */
 struct veil_nl_set {
-	struct veil_peer_config config;
 	struct veil_peer_change change;
+	struct veil_peer_config config;
 };
 
 int veil_nl_make_set(struct genl_info *info, struct veil_peer *peer,

@@ -255,9 +255,7 @@ struct veil_peer {
 /**
  * struct veil_peer_config - what netlink gives for a peer
  * @public_key: names it
- * @addresses: IPv4 ones mapped into IPv6 (::ffff:a.b.c.d)
  * @address_count: 0 leaves them as they are (SET)
- * @prefixes: networks behind it
  * @prefix_count: 0 leaves them as they are (SET)
  * @no_prefix: forget them
  * @has_endpoint: @endpoint is given
@@ -279,12 +277,13 @@ struct veil_peer {
  * @has_next_key: @next_key is given
  * @no_next_key: forget the next key
  * @next_key: by which it is known as well
+ * @addresses: IPv4 ones mapped into IPv6 (::ffff:a.b.c.d); these and @prefixes are
+ *	last, so that who keeps many can keep what is before them (netlink_peer.c)
+ * @prefixes: networks behind it
  */
 struct veil_peer_config {
 	u8 public_key[VEIL_KEY_LEN];
-	struct in6_addr addresses[NETVEIL_ADDRESSES_MAX];
 	unsigned int address_count;
-	struct veil_prefix prefixes[NETVEIL_PREFIXES_MAX];
 	unsigned int prefix_count;
 	bool no_prefix;
 	bool has_endpoint;
@@ -305,6 +304,8 @@ struct veil_peer_config {
 	bool has_next_key;
 	bool no_next_key;
 	u8 next_key[VEIL_KEY_LEN];
+	struct in6_addr addresses[NETVEIL_ADDRESSES_MAX];
+	struct veil_prefix prefixes[NETVEIL_PREFIXES_MAX];
 };
 
 /* Keys that a peer gets. */
