@@ -376,7 +376,7 @@ class Control:
     def apply(self, *changes):
         """(command, public_key, address or (attribute, value)...) of each, as one
         step."""
-        body = b""
+        body = bytearray()  # appended to: bytes would be copied for each change
         for command, public_key, *more in changes:
             nest = attr(P_PUBLIC_KEY, public_key)
             for each in more:
@@ -386,7 +386,7 @@ class Control:
             change = attr(A_COMMAND, bytes([command]))
             change += attr(A_PEER | NLA_NESTED, nest)
             body += attr(A_CHANGE | NLA_NESTED, change)
-        self.request(APPLY, body)
+        self.request(APPLY, bytes(body))
 
     def set_psk(self, public_key, psk):
         self.add_peer(public_key, psk=psk, command=PEER_SET)

@@ -8,6 +8,7 @@ of peers that stay as they are live on.
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -354,6 +355,19 @@ def undone():
     hosts.ping_once(alpha, beta.v6)
     wire.only_netveil(tap.frames(), OURS, (MARKER,))
     tap.close()
+
+
+@case("a step of very many changes takes little memory for each")
+def many_changes():
+    up()
+    before = session()
+    sock = alpha.control.socket
+    sock.setsockopt(socket.SOL_SOCKET, hosts.SO_SNDBUFFORCE, 32 << 20)
+    change = genl.PEER_SET, state["b"].public, (genl.P_KEEPALIVE, b"\x07\0")
+    # The guest would have 32 KiB for each, and nothing else.
+    alpha.control.apply(*[change] * 30_000)
+    check_equal(alpha.peer(state["b"].public)["keepalive"], 7, "the keepalive")
+    same_session(before)
 
 
 @case("events tell what a step has done, and no more")
