@@ -149,6 +149,15 @@ static void veil_tx_fragment(struct veil_peer *peer, struct sk_buff *skb,
 	}
 }
 
+/* A program may have cut the packet (NFQUEUE): the kernel does not hold it to what
+ * is left of the IP header.
+ */
+static bool veil_tx_has_header(const struct sk_buff *skb)
+{
+	return skb->len >= (skb->protocol == htons(ETH_P_IP) ?
+			    sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+}
+
 static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 			   bool between)
 {
@@ -157,6 +166,10 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 	unsigned int size;
 	int err;
 
+	if (!veil_tx_has_header(skb)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_unprotectable);
+		return;
+	}
 	if (!session) {
 		veil_tx_queue(peer, skb);
 		return;

@@ -38,12 +38,15 @@ class Queue:
         error = struct.unpack_from("=i", self.sock.recv(4096), 16)[0]
         check(error == 0, "configuring a queue", error)
 
-    def accept(self):
-        """The next packet, from its IP header on; it goes on."""
+    def accept(self, change=None):
+        """The next packet, from its IP header on; it goes on, as change() makes it."""
         found = nflog.attributes(self.sock.recv(1 << 17)[20:])
         (ident,) = struct.unpack_from(">I", found[NFQA_PACKET_HDR])
         verdict = struct.pack(">II", NF_ACCEPT, ident)
-        self.message(NFQNL_MSG_VERDICT, nflog.attribute(NFQA_VERDICT_HDR, verdict))
+        body = nflog.attribute(NFQA_VERDICT_HDR, verdict)
+        if change:
+            body += nflog.attribute(NFQA_PAYLOAD, change(found[NFQA_PAYLOAD]))
+        self.message(NFQNL_MSG_VERDICT, body)
         return found[NFQA_PAYLOAD]
 
     def __enter__(self):

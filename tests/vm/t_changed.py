@@ -6,6 +6,7 @@ each is counted.
 """
 
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -14,6 +15,7 @@ import genl
 import hosts
 import ktap
 import nfqueue
+import packets
 import wire
 from hosts import alpha, beta, drops_since
 from ktap import case, check_equal, wait_until
@@ -87,6 +89,33 @@ def session_reset():
         check_equal(moved, {}, "counters that moved")
         for sock in four, six:
             socket_receives(sock, MARKER)
+
+
+@case("a program before or behind our hook cuts a packet short, within its IP header")
+def cut_short():
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v6)
+    ends = alpha.v6, beta.v6
+    packet = packets.ip(*ends, packets.UDP, packets.udp(*ends, APP, APP, MARKER))
+    # Of what such a socket sends the kernel does not know where the header ends.
+    raw = alpha.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    tap = wire.Tap(hosts.wire)
+    for priority in "300", "2147483647":
+        alpha.run("nft", HOLD.replace("2147483647", priority))
+        try:
+            with nfqueue.Queue(alpha, 6) as queued:
+                for length in 0, 10, 39:
+                    before = alpha.drops()
+                    raw.sendto(packet, (beta.v6, 0))
+                    queued.accept(lambda whole, n=length: whole[:n])
+                    moved = wait_until(lambda b=before: drops_since(b, alpha.drops()), 10, "a drop")
+                    check_equal(moved, {"unprotectable": 1}, "drops")
+        finally:
+            alpha.run("nft", "flush ruleset")
+    raw.close()
+    hosts.ping_once(alpha, beta.v6)
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
 
 
 def waits_while(change):
