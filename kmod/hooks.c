@@ -21,6 +21,7 @@
 #include "mark.h"
 #include "network.h"
 #include "open.h"
+#include "own.h"
 #include "peer.h"
 #include "pmtu.h"
 #include "policy.h"
@@ -239,6 +240,29 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 	return veil_hooks_out(priv, skb, state, veil_hook_out);
 }
 
+/* br_netfilter shows us what a bridge sends out at another port.  What was opened
+ * because it is for us may be for all on the link, or in a VLAN that the bridge
+ * itself is not in: whoever wrote the frame's header had that in hand.
+ */
+static bool veil_hooks_floods(struct veil_net *vn, const struct sk_buff *skb,
+			      const struct nf_hook_state *state)
+{
+#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
+	const struct nf_bridge_info *bridge;
+	struct veil_addr_pair addrs;
+
+	if (!veil_marked(skb, VEIL_MARK_OPENED))
+		return false;
+	bridge = skb_ext_find(skb, SKB_EXT_BRIDGE_NF);
+	if (!bridge || !bridge->physoutdev)
+		return false;
+	veil_addr_of(skb, &addrs);
+	return veil_own_address(vn, state->in, &addrs.destination);
+#else
+	return false;
+#endif
+}
+
 static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 				      const struct nf_hook_state *state)
 {
@@ -246,6 +270,10 @@ static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
 
+	if (veil_hooks_floods(vn, skb, state)) {
+		veil_drop(vn, skb, VEIL_DROP_bridged);
+		return NF_STOLEN;
+	}
 	if (!veil_flows_possible())
 		return NF_ACCEPT;
 	/* From a peer, or to one; before NAT or behind it. */

@@ -19,13 +19,14 @@ import devices
 import hosts
 import ktap
 import packets
+import pypeer
 import traffic
 import wire
 from devices import ADDRESSES, moved
 from hosts import alpha, beta, drops_since, ip_batch
 from ktap import case, check, check_equal, skip, wait_until
 from traffic import MARKER
-from veilproto import Identity
+from veilproto import PORT, Identity
 
 OURS = alpha.addresses + beta.addresses
 TCP = 6
@@ -201,6 +202,45 @@ def vlan():
 def bridge():
     with devices.on_bridge(alpha), link():
         traffic_passes()
+
+
+@case("what a bridge floods is not opened for its other ports")
+def flooded():
+    """Somebody on the wire may have it do that, by the frame's header."""
+    with devices.on_bridge(alpha):
+        ip_batch(
+            alpha,
+            "link add p0 type veth peer name p1 netns wire",
+            "link set p0 master br7 up",
+        )
+        ip_batch(hosts.wire, "link set p1 up")
+        try:
+            peer = pypeer.connected()
+            for target in b"\xff" * 6, b"\1\0\x5e\0\0\x77":
+                not_flooded(peer, target)
+            # As in a VLAN that the bridge is not in, its own address is unknown.
+            own = "02:00:00:00:00:77"
+            ip_batch(alpha, "link set br7 address " + own)
+            alpha.run("bridge", "fdb", "del", own, "dev", "br7", "self")
+            not_flooded(peer, b"\2\0\0\0\0\x77", local=False)
+        finally:
+            pypeer.close_all()
+            ip_batch(alpha, "link del p0")
+
+
+def not_flooded(peer, target, local=True):
+    """A sealed datagram in a frame to target does not come out at p1 in clear, and
+    is delivered if it is for the bridge as well."""
+    tap, before = wire.Tap(hosts.wire, "p1"), alpha.drops()
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), target)
+    injector.udp(beta.v4, alpha.v4, PORT, PORT, peer.sealed(MARKER))
+    wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+    check_equal(drops_since(before, alpha.drops()), {"bridged": 1}, "drops")
+    check_equal(traffic.in_clear(tap), [], "frames in clear at the other port")
+    if local:
+        pypeer.socket_receives(peer.app, MARKER)
+    injector.close()
+    tap.close()
 
 
 @case("the host's address on a macvlan")
