@@ -54,6 +54,20 @@ struct veil_nl_part {
 	struct nlattr *attrs[NETVEIL_A_MAX + 1];
 };
 
+/* Of a peer's change and a prefix's neither may bring what the other takes. */
+static int veil_nl_check_kind(struct veil_nl_part *part,
+			      struct netlink_ext_ack *extack)
+{
+	struct nlattr *peer = part->attrs[NETVEIL_A_PEER];
+
+	if (!peer || (!part->attrs[NETVEIL_A_PREFIX] &&
+		      !part->attrs[NETVEIL_A_POLICY]))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, peer,
+			    "a change is of a peer or of a prefix, not of both");
+	return -EINVAL;
+}
+
 static int veil_nl_get_part(struct veil_nl_step *step,
 			    struct veil_nl_change *change,
 			    struct veil_nl_part *part)
@@ -72,6 +86,9 @@ static int veil_nl_get_part(struct veil_nl_step *step,
 				    "a change wants its command");
 		return -EINVAL;
 	}
+	err = veil_nl_check_kind(part, extack);
+	if (err)
+		return err;
 	change->command = nla_get_u8(part->attrs[NETVEIL_A_COMMAND]);
 	part->info = *step->info;
 	part->info.attrs = part->attrs;
@@ -318,7 +335,8 @@ static int veil_nl_make(struct veil_nl_step *step, u8 command)
 		err = veil_nl_get_part(step, change, &part);
 		if (err)
 			break;
-		if (part.attrs[NETVEIL_A_PEER])
+		/* Not by what it brings: that is the sender's word. */
+		if (command == NETVEIL_CMD_PEER_ADD)
 			err = veil_nl_change_peer(step->vn, &part.info,
 						  &change->peer, VEIL_NL_MAKE);
 		else

@@ -372,6 +372,28 @@ def prefix_refusals():
     )
 
 
+@case("a change of a prefix in a step brings no peer, and a peer's no policy")
+def mixed_changes():
+    def step(command, *inner):
+        change = attr(genl.A_COMMAND, bytes([command])) + b"".join(inner)
+        return genl.APPLY, attr(genl.A_CHANGE | NESTED, change)
+
+    mixed = errno.EINVAL, "not of both", genl.A_PEER
+    prefix = attr(genl.A_PREFIX, genl.prefix_bytes("10.8.0.0/16"))
+    policy = attr(genl.A_POLICY, b"\1")
+    new = peer(key(), address("10.7.0.9"))
+    control().add_policy("10.8.0.0/16", "require")
+    refuse_all(
+        [
+            (*step(genl.POLICY_SET, prefix, policy, new), *mixed),
+            (*step(genl.POLICY_DEL, prefix, new), *mixed),
+            (*step(genl.PEER_ADD, policy, new), *mixed),
+            (*step(genl.PEER_DEL, prefix, peer(key(FIXED))), *mixed),
+        ]
+    )
+    control().delete_policy("10.8.0.0/16")
+
+
 @case("an address that is a VRF's own is not a peer's")
 def own_in_vrf():
     try:
