@@ -96,35 +96,43 @@ bool veil_exempt_neighbour(const struct sk_buff *skb, unsigned int offset)
 }
 
 static bool veil_exempt_final4(const struct sk_buff *skb,
-			       struct in6_addr *final)
+			       struct veil_final *final)
 {
 	const struct iphdr *iph = ip_hdr(skb);
-	const u8 *opt = (const u8 *)(iph + 1);
 	const u8 *end = (const u8 *)iph + ip_hdrlen(skb);
+	const u8 *opt, *next;
+	unsigned int stops;
 	__be32 addr;
 
-	while (opt < end && *opt != IPOPT_END) {
-		if (*opt == IPOPT_NOOP) {
-			opt++;
+	if (!final->offset)
+		final->offset = sizeof(*iph);
+	opt = (const u8 *)iph + final->offset;
+	for (; opt < end && *opt != IPOPT_END; opt = next) {
+		next = opt + 1;
+		if (*opt == IPOPT_NOOP)
 			continue;
-		}
 		if (end - opt < 2 || opt[1] < 2 || opt[1] > end - opt)
 			return false;
-		if ((*opt == IPOPT_LSRR || *opt == IPOPT_SSRR) &&
-		    opt[1] >= 7 && end - opt > 2 && opt[2] <= opt[1]) {
-			memcpy(&addr, opt + opt[1] - sizeof(addr),
-			       sizeof(addr));
-			ipv6_addr_set_v4mapped(addr, final);
-			return true;
-		}
-		opt += opt[1];
+		next = opt + opt[1];
+		if ((*opt != IPOPT_LSRR && *opt != IPOPT_SSRR) ||
+		    opt[1] < 7 || opt[2] < 4 || opt[2] > opt[1])
+			continue;
+		/* From where the pointer is, whatever is left at the end. */
+		stops = (opt[1] - (opt[2] - 1)) / sizeof(addr);
+		if (!stops)
+			continue;
+		memcpy(&addr, opt + opt[2] - 1 + (stops - 1) * sizeof(addr),
+		       sizeof(addr));
+		ipv6_addr_set_v4mapped(addr, &final->addr);
+		final->offset = next - (const u8 *)iph;
+		return true;
 	}
 	return false;
 }
 
 /* RPL's addresses leave out what the destination begins with (RFC 6554). */
 static bool veil_exempt_final_rpl(const struct sk_buff *skb,
-				  unsigned int offset, struct in6_addr *final)
+				  unsigned int offset, struct in6_addr *addr)
 {
 	struct ipv6_rpl_sr_hdr buffer, *rh;
 	unsigned int end;
@@ -133,26 +141,24 @@ static bool veil_exempt_final_rpl(const struct sk_buff *skb,
 	if (!rh)
 		return false;
 	end = offset + 8 * (rh->hdrlen + 1) - rh->pad;
-	*final = ipv6_hdr(skb)->daddr;
-	return !skb_copy_bits(skb, end - (sizeof(*final) - rh->cmpre),
-			      final->s6_addr + rh->cmpre,
-			      sizeof(*final) - rh->cmpre);
+	*addr = ipv6_hdr(skb)->daddr;
+	return !skb_copy_bits(skb, end - (sizeof(*addr) - rh->cmpre),
+			      addr->s6_addr + rh->cmpre,
+			      sizeof(*addr) - rh->cmpre);
 }
 
-static bool veil_exempt_final6(const struct sk_buff *skb,
-			       struct in6_addr *final)
+/* The last stop of the routing header at offset, unless it is used up. */
+static bool veil_exempt_final_routing(const struct sk_buff *skb,
+				      unsigned int offset,
+				      struct in6_addr *addr)
 {
-	unsigned int offset = 0;
 	struct ipv6_rt_hdr buffer, *rh;
-	struct in6_addr addr_buffer, *addr;
 
-	if (ipv6_find_hdr(skb, &offset, NEXTHDR_ROUTING, NULL, NULL) < 0)
-		return false;
 	rh = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
 	if (!rh || !rh->segments_left)
 		return false;
 	if (rh->type == IPV6_SRCRT_TYPE_3)
-		return veil_exempt_final_rpl(skb, offset, final);
+		return veil_exempt_final_rpl(skb, offset, addr);
 	if (rh->hdrlen < 2)
 		return false;
 	/* Type 2 and older: addresses in order of travel; segment routing: the
@@ -161,22 +167,64 @@ static bool veil_exempt_final6(const struct sk_buff *skb,
 	offset += sizeof(*rh) + 4;
 	if (rh->type != IPV6_SRCRT_TYPE_4)
 		offset += (rh->hdrlen / 2 - 1) * sizeof(*addr);
-	addr = skb_header_pointer(skb, offset, sizeof(*addr), &addr_buffer);
-	if (!addr)
-		return false;
-	*final = *addr;
-	return true;
+	return !skb_copy_bits(skb, offset, addr, sizeof(*addr));
 }
 
-bool veil_exempt_final(const struct sk_buff *skb, struct in6_addr *final)
+/* Length of an extension header, or 0: what follows is none, or in a fragment that
+ * came before.
+ */
+static unsigned int veil_exempt_skip(const struct sk_buff *skb,
+				     unsigned int offset, u8 type,
+				     const struct ipv6_opt_hdr *opt)
 {
-	if (skb->protocol == htons(ETH_P_IP))
-		return ip_hdr(skb)->ihl > 5 && veil_exempt_final4(skb, final);
-	switch (ipv6_hdr(skb)->nexthdr) {
+	struct frag_hdr buffer, *fh;
+
+	switch (type) {
 	case NEXTHDR_HOP:
 	case NEXTHDR_DEST:
 	case NEXTHDR_ROUTING:
-		return veil_exempt_final6(skb, final);
+		return ipv6_optlen(opt);
+	case NEXTHDR_AUTH:
+		return ipv6_authlen(opt);
+	case NEXTHDR_FRAGMENT:
+		fh = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+		return fh && !(fh->frag_off & htons(IP6_OFFSET)) ?
+		       sizeof(*fh) : 0;
 	}
-	return false;
+	return 0;
+}
+
+static bool veil_exempt_final6(const struct sk_buff *skb,
+			       struct veil_final *final)
+{
+	struct ipv6_opt_hdr *opt, buffer;
+	unsigned int offset, len;
+	bool found = false;
+	u8 type;
+
+	if (!final->offset) {
+		final->offset = skb_network_offset(skb) +
+				sizeof(struct ipv6hdr);
+		final->type = ipv6_hdr(skb)->nexthdr;
+	}
+	while (!found) {
+		offset = final->offset;
+		type = final->type;
+		opt = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+		len = opt ? veil_exempt_skip(skb, offset, type, opt) : 0;
+		if (!len)
+			return false;
+		final->offset += len;
+		final->type = opt->nexthdr;
+		found = type == NEXTHDR_ROUTING &&
+			veil_exempt_final_routing(skb, offset, &final->addr);
+	}
+	return true;
+}
+
+bool veil_exempt_final(const struct sk_buff *skb, struct veil_final *final)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		return ip_hdr(skb)->ihl > 5 && veil_exempt_final4(skb, final);
+	return veil_exempt_final6(skb, final);
 }

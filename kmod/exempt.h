@@ -13,9 +13,18 @@
  */
 bool veil_exempt_neighbour(const struct sk_buff *skb, unsigned int offset);
 
-/* The last stop of an IPv4 source route or IPv6 routing header, if there is one
- * still to be visited.
+/* A walk over what sends a packet elsewhere than its destination says: begins as
+ * zeros.
  */
-bool veil_exempt_final(const struct sk_buff *skb, struct in6_addr *final);
+struct veil_final {
+	struct in6_addr addr;	/* what was found last */
+	unsigned int offset;	/* where to go on, and for IPv6 with what */
+	u8 type;
+};
+
+/* The last stop of the next IPv4 source route or IPv6 routing header with one still
+ * to be visited: there, the packet goes by the one behind it.
+ */
+bool veil_exempt_final(const struct sk_buff *skb, struct veil_final *final);
 
 #endif /* _VEIL_EXEMPT_H */

@@ -77,17 +77,19 @@ static bool veil_hooks_last(const struct nf_hook_state *state, nf_hookfn *own)
 	       entries->hooks[entries->num_hook_entries - 1].hook == own;
 }
 
-/* Where a source route or routing header really sends the packet. */
+/* Where source routes and routing headers really send the packet. */
 static bool veil_hooks_redirected(struct veil_net *vn,
 				  const struct sk_buff *skb)
 {
+	struct veil_final final = {};
 	struct veil_policy policy;
-	struct in6_addr final;
 
-	if (!veil_exempt_final(skb, &final))
-		return false;
-	veil_policy_lookup(vn, &final, &policy);
-	return policy.kind == NETVEIL_POLICY_REQUIRE;
+	while (veil_exempt_final(skb, &final)) {
+		veil_policy_lookup(vn, &final.addr, &policy);
+		if (policy.kind == NETVEIL_POLICY_REQUIRE)
+			return true;
+	}
+	return false;
 }
 
 /* IPsec with the ESP transform left to the device: the text is still clear. */

@@ -153,6 +153,8 @@ def hidden():
     routes = (
         *(strict + b"\0", loose + b"\0", b"\1" + loose),
         *(RECORD_ROUTE[:7] + loose + bytes(2), used_up + loose + bytes(2)),
+        # What is left at its end, less than an address, nobody goes to.
+        bytes([LSRR, 8, 4]) + final + bytes(1),
     )
     sourced = [
         packets.ipv4(alpha.v4, third4, UDP, datagram(ENDS4), options=option)
@@ -163,13 +165,23 @@ def hidden():
     segment_routed = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing)
     # The other types have them in order of travel.
     in_order = segments[16:] + segments[:16]
-    routing = bytes([UDP, 4, 2, 1, 0, 0, 0, 0]) + in_order + datagram(ENDS6)
-    home = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing)
+    routing_home = bytes([UDP, 4, 2, 1, 0, 0, 0, 0]) + in_order + datagram(ENDS6)
+    home = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing_home)
     # RPL's leave out what the destination begins with.
     routing = bytes([UDP, 1, 3, 1, 0xFF, 0x70, 0, 0]) + segments[15:16] + bytes(7)
     short = packets.ipv6(alpha.v6, third6, packets.ROUTING, routing + datagram(ENDS6))
+    # One that counts behind one that does not, and behind other headers.
+    nowhere = packets.address(third6).packed
+    behind = [
+        (packets.ROUTING, bytes([packets.ROUTING, 2, 2, left, 0, 0, 0, 0]) + nowhere)
+        for left in (0, 1)
+    ]
+    behind += [(DSTOPTS, bytes([packets.ROUTING]) + PADN[1:])]
+    behind += [(FRAGMENT, bytes([packets.ROUTING, 0, 0, more, 0, 0, 0, 9])) for more in (0, 1)]
     for packet in *sourced, segment_routed, home, short:
         unprotectable(packet)
+    for kind, first in behind:
+        unprotectable(packets.ipv6(alpha.v6, third6, kind, first + routing_home))
 
 
 @case("fragments made by the sender arrive as one datagram, v4 and v6")
