@@ -128,6 +128,23 @@ static u16 veil_seal_lane(const struct veil_session *session,
 	return reciprocal_scale(hash, session->tx_lanes);
 }
 
+/* Whether a packet's destructor wants no more of it than its socket and true size.
+ * Those of rings, which packet and XDP sockets have, look for the frame in it; what
+ * they sent may come by inside of a tunnel, or by a VRF.
+ */
+static bool veil_seal_owned(const struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+
+	if (!sk || !sk_fullsock(sk))
+		return false;
+	if (skb->destructor == sock_wfree)
+		return true;
+	return sk_is_tcp(sk) && skb->destructor &&
+	       skb->destructor != sock_efree &&
+	       skb->destructor != sock_edemux;
+}
+
 /* The socket pays for the outer packet as it did for the inner one, so that
  * TSQ, pacing and SO_SNDBUF go on to work (STACK B4).
  */
@@ -136,8 +153,7 @@ void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb)
 	struct sock *sk = skb->sk;
 	int delta;
 
-	if (!sk || !skb->destructor || skb->destructor == sock_efree ||
-	    skb->destructor == sock_edemux || !sk_fullsock(sk))
+	if (!veil_seal_owned(skb))
 		return;
 	outer->sk = sk;
 	outer->destructor = skb->destructor;

@@ -22,9 +22,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import bpf
 import hosts
 import ktap
+import packets
 import traffic
 import wire
-from hosts import alpha, beta, drops_since
+from hosts import alpha, beta, drops_since, ip_batch
 from ktap import case, check, check_equal, skip, wait_until
 from nflog import Log
 from traffic import MARKER, Stream, each_way, marked
@@ -38,6 +39,7 @@ TCP_ULP, SOL_TLS, TLS_TX, TLS_RX = 31, 282, 1, 2
 TLS_1_2, TLS_AES_GCM_128 = 0x0303, 51
 IPPROTO_MPTCP = 262
 UDP_PROTOCOL = 17
+PACKET_TX_RING, TP_STATUS_SEND_REQUEST = 13, 1
 state = {}
 
 
@@ -374,6 +376,35 @@ def send_buffer():
             return [w for w in alpha.run(*words).split() if w.startswith("skmem")][0]
 
         wait_until(lambda: ",t0," in memory(), 10, "nothing is accounted any more")
+
+
+@case("frames in a packet socket's ring, by a tunnel to the peer: each is its program's again")
+def packet_ring():
+    try:
+        ip_batch(alpha, "link add ip1 type ipip local %s remote %s" % (alpha.v4, beta.v4))
+    except AssertionError as error:
+        skip("no IPIP on this kernel: " + str(error)[-200:])
+    ip_batch(alpha, "link set ip1 up")
+    packet = packets.ipv4("10.99.0.1", "10.99.0.2", packets.UDP, MARKER)
+    sock = alpha.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    try:
+        # One block of two frames.
+        sock.setsockopt(wire.SOL_PACKET, PACKET_TX_RING, struct.pack("=4I", 4096, 1, 2048, 2))
+        sock.bind(("ip1", 0x0800))
+        ring = mmap.mmap(sock.fileno(), 4096)
+        with Watched():
+            for frame in 0, 2048:
+                ring[frame + 32 : frame + 32 + len(packet)] = packet
+                # Status, and length.
+                ring[frame : frame + 12] = struct.pack("=QI", TP_STATUS_SEND_REQUEST, len(packet))
+            before = alpha.peer()["tx_packets"]
+            sock.send(b"")
+            check_equal(alpha.peer()["tx_packets"], before + 2, "sealed packets")
+            statuses = [struct.unpack_from("=Q", ring, frame)[0] for frame in (0, 2048)]
+            check_equal(statuses, [0, 0], "frames that are the program's again")
+    finally:
+        sock.close()
+        ip_batch(alpha, "link del ip1")
 
 
 ktap.run(set_up)
