@@ -704,6 +704,8 @@ void veil_seal(struct veil_session *session, struct sk_buff *skb, bool between)
 	consume_skb(skb);
 	skb_list_walk_safe(segments, skb, next) {
 		skb_mark_not_on_list(skb);
+		/* Of what a virtual machine sends they may be IP fragments. */
+		mode = veil_seal_mode(session, skb, between);
 		veil_seal_segment(session, skb, lane, mode);
 	}
 }

@@ -23,13 +23,18 @@ import packets
 import pypeer
 from hosts import alpha, beta, drops_since
 from ktap import case, check, check_equal, skip, wait_until
-from veilproto import PORT
+from veilproto import PORT, Identity
 
 APP = 7000
 TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 2, 0x1000, 0x4000
 NEEDS_CSUM, GSO_UDP, GSO_UDP_L4 = 1, 3, 5
 MAC, MACHINES = b"\2\0\0\0\0\xaa", b"\2\0\0\0\0\xbb"
 ENDS = beta.v4, alpha.v4
+MACHINE = "10.77.0.2"
+MASQUERADE = """
+    table ip t {
+        chain c { type nat hook postrouting priority 100; ip saddr %s masquerade; }
+    }""" % MACHINE
 state = {}
 
 
@@ -58,6 +63,32 @@ def hand_over(kind, size, payload):
             raise
         return False
     return True
+
+
+def leaves_to_be_cut(payload):
+    """The machine sends beta a UDP packet that is to go on in IP fragments."""
+    segment = packets.udp(MACHINE, beta.v4, APP, APP + 1, payload)
+    packet = packets.ipv4(MACHINE, beta.v4, packets.UDP, segment)
+    header = struct.pack("<BBHHHH", NEEDS_CSUM, GSO_UDP, 14 + 20 + 8, 1480, 14 + 20, 6)
+    os.write(state["tap"], header + packets.ethernet(MACHINES, MAC, packet))
+
+
+@case("a datagram of the machine's that is to be cut into IP fragments arrives whole")
+def fragments():
+    hosts.ip_batch(alpha, "addr add 10.77.0.1/24 dev tap0")
+    alpha.sysctl("ipv4/ip_forward", 1)
+    alpha.run("nft", MASQUERADE)
+    payload = os.urandom(4000)
+    with beta.udp(beta.v4, APP + 1) as sock:
+        for protected in False, True:
+            hosts.flush_all()
+            if protected:
+                hosts.make_peers(Identity(), Identity())
+            hosts.ping_once(alpha, beta.v4)
+            before = beta.drops()
+            leaves_to_be_cut(payload)
+            pypeer.socket_receives(sock, payload)
+            check_equal(drops_since(before, beta.drops()), {}, "drops")
 
 
 @case("messages that the machine joined are opened one by one")
