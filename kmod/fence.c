@@ -6,6 +6,8 @@
  * session of that peer's, which lives or has ended lately; their fragments, and
  * handshakes, by the mark that they were given (mark.h).
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/etherdevice.h>
 #include <linux/if_arp.h>
 #include <linux/if_vlan.h>
@@ -220,6 +222,17 @@ static unsigned int veil_fence_hook(void *priv, struct sk_buff *skb,
 	return veil_fence_judge(priv, skb);
 }
 
+static bool veil_fence_has(const struct veil_net *vn,
+			   const struct net_device *dev)
+{
+	const struct veil_fence *fence;
+
+	list_for_each_entry(fence, &vn->fences, list)
+		if (fence->ops.dev == dev)
+			return true;
+	return false;
+}
+
 static int veil_fence_add(struct veil_net *vn, struct net_device *dev)
 {
 	struct veil_fence *fence;
@@ -227,7 +240,8 @@ static int veil_fence_add(struct veil_net *vn, struct net_device *dev)
 
 	ASSERT_RTNL();
 	/* What a VRF device sends comes by again at the real one. */
-	if (dev->flags & IFF_LOOPBACK || netif_is_l3_master(dev))
+	if (dev->flags & IFF_LOOPBACK || netif_is_l3_master(dev) ||
+	    veil_fence_has(vn, dev))
 		return 0;
 	fence = kzalloc(sizeof(*fence), GFP_KERNEL);
 	if (!fence)
@@ -290,6 +304,31 @@ void veil_fence_down(struct veil_net *vn)
 	rtnl_unlock();
 }
 
+/* A device that cannot be fenced does not come; but one that is moved here from
+ * another namespace cannot be refused.  It is down then, and does not come up
+ * before it has its hook.
+ */
+static int veil_fence_arrives(struct veil_net *vn, struct net_device *dev)
+{
+	int err = veil_fence_add(vn, dev);
+
+	if (err)
+		pr_warn("%s: no memory for the hook that keeps plaintext in; the device stays down until \"ip link set %s up\" finds some\n",
+			dev->name, dev->name);
+	return err;
+}
+
+static int veil_fence_comes_up(struct veil_net *vn, struct net_device *dev,
+			       struct netlink_ext_ack *extack)
+{
+	int err = veil_fence_add(vn, dev);
+
+	if (err)
+		NL_SET_ERR_MSG_MOD(extack,
+				   "no memory for the hook that keeps plaintext in, without which no device comes up: try again");
+	return err;
+}
+
 static int veil_fence_event(struct notifier_block *block, unsigned long event,
 			    void *ptr)
 {
@@ -300,8 +339,10 @@ static int veil_fence_event(struct notifier_block *block, unsigned long event,
 		return NOTIFY_DONE;
 	switch (event) {
 	case NETDEV_REGISTER:
-		/* A device that cannot be fenced does not come. */
-		return notifier_from_errno(veil_fence_add(vn, dev));
+		return notifier_from_errno(veil_fence_arrives(vn, dev));
+	case NETDEV_PRE_UP:
+		return notifier_from_errno(veil_fence_comes_up(vn, dev,
+				netdev_notifier_info_to_extack(ptr)));
 	case NETDEV_UNREGISTER:
 		veil_fence_remove(vn, dev);
 		break;

@@ -9,6 +9,7 @@ its object file.
 
 import contextlib
 import os
+import socket
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -19,12 +20,13 @@ import devices
 import genl
 import hosts
 import ktap
+import packets
 import sites
 import traffic
 import wire
 from every_request import REQUESTS, all_or_nothing, ready
-from hosts import alpha, beta, receive_all
-from ktap import case, check_equal, note, wait_until
+from hosts import alpha, beta, drops_since, receive_all
+from ktap import case, check, check_equal, note, wait_until
 from routers import Routers
 from veilproto import Identity
 
@@ -248,6 +250,39 @@ def tunnel():
     hosts.make_gateways(lambda host: [host.v6])
     sweep("tunnel in IPv6", work, lambda: alive(*state["networks"]))
     sweep("handshakes in IPv6", afresh)
+
+
+def comes_up():
+    """Whether the device that came to alpha does."""
+    try:
+        hosts.ip_batch(alpha, "link set came up")
+    except AssertionError as error:
+        check("no memory for the hook" in str(error), "what ip says", error)
+        return False
+    return True
+
+
+def comes_without_hook():
+    hosts.ip_batch(hosts.wire, "link set came netns alpha")
+    check(not comes_up(), "it stays down")
+
+
+@case("a device from another namespace, without memory for its hook, stays down until it has it")
+def moved():
+    hosts.make_peers(Identity(), Identity())
+    fences = [s for s in sites.of_module(hosts.MODULE)[0] if s.function == "veil_fence_add"]
+    check_equal(len(fences), 2, "calls")
+    frame = packets.ethernet(beta.mac(), alpha.mac(), packets.ipv4(alpha.v4, beta.v4, 17, b""))
+    for site in fences:
+        hosts.ip_batch(hosts.wire, "link add came type dummy")
+        check_equal(site.fails_during(comes_without_hook), 2, "failed calls")
+        check(comes_up(), "it comes up")
+        with alpha.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+            sock.bind(("came", 0))
+            before = alpha.drops()
+            sock.send(frame)
+        check_equal(drops_since(before, alpha.drops()), {"plaintext_out": 1}, "drops")
+        hosts.ip_batch(alpha, "link del came")
 
 
 @case("alpha's addresses on a bridge, with br_netfilter")
