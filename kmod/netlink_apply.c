@@ -6,7 +6,8 @@
  * Under vn->lock, first everything is read and checked.  Then what is new is added,
  * what protects first; peers take over addresses and keys of those that leave.
  * What known peers get is made as well, beside them.  That can be undone, and is if
- * memory runs out.  Then comes what cannot fail any more, and last what is removed.
+ * memory runs out.  Then comes what cannot fail any more, and last what is removed,
+ * what protects last.
  */
 #include <linux/sched.h>
 #include <linux/sort.h>
@@ -256,28 +257,52 @@ static int veil_nl_check_keys(struct veil_nl_step *step)
 	return err;
 }
 
-/* Policies that are new: those that protect, or the others. */
-static int veil_nl_add_policies(struct veil_nl_step *step, bool require)
+/* The policy that a change brings. */
+static u8 veil_nl_kind(const struct veil_nl_part *part)
+{
+	const struct nlattr *peer = part->attrs[NETVEIL_A_PEER];
+	const struct nlattr *kind;
+
+	kind = peer ? nla_find_nested(peer, NETVEIL_PEER_A_POLICY) :
+		      part->attrs[NETVEIL_A_POLICY];
+	return kind ? nla_get_u8(kind) : NETVEIL_POLICY_REQUIRE;
+}
+
+/* What is new, if it is of this kind. */
+static int veil_nl_add_one(struct veil_nl_step *step,
+			   struct veil_nl_change *change, u8 kind)
 {
 	struct veil_nl_part part;
-	size_t i;
-	bool requires;
+	int err = veil_nl_get_part(step, change, &part);
+
+	if (err || veil_nl_kind(&part) != kind)
+		return err;
+	if (change->command == NETVEIL_CMD_PEER_ADD)
+		return veil_nl_change_peer(step->vn, &part.info, &change->peer,
+					   VEIL_NL_MAKE);
+	err = veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
+	change->done = !err;
+	return err;
+}
+
+/* The stricter kinds first: a shorter prefix of a weaker kind would hold for the
+ * longer one's addresses until that is there.
+ */
+static int veil_nl_add(struct veil_nl_step *step)
+{
+	u8 kind, command;
 	int err = 0;
+	size_t i;
 
-	for (i = 0; i < step->count && !err; i++) {
-		struct veil_nl_change *change = &step->changes[i];
-
-		if (change->command != NETVEIL_CMD_POLICY_ADD)
-			continue;
-		err = veil_nl_get_part(step, change, &part);
-		if (err)
-			break;
-		requires = nla_get_u8(part.attrs[NETVEIL_A_POLICY]) ==
-			   NETVEIL_POLICY_REQUIRE;
-		if (require != requires)
-			continue;
-		err = veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
-		change->done = !err;
+	for (kind = NETVEIL_POLICY_REQUIRE; kind <= NETVEIL_POLICY_BYPASS;
+	     kind++) {
+		for (i = 0; i < step->count && !err; i++) {
+			command = step->changes[i].command;
+			if (command == NETVEIL_CMD_PEER_ADD ||
+			    command == NETVEIL_CMD_POLICY_ADD)
+				err = veil_nl_add_one(step, &step->changes[i],
+						      kind);
+		}
 	}
 	return err;
 }
@@ -321,45 +346,48 @@ static void veil_nl_end_sets(struct veil_nl_step *step, bool put)
 	}
 }
 
-static int veil_nl_make(struct veil_nl_step *step, u8 command)
-{
-	struct veil_nl_part part;
-	size_t i;
-	int err = 0;
-
-	for (i = 0; i < step->count && !err; i++) {
-		struct veil_nl_change *change = &step->changes[i];
-
-		if (change->command != command)
-			continue;
-		err = veil_nl_get_part(step, change, &part);
-		if (err)
-			break;
-		/* Not by what it brings: that is the sender's word. */
-		if (command == NETVEIL_CMD_PEER_ADD)
-			err = veil_nl_change_peer(step->vn, &part.info,
-						  &change->peer, VEIL_NL_MAKE);
-		else
-			err = veil_nl_policy_step(step->vn, &part.info,
-						  VEIL_NL_MAKE);
-	}
-	return err;
-}
-
-static void veil_nl_undo(struct veil_nl_step *step)
+static void veil_nl_set_policies(struct veil_nl_step *step)
 {
 	struct veil_nl_change *change;
 	struct veil_nl_part part;
 	size_t i;
 
-	veil_nl_end_sets(step, false);
-	for (i = step->count; i--;) {
+	for (i = 0; i < step->count; i++) {
 		change = &step->changes[i];
-		if (change->command == NETVEIL_CMD_PEER_ADD && change->peer)
-			veil_peer_forget(change->peer);
-		if (change->done && !veil_nl_get_part(step, change, &part))
-			veil_nl_policy_step(step->vn, &part.info, VEIL_NL_UNDO);
+		if (change->command == NETVEIL_CMD_POLICY_SET &&
+		    !veil_nl_get_part(step, change, &part))
+			veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
 	}
+}
+
+/* What was added, if it is of this kind. */
+static void veil_nl_take_back(struct veil_nl_step *step,
+			      struct veil_nl_change *change, u8 kind)
+{
+	struct veil_nl_part part;
+
+	if (change->command == NETVEIL_CMD_PEER_ADD && change->peer &&
+	    change->peer->policy == kind) {
+		veil_peer_forget(change->peer);
+		change->peer = NULL;
+	}
+	if (change->done && !veil_nl_get_part(step, change, &part) &&
+	    veil_nl_kind(&part) == kind)
+		veil_nl_policy_step(step->vn, &part.info, VEIL_NL_UNDO);
+	cond_resched();
+}
+
+static void veil_nl_undo(struct veil_nl_step *step)
+{
+	struct veil_nl_change *change;
+	size_t i;
+	u8 kind;
+
+	veil_nl_end_sets(step, false);
+	/* As it came. */
+	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--)
+		for (i = step->count; i--;)
+			veil_nl_take_back(step, &step->changes[i], kind);
 	for (i = 0; i < step->count; i++) {
 		change = &step->changes[i];
 		if (change->command != NETVEIL_CMD_PEER_DEL || !change->peer)
@@ -369,22 +397,41 @@ static void veil_nl_undo(struct veil_nl_step *step)
 	}
 }
 
+/* What leaves, if it is of this kind. */
+static void veil_nl_remove_one(struct veil_nl_step *step,
+			       struct veil_nl_change *change, u8 kind)
+{
+	struct veil_nl_part part;
+
+	if (change->command == NETVEIL_CMD_PEER_DEL && change->peer &&
+	    change->peer->policy == kind) {
+		veil_peer_remove(change->peer);
+		change->peer = NULL;
+	}
+	if (change->command == NETVEIL_CMD_POLICY_DEL &&
+	    !veil_nl_get_part(step, change, &part) &&
+	    veil_nl_policy_is(step->vn, &part.info, kind))
+		veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
+	cond_resched();
+}
+
+/* The weaker kinds first: without a longer prefix they would hold for its addresses
+ * until they go as well.
+ */
 static void veil_nl_finish(struct veil_nl_step *step)
 {
 	struct veil_nl_change *change;
 	size_t i;
+	u8 kind;
 
 	for (i = 0; i < step->count; i++) {
 		change = &step->changes[i];
 		if (change->command == NETVEIL_CMD_PEER_ADD)
 			veil_peer_keep(change->peer);
 	}
-	for (i = 0; i < step->count; i++) {
-		change = &step->changes[i];
-		if (change->command == NETVEIL_CMD_PEER_DEL)
-			veil_peer_remove(change->peer);
-		cond_resched();
-	}
+	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--)
+		for (i = 0; i < step->count; i++)
+			veil_nl_remove_one(step, &step->changes[i], kind);
 }
 
 /* Whether something of the namespace itself is set. */
@@ -412,11 +459,7 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 	if (!err)
 		err = veil_nl_check_keys(step);
 	if (!err)
-		err = veil_nl_add_policies(step, true);
-	if (!err)
-		err = veil_nl_make(step, NETVEIL_CMD_PEER_ADD);
-	if (!err)
-		err = veil_nl_add_policies(step, false);
+		err = veil_nl_add(step);
 	if (!err)
 		err = veil_nl_make_sets(step);
 	if (!err && sets)
@@ -426,8 +469,7 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 		return err;
 	}
 	veil_nl_end_sets(step, true);
-	veil_nl_make(step, NETVEIL_CMD_POLICY_SET);
-	veil_nl_make(step, NETVEIL_CMD_POLICY_DEL);
+	veil_nl_set_policies(step);
 	veil_nl_finish(step);
 	return 0;
 }

@@ -83,6 +83,8 @@ int veil_nl_policy_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 /* A change of a policy as part of a step; UNDO is of an addition. */
 int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 			unsigned int stages);
+/* Whether there is the policy that a change names, and of this kind. */
+bool veil_nl_policy_is(struct veil_net *vn, struct genl_info *info, u8 kind);
 int veil_nl_policy_change_doit(struct sk_buff *request, struct genl_info *info);
 int veil_nl_confirm_doit(struct sk_buff *request, struct genl_info *info);
 

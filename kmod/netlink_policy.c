@@ -118,6 +118,16 @@ static int veil_nl_change_policy(struct veil_net *vn, struct genl_info *info,
 	return veil_policy_del(vn, prefix, info->extack);
 }
 
+bool veil_nl_policy_is(struct veil_net *vn, struct genl_info *info, u8 kind)
+{
+	const struct veil_policy_node *node = NULL;
+	struct veil_prefix prefix;
+
+	if (!veil_nl_parse_policy(info, &prefix))
+		node = veil_policy_find(vn, &prefix);
+	return node && node->kind == kind;
+}
+
 int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 			unsigned int stages)
 {

@@ -438,7 +438,8 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	}
 	err = peer ? veil_peer_fill(peer, config, known) : -ENOMEM;
 	if (err == -EADDRINUSE)
-		NL_SET_ERR_MSG_MOD(extack, "an address is given to two peers");
+		NL_SET_ERR_MSG_MOD(extack,
+				   "an address is given to two peers, or to a peer and a policy");
 	if (err) {
 		if (peer)
 			veil_peer_unlink(peer);

@@ -77,6 +77,9 @@ static int veil_address_insert(struct veil_address *address)
 	struct veil_prefix_table *table = &address->peer->vn->addresses;
 	int err;
 
+	/* Checked before; but a step may have added one since. */
+	if (veil_policy_find(address->peer->vn, &address->node.prefix))
+		return -EADDRINUSE;
 	veil_weaken_touch(address->peer->vn, &address->node.prefix);
 	err = veil_prefix_insert(table, &address->node);
 	return err == -EEXIST ? veil_address_take_over(table, address) : err;

@@ -374,17 +374,22 @@ class Control:
         self.request(PEER_SET, attr(A_PEER | NLA_NESTED, nest))
 
     def apply(self, *changes):
-        """(command, public_key, address or (attribute, value)...) of each, as one
-        step."""
+        """(command, public_key, address or (attribute, value)...) of each, or
+        (command, prefix, policy if any), as one step."""
         body = bytearray()  # appended to: bytes would be copied for each change
-        for command, public_key, *more in changes:
-            nest = attr(P_PUBLIC_KEY, public_key)
-            for each in more:
-                if isinstance(each, str):
-                    each = P_ADDRESS, ipaddress.ip_address(each).packed
-                nest += attr(*each)
+        for command, name, *more in changes:
             change = attr(A_COMMAND, bytes([command]))
-            change += attr(A_PEER | NLA_NESTED, nest)
+            if isinstance(name, str):
+                change += attr(A_PREFIX, prefix_bytes(name))
+                for each in more:
+                    change += attr(A_POLICY, bytes([POLICIES.index(each)]))
+            else:
+                nest = attr(P_PUBLIC_KEY, name)
+                for each in more:
+                    if isinstance(each, str):
+                        each = P_ADDRESS, ipaddress.ip_address(each).packed
+                    nest += attr(*each)
+                change += attr(A_PEER | NLA_NESTED, nest)
             body += attr(A_CHANGE | NLA_NESTED, change)
         self.request(APPLY, bytes(body))
 

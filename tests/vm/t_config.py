@@ -6,6 +6,7 @@ of peers that stay as they are live on.
 """
 
 import base64
+import contextlib
 import json
 import os
 import socket
@@ -27,6 +28,7 @@ from ktap import case, check, check_equal, note, wait_until
 from veilproto import Identity
 
 MANY = 2000
+BYPASS = genl.P_POLICY, bytes([genl.POLICIES.index("bypass")])
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
 folder = tempfile.mkdtemp()
@@ -253,33 +255,85 @@ def psk():
     check(not alpha.peer()["has_psk"], "the psk is gone")
 
 
-@case("a peer that gets a new key is protected all the time")
-def new_key():
-    up()
+@contextlib.contextmanager
+def sending_to(address, pause=0):
+    """Packets to address all the while; none of them leaves in clear."""
     tap = wire.Tap(hosts.wire)
     done = threading.Event()
     sock = alpha.udp(alpha.v4)
 
     def send():
         while not done.is_set():
-            hosts.offer(sock, MARKER, (beta.v4, 7000))
-            time.sleep(0.0005)
+            hosts.offer(sock, MARKER, (address, 7000))
+            time.sleep(pause)
 
     sender = threading.Thread(target=send)
     sender.start()
-    right = text_of(state["b"].public)
-    for _ in range(20):
-        wrong = text_of(stranger())
-        write("alpha.conf", conf_of(alpha).replace(right, wrong))
-        check_equal(veil("sync", path_of("alpha.conf"))[0], 0, "sync")
-        take("sync", alpha)
-    done.set()
-    sender.join()
-    hosts.ping_once(alpha, beta.v4)
-    frames = tap.frames()
-    note("%d frames" % len(frames))
-    wire.only_netveil(frames, OURS, (MARKER,))
+    try:
+        yield
+    finally:
+        done.set()
+        sender.join()
+    wire.only_netveil(tap.frames(), (*OURS, address), (MARKER,))
     tap.close()
+
+
+@case("a peer that gets a new key is protected all the time")
+def new_key():
+    up()
+    right = text_of(state["b"].public)
+    with sending_to(beta.v4, pause=0.0005):
+        for _ in range(20):
+            wrong = text_of(stranger())
+            write("alpha.conf", conf_of(alpha).replace(right, wrong))
+            check_equal(veil("sync", path_of("alpha.conf"))[0], 0, "sync")
+            take("sync", alpha)
+        hosts.ping_once(alpha, beta.v4)
+
+
+def strangers(count):
+    """Changes that add peers, and take their time."""
+    for number in range(count):
+        key, address = os.urandom(31) + b"\1", "10.78.%d.%d" % divmod(number, 256)
+        yield genl.PEER_ADD, key, address, BYPASS
+
+
+@case("within a step a weaker policy never holds where before and after it none does")
+def weaker_meanwhile():
+    up()
+    alpha.run("ip", "route", "add", "10.70.0.0/16", "via", beta.v4)
+    alpha.control.socket.setsockopt(socket.SOL_SOCKET, hosts.SO_SNDBUFFORCE, 32 << 20)
+    apply = alpha.control.apply
+    wide, narrow, twice = stranger(), stranger(), (BYPASS, "10.77.0.9")
+    behind = genl.P_PREFIX, genl.prefix_bytes("10.70.0.0/20")
+    others = list(strangers(MANY))
+    more = [(genl.POLICY_ADD, "10.79.%d.%d/32" % divmod(n, 256), "require")
+            for n in range(3 * MANY)]
+    alpha.control.add_policy("10.70.0.0/16", "require")
+    with sending_to("10.70.1.1"):
+        weak = genl.PEER_ADD, wide, BYPASS, behind, "10.77.0.1"
+        apply(weak, *others, (genl.PEER_ADD, narrow, "10.70.1.1"))
+        apply(*((genl.PEER_DEL, key) for _, key, *_ in ((0, narrow), *others, (0, wide))))
+    with sending_to("10.70.1.1"):
+        apply((genl.POLICY_ADD, "10.70.0.0/20", "bypass"), *more,
+              (genl.POLICY_ADD, "10.70.1.0/24", "require"))
+        gone = ("10.70.1.0/24", *(prefix for _, prefix, _ in more), "10.70.0.0/20")
+        apply(*((genl.POLICY_DEL, prefix) for prefix in gone))
+    with sending_to("10.70.1.1"):
+        step_refused(
+            "given to two peers",
+            weak,
+            *others,
+            (genl.POLICY_ADD, "10.70.1.0/24", "require"),
+            *((genl.PEER_ADD, stranger(), *twice) for _ in range(2)),
+        )
+    check_equal(policies(), {"10.70.0.0/16": "require"}, "what is left")
+    step_refused(
+        "a peer and a policy",
+        (genl.POLICY_ADD, "10.70.1.1/32", "require"),
+        (genl.PEER_ADD, narrow, "10.70.1.1"),
+    )
+    alpha.run("ip", "route", "del", "10.70.0.0/16")
 
 
 @case("an address that moves on in the same step stays protected")
