@@ -26,7 +26,9 @@
 
 struct verify {
 	const char *device;
+	unsigned int index;		/* 0: all */
 	uint32_t seconds;
+	bool gone;
 };
 
 static int take_device(void *target, const char *value)
@@ -67,7 +69,7 @@ static int gather(struct env *env, struct watch *watch)
  * bound: one that listened from its making would take other devices' packets
  * first, and be deaf for an RCU grace period while it is bound anew.
  */
-static int open_capture(const struct verify *verify, int *result)
+static int open_capture(struct verify *verify, int *result)
 {
 	struct sockaddr_ll from = {
 		.sll_family = AF_PACKET,
@@ -77,10 +79,11 @@ static int open_capture(const struct verify *verify, int *result)
 	int fd;
 
 	if (verify->device) {
-		from.sll_ifindex = (int)if_nametoindex(verify->device);
-		if (!from.sll_ifindex)
+		verify->index = if_nametoindex(verify->device);
+		if (!verify->index)
 			return err("verify: no device '%s'", verify->device);
 	}
+	from.sll_ifindex = (int)verify->index;
 	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err("verify: cannot capture: %s", strerror(errno));
@@ -106,6 +109,14 @@ static bool is_loopback(int index)
 	char name[IF_NAMESIZE];
 
 	return if_indextoname((unsigned int)index, name) && !strcmp(name, "lo");
+}
+
+/* The socket hears nothing any more, also of one that comes by the same name. */
+static bool is_gone(unsigned int index)
+{
+	char name[IF_NAMESIZE];
+
+	return index && !if_indextoname(index, name);
 }
 
 static volatile sig_atomic_t interrupted;
@@ -139,8 +150,10 @@ static int ask_places(struct env *env, struct watch *watch)
 	return code;
 }
 
-/* Until the time is up, or all was read that came before an interrupt. */
-static int listen_to(int fd, struct env *env, const struct verify *verify,
+/* Until the time is up, the device is gone, or all was read that came before an
+ * interrupt.
+ */
+static int listen_to(int fd, struct env *env, struct verify *verify,
 		     struct watch *watch)
 {
 	double end = now() + verify->seconds;
@@ -157,7 +170,9 @@ static int listen_to(int fd, struct env *env, const struct verify *verify,
 		len = recvfrom(fd, packet, sizeof(packet),
 			       interrupted ? MSG_DONTWAIT : 0,
 			       (struct sockaddr *)&from, &size);
-		if (len < 0 && errno == EAGAIN && interrupted)
+		verify->gone = len < 0 && errno != EINTR &&
+			       is_gone(verify->index);
+		if (verify->gone || (len < 0 && errno == EAGAIN && interrupted))
 			break;
 		if (len < 0 && errno != EAGAIN && errno != EINTR &&
 		    errno != ENETDOWN)
@@ -271,6 +286,9 @@ int cmd_verify(struct env *env, struct words *words)
 		code = listen_to(fd, env, &verify, &watch);
 	if (!code)
 		code = print_result(env, &watch, lost_packets(fd));
+	if (!code && verify.gone)
+		code = err("verify: the device '%s' went away: what passes since then is not seen",
+			   verify.device);
 	if (fd >= 0)
 		close(fd);
 	watch_free(&watch);

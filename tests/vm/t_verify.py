@@ -140,6 +140,13 @@ def dig():
         skip("no tc mirred here: %s" % error)
 
 
+@case("a device that goes while it listens: what passes later is not vouched for, exit 1")
+def gone():
+    alpha.run("ip", "link", "add", "gone", "type", "veth", "peer", "name", "other")
+    code, said, _ = verify(lambda: alpha.run("ip", "link", "del", "gone"), "-i", "gone")
+    check_equal((code, said["plaintext"]), (1, False), "exit code, plaintext")
+
+
 @case("a hole: frames that tc mirred sends out past the fence are found, exit 1")
 def hole():
     if os.uname().release.startswith("6.1."):
