@@ -298,7 +298,7 @@ static struct veil_peer *veil_icmp_roamer(struct veil_net *vn,
 }
 
 unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
-		       const struct veil_addr_pair *addrs)
+		       const struct veil_addr_pair *addrs, bool local)
 {
 	bool ipv4 = skb->protocol == htons(ETH_P_IP);
 	enum veil_drop reason = VEIL_DROP_icmp_forged;
@@ -310,7 +310,9 @@ unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 	if (ipv4 ? !veil_icmp_parse4(skb, &error) :
 		   !veil_icmp_parse6(skb, &error))
 		return NF_ACCEPT;
-	if (!veil_addr_is_local(vn->net, skb->dev, &error.addrs.source) ||
+	if (!veil_addr_is_local(vn->net, skb->dev, &error.addrs.source))
+		return NF_ACCEPT;
+	if (!local &&
 	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
 		return NF_ACCEPT;
 

@@ -9,9 +9,10 @@
 #include "net.h"
 
 /* A packet from somebody who is no peer: judge it if it is an ICMP error about
- * a packet to a peer.  A netfilter verdict; under rcu_read_lock().
+ * a packet to a peer.  local: it is for us, if not by its destination, which says
+ * so otherwise.  A netfilter verdict; under rcu_read_lock().
  */
 unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
-		       const struct veil_addr_pair *addrs);
+		       const struct veil_addr_pair *addrs, bool local);
 
 #endif /* _VEIL_ICMP_H */

@@ -272,6 +272,8 @@ static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb, u32 user)
 
 static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb, u32 user)
 {
+	/* Whatever headers came first are there still. */
+	unsigned int offset = skb_transport_offset(skb);
 	int err;
 
 	local_bh_disable();
@@ -283,7 +285,7 @@ static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb, u32 user)
 		veil_drop(vn, skb, veil_drop_error(err, VEIL_DROP_malformed));
 		return false;
 	}
-	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
+	skb_set_transport_header(skb, offset);
 	return true;
 }
 
@@ -347,7 +349,39 @@ static bool veil_rx_is_fragment(const struct sk_buff *skb)
 {
 	if (skb->protocol == htons(ETH_P_IP))
 		return ip_is_fragment(ip_hdr(skb));
-	return ipv6_hdr(skb)->nexthdr == NEXTHDR_FRAGMENT;
+	return veil_rx_holds_fragment6(skb);
+}
+
+/* A fragment of what may be ICMPv6, behind whatever headers: the first one need hold
+ * no more than those of ICMPv6 itself.
+ */
+static bool veil_rx_icmp_fragment6(const struct sk_buff *skb)
+{
+	struct frag_hdr *fh, buffer;
+	unsigned int offset = 0;
+
+	if (!veil_rx_holds_fragment6(skb) ||
+	    ipv6_find_hdr(skb, &offset, NEXTHDR_FRAGMENT, NULL, NULL) < 0)
+		return false;
+	fh = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	return fh && (fh->nexthdr == IPPROTO_ICMPV6 ||
+		      ipv6_ext_hdr(fh->nexthdr));
+}
+
+/* Pieces of an ICMP error, from who is no peer and to us; as veil_rx_gather(). */
+static bool veil_rx_gather_icmp(struct veil_net *vn, struct sk_buff *skb)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		return veil_rx_gather(vn, skb, IPPROTO_ICMP, IPPROTO_ICMPV6);
+	if (!veil_rx_icmp_fragment6(skb))
+		return true;
+	if (!veil_rx_gather6(vn, skb, VEIL_DEFRAG_OUTER))
+		return false;
+	/* Fragments of fragments */
+	if (!veil_rx_icmp_fragment6(skb))
+		return true;
+	veil_drop(vn, skb, VEIL_DROP_malformed);
+	return false;
 }
 
 /* br_netfilter shows us a frame that the bridge will pass on, since it is
@@ -372,7 +406,7 @@ static bool veil_rx_bridged(const struct sk_buff *skb)
  */
 static bool veil_rx_gather_unknown(struct veil_net *vn, struct sk_buff *skb)
 {
-	return veil_rx_gather(vn, skb, IPPROTO_ICMP, IPPROTO_ICMPV6) &&
+	return veil_rx_gather_icmp(vn, skb) &&
 	       (!READ_ONCE(vn->roamer_count) ||
 		veil_rx_gather(vn, skb, IPPROTO_UDP, IPPROTO_UDP));
 }
@@ -389,7 +423,7 @@ static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
 	    !veil_rx_gather_unknown(vn, skb))
 		return NF_STOLEN;
 	if (!veil_rx_for_port(vn, skb))
-		return veil_icmp(vn, skb, addrs);
+		return veil_icmp(vn, skb, addrs, false);
 	if (!veil_own_address(vn, skb->dev, &addrs->destination))
 		return NF_ACCEPT;
 	/* Silence: nobody learns that we are here. */
@@ -471,17 +505,53 @@ static noinline unsigned int veil_rx_local_clear(struct veil_net *vn,
 	return veil_rx_clear(vn, skb, &policy, &addrs.source);
 }
 
+/* An ICMP error goes by what it quotes, to which of our addresses it came does not
+ * matter: one that only routes know (anycast), or a group's.  veil_rx() has judged
+ * those to all others.
+ */
+static noinline unsigned int veil_rx_local_icmp(struct veil_net *vn,
+						struct sk_buff *skb)
+{
+	struct veil_addr_pair addrs;
+	unsigned int verdict;
+
+	veil_addr_of(skb, &addrs);
+	if (veil_own_address(vn, skb->dev, &addrs.destination))
+		return NF_ACCEPT;
+	if (!veil_rx_gather_icmp(vn, skb))
+		return NF_STOLEN;
+	/* As in veil_hook_in(). */
+	local_bh_disable();
+	verdict = veil_icmp(vn, skb, &addrs, true);
+	local_bh_enable();
+	return verdict;
+}
+
+static bool veil_rx_maybe_icmp(const struct sk_buff *skb)
+{
+	u8 nexthdr;
+
+	if (skb->protocol == htons(ETH_P_IP))
+		return ip_hdr(skb)->protocol == IPPROTO_ICMP;
+	nexthdr = ipv6_hdr(skb)->nexthdr;
+	return nexthdr == IPPROTO_ICMPV6 || ipv6_ext_hdr(nexthdr);
+}
+
 unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 			   const struct nf_hook_state *state)
 {
+	unsigned int verdict = NF_ACCEPT;
+
 	if (veil_opened(skb)) {
 		veil_unmark(skb, VEIL_MARK_OPENED);
 		return NF_ACCEPT;
 	}
-	if (skb->protocol == htons(ETH_P_IP) &&
-	    veil_policy_stranger(vn, ip_hdr(skb)->saddr))
-		return NF_ACCEPT;
-	return veil_rx_local_clear(vn, skb);
+	if (skb->protocol != htons(ETH_P_IP) ||
+	    !veil_policy_stranger(vn, ip_hdr(skb)->saddr))
+		verdict = veil_rx_local_clear(vn, skb);
+	if (verdict == NF_ACCEPT && veil_rx_maybe_icmp(skb))
+		verdict = veil_rx_local_icmp(vn, skb);
+	return verdict;
 }
 
 /* From an address that no peer protects. */

@@ -223,6 +223,63 @@ def unproven():
             check_equal(outcome, ({reason: 1}, before), "drops and MTU")
 
 
+def forged6():
+    """Words of nobody's that a packet in clear was too long, which the stack takes:
+    to whom it does not care, and they may come in fragments."""
+    echo = packets.echo_request(alpha.v6, beta.v6, 1, bytes(100))
+    plain = packets.ipv6(alpha.v6, beta.v6, packets.ICMPV6, echo)
+    for target in alpha.v6, "ff02::1", "fd09::":
+        whole = packets.too_big(ROUTER[True], target, plain, 1300)
+        yield "to " + target, [whole]
+        ends, error = (ROUTER[True], target), whole[40:]
+        for name, before, first, body in (
+            ("", b"", packets.ICMPV6, error),
+            ("behind options, ", options(packets.FRAGMENT), packets.ICMPV6, error),
+            ("before options, ", b"", packets.DSTOPTS, options(packets.ICMPV6) + error),
+        ):
+            # No more of it in the first one than the stack asks for.
+            cut = len(body) - len(error) + 8
+            parts = []
+            for place, part in (1, body[:cut]), (cut, body[cut:]):
+                head = struct.pack(">BxHI", first, place, len(before) + first)
+                kind = packets.HOP_BY_HOP if before else packets.FRAGMENT
+                parts.append(packets.ipv6(*ends, kind, before + head + part))
+            yield "to %s, %sin fragments" % (target, name), parts
+
+
+def options(next_header):
+    """A header of options that is all padding."""
+    return bytes([next_header, 0, 1, 4, 0, 0, 0, 0])
+
+
+def inner_mtu():
+    with connected(beta.v6) as sock:
+        return known_mtu(sock, beta.v6)
+
+
+@case("what nobody sent in clear is not believed, wherever that goes and in pieces")
+def forged_anyhow():
+    alpha.sysctl("ipv6/conf/all/forwarding", 1)
+    try:
+        hosts.flush_all()
+        for name, parts in forged6():
+            alpha.run("ip", "-6", "route", "flush", "cache")
+            for part in parts:
+                state["wire"].packet(part)
+            wait_until(lambda: inner_mtu() == 1300, 10, "without a peer: " + name)
+        fresh()
+        wanted = inner_mtu()
+        for name, parts in forged6():
+            before = alpha.drops()
+            for part in parts:
+                state["wire"].packet(part)
+            hosts.ping_once(alpha, beta.v6)
+            moved = drops_since(before, alpha.drops())
+            check_equal((moved, inner_mtu()), ({"icmp_forged": 1}, wanted), name)
+    finally:
+        alpha.sysctl("ipv6/conf/all/forwarding", 0)
+
+
 @case("a router that quotes what was sent lowers the MTU, not below the least")
 def proven():
     # IPv6 first: its least MTU is the higher one, and it never rises.
