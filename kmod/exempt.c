@@ -95,6 +95,23 @@ bool veil_exempt_neighbour(const struct sk_buff *skb, unsigned int offset)
 	return false;
 }
 
+bool veil_exempt_discovery(const struct sk_buff *skb)
+{
+	u8 nexthdr = ipv6_hdr(skb)->nexthdr;
+	__be16 fragment;
+	u8 *type, buffer;
+	int offset;
+
+	offset = ipv6_skip_exthdr(skb, skb_network_offset(skb) +
+				  sizeof(struct ipv6hdr), &nexthdr, &fragment);
+	if (offset < 0 || nexthdr != IPPROTO_ICMPV6 ||
+	    fragment & htons(IP6_OFFSET))
+		return false;
+	type = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	return type && *type >= NDISC_ROUTER_SOLICITATION &&
+	       *type <= NDISC_REDIRECT;
+}
+
 static bool veil_exempt_final4(const struct sk_buff *skb,
 			       struct veil_final *final)
 {

@@ -13,6 +13,11 @@
  */
 bool veil_exempt_neighbour(const struct sk_buff *skb, unsigned int offset);
 
+/* Neighbour discovery as the stack takes it: skb is IPv6, and any headers may come
+ * before.
+ */
+bool veil_exempt_discovery(const struct sk_buff *skb);
+
 /* A walk over what sends a packet elsewhere than its destination says: begins as
  * zeros.
  */

@@ -339,7 +339,7 @@ bool veil_rx_gather_opened(struct veil_net *vn, struct sk_buff *skb)
 		return true;
 	if (!veil_rx_gather6(vn, skb, VEIL_DEFRAG_OPENED))
 		return false;
-	if (!veil_rx_holds_fragment6(skb))
+	if (!veil_rx_holds_fragment6(skb) && !veil_exempt_discovery(skb))
 		return true;
 	veil_drop(vn, skb, VEIL_DROP_bad_inner);
 	return false;

@@ -214,7 +214,7 @@ int veil_tunnel_inner(struct veil_peer *peer, struct sk_buff *skb)
 	skb_reset_network_header(skb);
 	if (!len || !veil_tunnel_addrs_ok(peer, skb) ||
 	    /* Not from another link. */
-	    veil_exempt_neighbour(skb, 0))
+	    (skb->protocol == htons(ETH_P_IPV6) && veil_exempt_discovery(skb)))
 		return -EINVAL;
 	if (pskb_trim(skb, len))
 		return -ENOMEM;

@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import hosts
 import inject
 import ktap
 import packets
@@ -23,7 +24,7 @@ import wire
 from hosts import alpha, beta, drops_since
 from inject import APP, arrives, readdress, refused, state
 from ktap import case, check, check_equal, wait_until
-from packets import UDP
+from packets import ICMPV6, UDP
 
 from inject import A2, B2
 
@@ -252,6 +253,29 @@ def tunnel():
     peer.send(seal_inner(good + bytes(50)))
     pypeer.socket_receives(state["app"][alpha.v4], b"inner")
     check_equal(drops_since(before, alpha.drops()), {}, "drops for padding")
+
+
+@case("neighbour discovery is not from another link, whatever comes before it")
+def discovery():
+    """An advertisement of somebody else's address on our link."""
+    peer, other = state["peer"], "fd09::77"
+    body = packets.address(other).packed + bytes([2, 1]) + b"\2\0\0\0\0\x66"
+    plain = struct.pack(">BBHI", 136, 0, 0, 0x20000000) + body
+    check = packets.l4_checksum(beta.v6, alpha.v6, ICMPV6, plain)
+    advertisement = plain[:2] + struct.pack(">H", check) + plain[4:]
+    ends, padding = (beta.v6, alpha.v6), bytes([ICMPV6, 0, 1, 4, 0, 0, 0, 0])
+    where = other, "dev", "eth0"
+    right = "lladdr 02:00:00:00:00:55"
+    hosts.ip_batch(alpha, "neigh replace %s nud stale %s dev eth0" % (other, right))
+    for kind, inside in (
+        (ICMPV6, advertisement),
+        (packets.HOP_BY_HOP, padding + advertisement),
+        (packets.DSTOPTS, padding + advertisement),
+    ):
+        inner = packets.ipv6(*ends, kind, inside, hop_limit=255)
+        refused("bad_inner", lambda: peer.send(seal_inner(inner)))
+        found = alpha.run("ip", "neigh", "show", *where)
+        check_equal(right in found, True, "the right neighbour: " + found)
 
 
 def fragment6(inside, source=beta.v6, target=alpha.v6, place=0, next_header=UDP):
