@@ -170,6 +170,28 @@ static bool veil_rx_mapped(const struct sk_buff *skb)
 	       veil_addr_is_v4(&ipv6_hdr(skb)->saddr);
 }
 
+static bool veil_rx_holds_fragment6(const struct sk_buff *skb)
+{
+	unsigned int offset = 0;
+
+	switch (ipv6_hdr(skb)->nexthdr) {
+	case NEXTHDR_HOP:
+	case NEXTHDR_DEST:
+	case NEXTHDR_ROUTING:
+	case NEXTHDR_FRAGMENT:
+		return ipv6_find_hdr(skb, &offset, NEXTHDR_FRAGMENT, NULL,
+				     NULL) != -ENOENT;
+	}
+	return false;
+}
+
+static bool veil_rx_is_fragment(const struct sk_buff *skb)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		return ip_is_fragment(ip_hdr(skb));
+	return veil_rx_holds_fragment6(skb);
+}
+
 /* A whole UDP packet for our port. */
 static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 				    struct sk_buff *skb,
@@ -183,8 +205,9 @@ static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 	if (!pskb_may_pull(skb, head))
 		return veil_rx_drop(vn, peer, skb,
 				    veil_drop_pull(skb->len, head));
+	/* A device may have joined fragments, each with a length of its own. */
 	if (ntohs(udp_hdr(skb)->len) != skb->len - offset ||
-	    veil_rx_mapped(skb))
+	    veil_rx_mapped(skb) || veil_rx_is_fragment(skb))
 		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
 	if (*(u8 *)(udp_hdr(skb) + 1) == VEIL_MSG_DATA)
 		return veil_open(vn, peer, skb, state);
@@ -315,21 +338,6 @@ static bool veil_rx_gather(struct veil_net *vn, struct sk_buff *skb,
 	return true;
 }
 
-static bool veil_rx_holds_fragment6(const struct sk_buff *skb)
-{
-	unsigned int offset = 0;
-
-	switch (ipv6_hdr(skb)->nexthdr) {
-	case NEXTHDR_HOP:
-	case NEXTHDR_DEST:
-	case NEXTHDR_ROUTING:
-	case NEXTHDR_FRAGMENT:
-		return ipv6_find_hdr(skb, &offset, NEXTHDR_FRAGMENT, NULL,
-				     NULL) != -ENOENT;
-	}
-	return false;
-}
-
 bool veil_rx_gather_opened(struct veil_net *vn, struct sk_buff *skb)
 {
 	if (skb->protocol == htons(ETH_P_IP))
@@ -343,13 +351,6 @@ bool veil_rx_gather_opened(struct veil_net *vn, struct sk_buff *skb)
 		return true;
 	veil_drop(vn, skb, VEIL_DROP_bad_inner);
 	return false;
-}
-
-static bool veil_rx_is_fragment(const struct sk_buff *skb)
-{
-	if (skb->protocol == htons(ETH_P_IP))
-		return ip_is_fragment(ip_hdr(skb));
-	return veil_rx_holds_fragment6(skb);
 }
 
 /* A fragment of what may be ICMPv6, behind whatever headers: the first one need hold

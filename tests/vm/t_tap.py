@@ -50,10 +50,10 @@ def set_up():
     hosts.ip_batch(alpha, "link set tap0 address 02:00:00:00:00:aa up")
 
 
-def hand_over(kind, size, payload):
+def hand_over(kind, size, payload, length=None):
     """A UDP packet to our port, of a GSO type, to be cut after every size bytes; whether
-    the kernel takes it."""
-    segment = packets.udp(*ENDS, PORT, PORT, payload)
+    the kernel takes it. length: what its header says."""
+    segment = packets.udp(*ENDS, PORT, PORT, payload, length)
     frame = packets.ethernet(MACHINES, MAC, packets.ipv4(*ENDS, packets.UDP, segment))
     header = struct.pack("<BBHHHH", NEEDS_CSUM, kind, 14 + 20 + 8, size, 14 + 20, 6)
     try:
@@ -120,6 +120,24 @@ def wrongly_joined():
         peer.talk()
         check_equal(hosts.receive_all(peer.app), [], "what was delivered")
     check(taken[0], "IP fragments were tried")
+
+
+@case("a piece of an IP packet that looks like a whole message is none")
+def whole_pieces():
+    """The machine has each fragment begin with a UDP header of its length."""
+    peer, size = pypeer.connected(), 1000
+    sent = [bytes([number]) * (size - 8 - 42) for number in range(2)]
+    messages = [peer.sealed(each) for each in sent]
+    check_equal([len(each) for each in messages], [size - 8] * 2, "bytes of messages")
+    second = packets.udp(*ENDS, PORT, PORT, messages[1])
+    before = alpha.drops()
+    check(hand_over(GSO_UDP, size, messages[0] + second, size), "it is taken")
+    dropped = lambda: drops_since(before, alpha.drops())
+    wait_until(lambda: sum(dropped().values()) >= 2, 10, "drops")
+    check_equal(dropped(), {"malformed": 2}, "drops")
+    for message, each in zip(messages, sent):
+        peer.send(message)
+        pypeer.socket_receives(peer.app, each)
 
 
 ktap.run(set_up)
