@@ -119,7 +119,9 @@ static void make_folders(const char *path)
 	}
 }
 
-/* The file is there whole or not at all. */
+/* The file is there whole or not at all, after a crash too: an empty one would be a
+ * ruleset that nft takes.
+ */
 static int replace_file(const char *path, int (*write)(struct env *, FILE *),
 			struct env *env)
 {
@@ -133,8 +135,10 @@ static int replace_file(const char *path, int (*write)(struct env *, FILE *),
 	if (!to)
 		return err("guard: cannot write %s: %s", new, strerror(errno));
 	code = write(env, to);
-	if ((fclose(to) || (!code && rename(new, path))) && !code)
+	if (!code && (ferror(to) || fflush(to) || fsync(fileno(to)) ||
+		      rename(new, path)))
 		code = err("guard: cannot write %s: %s", path, strerror(errno));
+	fclose(to);
 	if (code)
 		unlink(new);
 	return code;
