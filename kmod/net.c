@@ -27,6 +27,13 @@
 #include "unknown.h"
 #include "weaken.h"
 
+/* Lines in ten seconds about all namespaces that users without privilege may have
+ * made.
+ */
+#define VEIL_NET_BURST	16
+
+static DEFINE_RATELIMIT_STATE(veil_net_limit, 10 * HZ, VEIL_NET_BURST);
+
 unsigned int veil_net_id;
 atomic_t veil_epoch = ATOMIC_INIT(0);
 bool veil_asleep;
@@ -36,6 +43,16 @@ bool veil_asleep;
  */
 static LIST_HEAD(veil_nets);
 static DEFINE_MUTEX(veil_nets_lock);
+
+bool veil_net_may_log(const struct veil_net *vn, char where[VEIL_NET_WHERE])
+{
+	where[0] = '\0';
+	if (!net_eq(vn->net, &init_net))
+		snprintf(where, VEIL_NET_WHERE, " in network namespace %u",
+			 vn->net->ns.inum);
+	return vn->net->user_ns == &init_user_ns ||
+	       __ratelimit(&veil_net_limit);
+}
 
 int veil_net_activate(struct veil_net *vn, struct netlink_ext_ack *extack)
 {

@@ -95,6 +95,7 @@ struct veil_recent {
  * @touched_list: the same
  * @weaken_depth: changes within changes
  * @weaken_reason: of the outermost
+ * @weaken_limit: how often that is logged, or NULL
  * @trial: what is restored unless it is confirmed, while @on_trial
  * @on_trial: whether something is
  * @trial_end: jiffies
@@ -147,6 +148,7 @@ struct veil_net {
 	struct list_head touched_list;
 	unsigned int weaken_depth;
 	const char *weaken_reason;
+	struct ratelimit_state *weaken_limit;
 	struct veil_trial *trial;
 	bool on_trial;
 	unsigned long trial_end;
@@ -221,6 +223,15 @@ static inline void veil_drop_count(struct veil_net *vn, enum veil_drop reason)
 	if (tracepoint_enabled(veil_drop))
 		veil_drop_trace(vn, reason);
 }
+
+/* " in network namespace 4026531840", with its zero. */
+#define VEIL_NET_WHERE	36
+
+/* Whether the kernel's log may have a line about vn now: namespaces that users
+ * without privilege may have made share a few.  where: which namespace it is;
+ * nothing of the first one.  Process context.
+ */
+bool veil_net_may_log(const struct veil_net *vn, char where[VEIL_NET_WHERE]);
 
 /* Free skb and count why.  Any context. */
 void veil_drop(struct veil_net *vn, struct sk_buff *skb, enum veil_drop reason);

@@ -23,6 +23,9 @@
 #include "tx.h"
 #include "weaken.h"
 
+/* Goodbyes of a peer that the log tells of, in ten seconds. */
+#define VEIL_PEER_CLOSED_BURST	3
+
 /* Of its own, since kmalloc() would round a peer up to the next power of two. */
 static struct kmem_cache *veil_peer_cache;
 
@@ -269,6 +272,7 @@ static void veil_peer_closed_work(struct work_struct *work)
 	down_write(&vn->lock);
 	if (!peer->dead) {
 		veil_weaken_begin(vn, "closed");
+		veil_weaken_rarely(vn, &peer->closed_limit);
 		veil_peer_touch(peer);
 		spin_lock_bh(&peer->lock);
 		if (peer->closed)
@@ -309,6 +313,8 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 	skb_queue_head_init(&peer->queue);
 	INIT_WORK(&peer->work, veil_handshake_send_work);
 	INIT_WORK(&peer->closed_work, veil_peer_closed_work);
+	ratelimit_state_init(&peer->closed_limit, 10 * HZ,
+			     VEIL_PEER_CLOSED_BURST);
 	veil_timers_init(peer);
 	peer->renew_until = jiffies;
 	peer->last_rx = jiffies - VEIL_STALE_QUIET_TIME * HZ;

@@ -10,6 +10,7 @@
 
 #include <linux/kref.h>
 #include <linux/mutex.h>
+#include <linux/ratelimit.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 
@@ -120,6 +121,7 @@ struct veil_outstanding {
  *	read without
  * @closed: it said goodbye to the session that @confirmed came from; lock
  * @closed_work: takes note of that; holds a reference while queued
+ * @closed_limit: how often that is logged: it may say goodbye as often as it likes
  * @clear: what passed in clear
  * @psk: the pre-shared key; vn->lock
  * @psk_next: what takes its place with the first session confirmed under it
@@ -196,6 +198,7 @@ struct veil_peer {
 	bool confirmed;
 	bool closed;
 	struct work_struct closed_work;
+	struct ratelimit_state closed_limit;
 	struct veil_clear clear;
 	struct veil_psk *psk;
 	struct veil_psk *psk_next;

@@ -340,14 +340,16 @@ void veil_peer_confirmed(struct veil_session *session)
 static void veil_peer_promote_key(struct veil_peer *peer)
 {
 	struct veil_key *old = peer->key;
+	char where[VEIL_NET_WHERE];
 	struct in6_addr endpoint;
 	u16 port;
 
 	veil_netlink_event(peer->vn, NETVEIL_EVENT_PEER_REKEYED,
 			   peer->next_key->public);
 	veil_roam_endpoint(peer, &endpoint, &port);
-	pr_notice("the peer at %pI6c has changed to its next key: the one before is refused\n",
-		  &endpoint);
+	if (veil_net_may_log(peer->vn, where))
+		pr_notice("the peer at %pI6c%s has changed to its next key: the one before is refused\n",
+			  &endpoint, where);
 	peer->key = peer->next_key;
 	WRITE_ONCE(peer->public_key, peer->key->public);
 	peer->next_key = NULL;
@@ -360,12 +362,14 @@ static void veil_peer_promote_key(struct veil_peer *peer)
 
 static void veil_peer_promote_psk(struct veil_peer *peer)
 {
+	char where[VEIL_NET_WHERE];
 	struct in6_addr endpoint;
 	u16 port;
 
 	veil_roam_endpoint(peer, &endpoint, &port);
-	pr_notice("the peer at %pI6c has the next psk: the one before is wiped\n",
-		  &endpoint);
+	if (veil_net_may_log(peer->vn, where))
+		pr_notice("the peer at %pI6c%s has the next psk: the one before is wiped\n",
+			  &endpoint, where);
 	veil_peer_put_psk(&peer->psk, peer->psk_next, true);
 	WRITE_ONCE(peer->psk_next, NULL);
 	veil_peer_cut_psk(peer);

@@ -135,6 +135,7 @@ static unsigned int veil_rotate_behind(struct veil_net *vn)
 
 static void veil_rotate_retire_now(struct veil_net *vn)
 {
+	char where[VEIL_NET_WHERE];
 	struct veil_peer *peer;
 
 	vn->identity = vn->next_identity;
@@ -144,7 +145,9 @@ static void veil_rotate_retire_now(struct veil_net *vn)
 	vn->retire_at = 0;
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_pairs_promote(peer, VEIL_PAIR_OUR_NEXT);
-	pr_notice("the next private key is this host's only one from now on: the one before is wiped\n");
+	if (veil_net_may_log(vn, where))
+		pr_notice("the next private key is this host's only one%s from now on: the one before is wiped\n",
+			  where);
 }
 
 int veil_rotate_may_retire(struct veil_net *vn, u32 seconds, bool force,

@@ -114,11 +114,10 @@ static void veil_trial_work(struct work_struct *work)
 	struct veil_net *vn = container_of(to_delayed_work(work),
 					   struct veil_net, trial_work);
 	const struct veil_trial *trial = vn->trial;
-	const struct veil_event event = {
+	struct veil_event event = {
 		.kind = NETVEIL_EVENT_CONFIRM_EXPIRED,
-		.public_key = trial->is_peer ? trial->public_key : NULL,
-		.prefix = trial->is_peer ? NULL : &trial->prefix,
 	};
+	char where[VEIL_NET_WHERE];
 	int err;
 
 	down_write(&vn->lock);
@@ -128,6 +127,10 @@ static void veil_trial_work(struct work_struct *work)
 		return;
 	}
 	vn->on_trial = false;
+	if (trial->is_peer)
+		event.public_key = trial->public_key;
+	else
+		event.prefix = &trial->prefix;
 	veil_weaken_begin(vn, "confirm-expired");
 	err = trial->is_peer ? veil_trial_undo_peer(vn, trial) :
 			       veil_trial_undo_prefix(vn, trial);
@@ -135,11 +138,14 @@ static void veil_trial_work(struct work_struct *work)
 	veil_netlink_tell(vn, &event);
 	up_write(&vn->lock);
 	veil_flows_end(vn);
+	if (!veil_net_may_log(vn, where))
+		return;
 	if (err)
-		pr_err("a change on trial was not confirmed, and cannot be undone (%d): it stays\n",
-		       err);
+		pr_err("a change on trial%s was not confirmed, and cannot be undone (%d): it stays\n",
+		       where, err);
 	else
-		pr_notice("a change on trial was not confirmed, and is undone\n");
+		pr_notice("a change on trial%s was not confirmed, and is undone\n",
+			  where);
 }
 
 int veil_trial_init(struct veil_net *vn)

@@ -5,9 +5,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/audit.h>
-#include <linux/ratelimit.h>
 #include <linux/slab.h>
-#include <linux/user_namespace.h>
 
 #include "addr.h"
 #include "netlink.h"
@@ -16,13 +14,8 @@
 #include "policy.h"
 #include "weaken.h"
 
-/* Lines of one change in the kernel's log; and, with audit records, in ten seconds
- * of all namespaces that users without privilege may have made.
- */
+/* Lines of one change in the kernel's log. */
 #define VEIL_WEAKEN_LINES	16
-#define VEIL_WEAKEN_BURST	16
-
-static DEFINE_RATELIMIT_STATE(veil_weaken_limit, 10 * HZ, VEIL_WEAKEN_BURST);
 /* An IPv6 address, a slash, a length, and a zero. */
 #define VEIL_WEAKEN_TEXT	52
 
@@ -42,6 +35,12 @@ void veil_weaken_begin(struct veil_net *vn, const char *reason)
 	lockdep_assert_held_write(&vn->lock);
 	if (!vn->weaken_depth++)
 		vn->weaken_reason = reason;
+}
+
+void veil_weaken_rarely(struct veil_net *vn, struct ratelimit_state *limit)
+{
+	lockdep_assert_held_write(&vn->lock);
+	vn->weaken_limit = limit;
 }
 
 static bool veil_weaken_ours(struct veil_net *vn,
@@ -239,22 +238,6 @@ static void veil_weaken_print(char text[VEIL_WEAKEN_TEXT],
 		snprintf(text + len, VEIL_WEAKEN_TEXT - len, "/%u", length);
 }
 
-static bool veil_weaken_limited(const struct veil_net *vn)
-{
-	return vn->net->user_ns != &init_user_ns &&
-	       !__ratelimit(&veil_weaken_limit);
-}
-
-static void veil_weaken_log(const struct veil_net *vn, const char *text)
-{
-	if (net_eq(vn->net, &init_net))
-		pr_notice("%s is no longer protected: %s\n", text,
-			  vn->weaken_reason);
-	else
-		pr_notice("%s is no longer protected in network namespace %u: %s\n",
-			  text, vn->net->ns.inum, vn->weaken_reason);
-}
-
 static void veil_weaken_audit(const struct veil_net *vn, const char *text)
 {
 	struct audit_buffer *buffer;
@@ -272,8 +255,10 @@ static void veil_weaken_audit(const struct veil_net *vn, const char *text)
 	audit_log_end(buffer);
 }
 
+/* lost: how many were told of before, of this change. */
 static void veil_weaken_tell(struct veil_net *vn,
-			     const struct veil_touched *touched, bool print)
+			     const struct veil_touched *touched, bool log,
+			     unsigned int lost)
 {
 	const struct veil_event event = {
 		.kind = NETVEIL_EVENT_WEAKENED,
@@ -281,14 +266,15 @@ static void veil_weaken_tell(struct veil_net *vn,
 		.prefix = &touched->node.prefix,
 		.reason = vn->weaken_reason,
 	};
-	char text[VEIL_WEAKEN_TEXT];
+	char text[VEIL_WEAKEN_TEXT], where[VEIL_NET_WHERE];
 
 	veil_netlink_tell(vn, &event);
-	if (veil_weaken_limited(vn))
+	if (!log || !veil_net_may_log(vn, where))
 		return;
 	veil_weaken_print(text, &touched->node.prefix);
-	if (print)
-		veil_weaken_log(vn, text);
+	if (lost < VEIL_WEAKEN_LINES)
+		pr_notice("%s is no longer protected%s: %s\n", text, where,
+			  vn->weaken_reason);
 	veil_weaken_audit(vn, text);
 }
 
@@ -339,20 +325,25 @@ void veil_weaken_end(struct veil_net *vn)
 {
 	struct veil_touched *touched, *next;
 	unsigned int lost = 0;
+	bool log = true;
 
 	if (--vn->weaken_depth)
 		return;
 	list_for_each_entry_safe(touched, next, &vn->touched_list, list) {
 		cond_resched();
 		/* With the namespace goes what there was to protect. */
-		if (!READ_ONCE(vn->dying) && veil_weaken_lost(vn, touched))
-			veil_weaken_tell(vn, touched,
-					 lost++ < VEIL_WEAKEN_LINES);
+		if (!READ_ONCE(vn->dying) && veil_weaken_lost(vn, touched)) {
+			if (!lost && vn->weaken_limit)
+				log = __ratelimit(vn->weaken_limit);
+			veil_weaken_tell(vn, touched, log, lost++);
+		}
 		veil_prefix_remove(&vn->touched, &touched->node);
 		list_del(&touched->list);
 		kfree_rcu(touched, rcu);
 	}
-	if (lost > VEIL_WEAKEN_LINES && vn->net->user_ns == &init_user_ns)
+	vn->weaken_limit = NULL;
+	if (log && lost > VEIL_WEAKEN_LINES &&
+	    vn->net->user_ns == &init_user_ns)
 		pr_notice("and %u more are no longer protected: %s\n",
 			  lost - VEIL_WEAKEN_LINES, vn->weaken_reason);
 }

@@ -17,6 +17,10 @@
 
 /* reason: a stable name in lower case; a literal. */
 void veil_weaken_begin(struct veil_net *vn, const char *reason);
+/* This change is somebody else's doing than an administrator's: of those that
+ * weaken anything, it is logged and audited only as often as limit lets.
+ */
+void veil_weaken_rarely(struct veil_net *vn, struct ratelimit_state *limit);
 void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix);
 void veil_weaken_end(struct veil_net *vn);
 

@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
@@ -19,12 +20,12 @@ import hosts
 import ktap
 import pypeer
 from hosts import alpha, beta
-from ktap import case, check, check_equal, skip, wait_until
+from ktap import case, check, check_between, check_equal, skip, wait_until
 
 KEY, OTHER = (os.urandom(31) + b"\x01" for _ in range(2))
 NETLINK_AUDIT, AUDIT_SET, AUDIT_GROUP_READLOG = 9, 1001, 1
 AUDIT_KERNEL_OTHER = 1316
-LINE = rb"netveil: (\S+) is no longer protected in network namespace \d+: (\S+)"
+LINE = r"netveil: (\S+) is no longer protected in network namespace \d+: (\S+)"
 state = {}
 
 
@@ -36,20 +37,23 @@ def set_up():
     os.set_blocking(state["log"].fileno(), False)
 
 
-def log_lines():
-    lines = []
+def kernel_log():
+    """What was logged since it was read."""
+    text = b""
     while True:
         try:
             data = state["log"].read(8192)
         except BlockingIOError:
-            return lines
+            return text.decode()
         except BrokenPipeError:
             continue
         if data is None:
-            return lines
-        found = re.search(LINE, data)
-        if found:
-            lines.append((found[1].decode(), found[2].decode()))
+            return text.decode()
+        text += data
+
+
+def log_lines():
+    return re.findall(LINE, kernel_log())
 
 
 def control():
@@ -266,6 +270,66 @@ def closed():
         [(e["prefix"], e["reason"]) for e in events], [(beta.v4, "closed")], "events"
     )
     check_equal(log_lines(), [(beta.v4, "closed")], "the kernel's log")
+
+
+@case("a preferred peer that says goodbye all the time: events, but few lines")
+def goodbyes():
+    peer = preferred()
+    kernel_log()
+    state["events"].forget()
+    text, said, told, start = "", 0, 0, time.monotonic()
+    # Ten seconds after the first goodbye the log tells how many it left out.
+    while "suppressed" not in text:
+        check(time.monotonic() < start + 60, "it is said how many were left out", said)
+        peer.send(peer.session.keepalive(beta.v4, alpha.v4, flags=4))
+        wait_until(lambda: not alpha.peer()["confirmed"], 10, "that it is heard")
+        said += 1
+        text += kernel_log()
+        told += len(state["events"].named("weakened"))
+        state["events"].forget()
+        # No more than 50 initiations a second are let in.
+        time.sleep(0.03)
+        peer.initiate()
+        wait_until(lambda: alpha.peer()["confirmed"], 10, "a new session")
+    check(said > 12, "more were said than lines are left", said)
+    check_equal(told, said, "events")
+    seconds = time.monotonic() - start
+    lines = len(re.findall(LINE, text))
+    check_between(lines, 3, 3 * (1 + seconds // 10), "lines")
+    check(re.search(r"veil_weaken_end: \d+ callbacks suppressed", text), "how many")
+
+
+def change_in_user_namespace():
+    """Changes that are logged, each with a line."""
+    try:
+        os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+    except OSError:
+        return 100
+    inner = genl.Control()
+    inner.set_private_key(KEY)
+    for _ in range(40):
+        inner.generate_next()
+        inner.retire(force=True)
+    return 40
+
+
+@case("a user's namespace cannot fill the log with changes of keys, and is named")
+def users():
+    kernel_log()
+    child = os.fork()
+    if not child:
+        done = 0
+        try:
+            done = change_in_user_namespace()
+        finally:
+            os._exit(done)
+    done = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if done == 100:
+        skip("no user namespaces here")
+    check_equal(done, 40, "changes")
+    text = kernel_log()
+    check_equal(len(re.findall("the next private key is", text)), 16, "lines")
+    check_equal(len(re.findall(r"only one in network namespace \d+", text)), 16, "names")
 
 
 @case("an operator's word that takes back what the first session brought")
