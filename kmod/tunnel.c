@@ -246,6 +246,14 @@ bool veil_tunnel_returned(struct sk_buff *skb)
 /* The mark is for the hooks before ours, veil guard's among them. */
 static void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb)
 {
+	/* The device's macvlans have copies of what is for all on the link, opened
+	 * now; and anybody can write a frame's header.
+	 */
+	if (skb->pkt_type == PACKET_BROADCAST ||
+	    skb->pkt_type == PACKET_MULTICAST) {
+		veil_drop(vn, skb, VEIL_DROP_malformed);
+		return;
+	}
 	if (veil_mark(skb, VEIL_MARK_OPENED)) {
 		veil_drop(vn, skb, VEIL_DROP_no_memory);
 		return;

@@ -26,7 +26,7 @@ from devices import ADDRESSES, moved
 from hosts import alpha, beta, drops_since, ip_batch
 from ktap import case, check, check_equal, skip, wait_until
 from traffic import MARKER
-from veilproto import PORT, Identity
+from veilproto import PORT, TUNNEL, Identity
 
 OURS = alpha.addresses + beta.addresses
 TCP = 6
@@ -248,6 +248,43 @@ def macvlan():
     lines = ("link add link eth0 name mv0 type macvlan mode bridge",)
     with moved(alpha, "mv0", *lines), link():
         traffic_passes()
+
+
+@case("what begins anew on a device is not copied to its macvlans")
+def copied():
+    """A frame to all on the link, with IPv6 inside of IPv4, or the reverse."""
+    try:
+        ip_batch(alpha, "link add link eth0 name mv0 netns wire type macvlan mode bridge")
+    except AssertionError as error:
+        skip("no such device on this kernel: " + str(error)[-200:])
+    ip_batch(hosts.wire, "link set mv0 up")
+    try:
+        peer = pypeer.connected()
+        for v6 in 0, 1:
+            outer = beta.addresses[v6], alpha.addresses[v6]
+            inner = beta.addresses[1 - v6], alpha.addresses[1 - v6]
+            segment = packets.udp(*inner, 7000, 7000, MARKER)
+            packet = packets.ip(*inner, packets.UDP, segment)
+            with alpha.udp(inner[1], 7000) as sock:
+                for target, wanted in (alpha.mac(), [MARKER]), (b"\xff" * 6, []):
+                    tap, before = wire.Tap(hosts.wire, "mv0"), alpha.drops()
+                    injector = wire.Injector(hosts.wire, "wa", beta.mac(), target)
+                    message = peer.session.seal_message(packet, flags=TUNNEL)
+                    injector.udp(*outer, PORT, PORT, message)
+                    if wanted:
+                        pypeer.socket_receives(sock, MARKER)
+                    else:
+                        peer.talk()
+                    check_equal(traffic.in_clear(tap), [], "frames in clear")
+                    if not wanted:
+                        moved = drops_since(before, alpha.drops())
+                        check_equal(moved, {"malformed": 1}, "drops")
+                        check_equal(hosts.receive_all(sock), [], "what was delivered")
+                    injector.close()
+                    tap.close()
+    finally:
+        pypeer.close_all()
+        ip_batch(hosts.wire, "link del mv0")
 
 
 @case("the host's address on an ipvlan")
