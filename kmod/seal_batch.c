@@ -114,9 +114,11 @@ static bool veil_batch_plan(struct veil_seal_batch *batch)
 	payload = skb->len - start - batch->l4len;
 	batch->mss = skb_shinfo(skb)->gso_size;
 	batch->segments = DIV_ROUND_UP(payload, batch->mss);
+	/* A length field may end before what the device takes. */
 	return batch->segments > 1 &&
 	       batch->hlen + VEIL_UDP_LEN + veil_batch_size(batch) <=
-	       veil_pmtu_outer(batch->session->peer, skb);
+	       min_t(unsigned int, U16_MAX,
+		     veil_pmtu_outer(batch->session->peer, skb));
 }
 
 /* A request for all segments; what is in it but counter and text stays. */

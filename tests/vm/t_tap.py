@@ -27,7 +27,7 @@ from veilproto import PORT, Identity
 
 APP = 7000
 TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 2, 0x1000, 0x4000
-NEEDS_CSUM, GSO_UDP, GSO_UDP_L4 = 1, 3, 5
+NEEDS_CSUM, GSO_TCPV4, GSO_UDP, GSO_UDP_L4 = 1, 1, 3, 5
 MAC, MACHINES = b"\2\0\0\0\0\xaa", b"\2\0\0\0\0\xbb"
 ENDS = beta.v4, alpha.v4
 MACHINE = "10.77.0.2"
@@ -35,6 +35,10 @@ MASQUERADE = """
     table ip t {
         chain c { type nat hook postrouting priority 100; ip saddr %s masquerade; }
     }""" % MACHINE
+WITHOUT_OPTIONS = """
+    table ip shorter {
+        chain c { type filter hook postrouting priority 300; oifname big0 @nh,0,8 set 0x45; }
+    }"""
 state = {}
 
 
@@ -89,6 +93,33 @@ def fragments():
             leaves_to_be_cut(payload)
             pypeer.socket_receives(sock, payload)
             check_equal(drops_since(before, beta.drops()), {}, "drops")
+
+
+@case("segments that fit the device but no length field are dropped, and it goes on")
+def too_long():
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    # Long TCP options, which are IP options until alpha's rule takes those away: the
+    # kernel counts the headers of segments before, without the TCP options.
+    tcp = bytearray(b"\1" * 60)
+    tcp[12:14], tcp[52] = b"\xf0\x10", 0
+    payload = bytes(65434)
+    packet = packets.ipv4(alpha.v4, beta.v4, packets.TCP, bytes(tcp[40:]) + payload, bytes(tcp[:40]))
+    header = struct.pack("<BBHHHH", NEEDS_CSUM, GSO_TCPV4, 14 + 80, 65433, 14 + 20, 16)
+    lines = "link add big0 type dummy", "link set big0 mtu 70000 up", "route add 10.9.0.2 dev big0"
+    alpha.run("nft", WITHOUT_OPTIONS)
+    hosts.ip_batch(alpha, *lines)
+    for key in "conf/tap0/accept_local", "ip_forward":
+        alpha.sysctl("ipv4/" + key, 1)
+    before = alpha.drops()
+    try:
+        os.write(state["tap"], header + packets.ethernet(MACHINES, MAC, packet))
+        wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+        check_equal(drops_since(before, alpha.drops()), {"too_big": 1}, "drops")
+    finally:
+        alpha.run("nft", "flush ruleset")
+        hosts.ip_batch(alpha, "link del big0")
+    hosts.ping_once(alpha, beta.v4)
 
 
 @case("messages that the machine joined are opened one by one")
