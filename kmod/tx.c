@@ -149,13 +149,21 @@ static void veil_tx_fragment(struct veil_peer *peer, struct sk_buff *skb,
 	}
 }
 
-/* A program may have cut the packet (NFQUEUE): the kernel does not hold it to what
- * is left of the IP header.
+/* A program or a rule may have cut the packet, or written another length into its
+ * header (NFQUEUE, nftables): the kernel does not hold it to what it had checked.
  */
-static bool veil_tx_has_header(const struct sk_buff *skb)
+static bool veil_tx_header_ok(struct sk_buff *skb)
 {
-	return skb->len >= (skb->protocol == htons(ETH_P_IP) ?
-			    sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	unsigned int hlen = sizeof(struct ipv6hdr);
+
+	if (skb->protocol == htons(ETH_P_IP)) {
+		if (skb->len < sizeof(struct iphdr))
+			return false;
+		hlen = ip_hdrlen(skb);
+		if (hlen < sizeof(struct iphdr))
+			return false;
+	}
+	return pskb_may_pull(skb, hlen);
 }
 
 static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
@@ -166,7 +174,7 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 	unsigned int size;
 	int err;
 
-	if (!veil_tx_has_header(skb)) {
+	if (!veil_tx_header_ok(skb)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_unprotectable);
 		return;
 	}

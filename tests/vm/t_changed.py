@@ -118,6 +118,29 @@ def cut_short():
     tap.close()
 
 
+@case("a program before or behind our hook writes another length into an IP header")
+def other_length():
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    tap = wire.Tap(hosts.wire)
+    for priority in "300", "2147483647":
+        alpha.run("nft", HOLD.replace("2147483647", priority))
+        try:
+            with nfqueue.Queue(alpha, 6) as queued, alpha.udp(alpha.v4) as sock:
+                # Less than a header, and more than the packet.
+                for first in b"\x40", b"\x44", b"\x4f":
+                    before = alpha.drops()
+                    sock.sendto(MARKER, (beta.v4, APP))
+                    queued.accept(lambda whole, b=first: b + whole[1:])
+                    moved = wait_until(lambda b=before: drops_since(b, alpha.drops()), 10, "a drop")
+                    check_equal(moved, {"unprotectable": 1}, "drops")
+        finally:
+            alpha.run("nft", "flush ruleset")
+    hosts.ping_once(alpha, beta.v4)
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+
+
 def waits_while(change):
     """A datagram waits for a session when change() is called, and then a session
     comes by IPv6: which counters of packets on their way out moved since."""
