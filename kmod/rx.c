@@ -280,6 +280,11 @@ static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb, u32 user)
 {
 	int err;
 
+	/* A rule before ours may have written to it since IP input looked. */
+	if (ip_hdrlen(skb) < sizeof(struct iphdr)) {
+		veil_drop(vn, skb, VEIL_DROP_malformed);
+		return false;
+	}
 	local_bh_disable();
 	err = ip_defrag(vn->net, skb, user);
 	local_bh_enable();

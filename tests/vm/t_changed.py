@@ -20,7 +20,7 @@ import wire
 from hosts import alpha, beta, drops_since
 from ktap import case, check_equal, wait_until
 from pypeer import socket_receives
-from veilproto import Identity
+from veilproto import PORT, Identity
 
 APP = 7000
 OURS = alpha.addresses + beta.addresses
@@ -35,6 +35,14 @@ HOLD = """
             udp dport %d queue num 6
         }
     }""" % APP
+
+SHORT = """
+    table ip short {
+        chain first {
+            type filter hook prerouting priority -450;
+            ip protocol udp @nh,0,8 set 0x40
+        }
+    }"""
 
 
 def held_while(change):
@@ -139,6 +147,25 @@ def other_length():
     hosts.ping_once(alpha, beta.v4)
     wire.only_netveil(tap.frames(), OURS, (MARKER,))
     tap.close()
+
+
+@case("a rule before our hook says that fragments have no IP header")
+def no_header():
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    datagram = packets.udp(beta.v4, alpha.v4, PORT, PORT, MARKER * 20)
+    inject = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    alpha.run("nft", SHORT)
+    before = alpha.drops()
+    try:
+        for piece in packets.fragments_v4(beta.v4, alpha.v4, packets.UDP, datagram, 400, 77):
+            inject.packet(piece)
+        dropped = lambda: drops_since(before, alpha.drops())
+        wait_until(lambda: sum(dropped().values()) >= 2, 10, "drops")
+        check_equal(dropped(), {"malformed": 2}, "drops")
+    finally:
+        alpha.run("nft", "flush ruleset")
+        inject.close()
 
 
 def waits_while(change):
