@@ -12,6 +12,7 @@ import contextlib
 import os
 import random
 import socket
+import struct
 import sys
 import time
 
@@ -118,6 +119,38 @@ def changes(chance, host, stranger):
     return step
 
 
+def steps(chance, host, *strangers):
+    """Configurations that take each other's place, each as one step: keys and
+    addresses change hands, or are given back where the step asks too much."""
+    keys = [Identity().public for _ in range(3)]
+    more = (
+        (genl.P_ROAMING, b"\1"),
+        (genl.P_KEEPALIVE, struct.pack("=H", 1)),
+        (genl.P_PREFIX, genl.prefix_bytes("10.78.0.0/16")),
+        (genl.P_PSK, chance.randbytes(32)),
+    )
+    inner, sock = "10.78.1.0/24", host.udp(host.v4)
+
+    def new(key):
+        parts = chance.sample(more, chance.randrange(len(more)))
+        return genl.PEER_ADD, key, chance.choice(strangers), *parts
+
+    def step():
+        there = [key for key in host.control.peers() if key in keys]
+        listed = [(genl.PEER_DEL, key) for key in there if chance.random() < 0.9]
+        listed += [new(key) for key in chance.sample(keys, chance.randrange(1, 4))]
+        listed += [(genl.PEER_SET, key, (genl.P_NEXT_KEY, Identity().public)) for key in there]
+        listed.append((chance.choice([genl.POLICY_ADD, genl.POLICY_SET]), inner, "require"))
+        listed.append((genl.POLICY_DEL, inner))
+        chance.shuffle(listed)
+        with contextlib.suppress(OSError):
+            host.control.apply(*listed[: chance.randrange(1, len(listed) + 1)])
+        for stranger in strangers:
+            hosts.offer(sock, b"whoever that is", (stranger, APP))
+
+    return step
+
+
 def dumps(chance, host):
     control = host.control
     choices = control.get, control.peers, control.policies
@@ -191,6 +224,7 @@ def programs():
     yield connections, alpha, beta
     yield changes, alpha, "10.9.0.77"
     yield changes, beta, "10.9.0.78"
+    yield steps, alpha, "10.9.0.79", "10.9.0.80"
     yield dumps, alpha
     yield dumps, beta
     yield sessions, alpha, b
