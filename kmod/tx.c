@@ -163,7 +163,11 @@ static bool veil_tx_header_ok(struct sk_buff *skb)
 		if (hlen < sizeof(struct iphdr))
 			return false;
 	}
-	return pskb_may_pull(skb, hlen);
+	if (!pskb_may_pull(skb, hlen))
+		return false;
+	/* By our tables its source is an IPv4 host, and it is no packet of that. */
+	return skb->protocol == htons(ETH_P_IP) ||
+	       !veil_addr_is_v4(&ipv6_hdr(skb)->saddr);
 }
 
 static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,

@@ -149,6 +149,22 @@ def other_length():
     tap.close()
 
 
+@case("an IPv6 packet from an IPv4 address is no packet to seal")
+def mapped_source():
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v6)
+    ends = "::ffff:" + alpha.v4, beta.v6
+    packet = packets.ip(*ends, packets.UDP, packets.udp(*ends, APP, APP, MARKER))
+    tap = wire.Tap(hosts.wire)
+    before = alpha.drops()
+    with alpha.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        raw.sendto(packet, (beta.v6, 0))
+    moved = wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+    check_equal(moved, {"unprotectable": 1}, "drops")
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+
+
 @case("a rule before our hook says that fragments have no IP header")
 def no_header():
     hosts.make_peers(Identity(), Identity())
