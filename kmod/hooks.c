@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The netfilter hooks: POST_ROUTING as its last step, PRE_ROUTING as its first
- * after reassembly; LOCAL_IN and FORWARD for what would get around these.  They
- * classify; tx.c and rx.c act.
+ * after reassembly; LOCAL_IN, FORWARD and LOCAL_OUT for what would get around
+ * these.  They classify; tx.c and rx.c act.
  *
  * Packets for or from addresses that are not a peer's cost one look-up.
  */
@@ -11,6 +11,7 @@
 #include <net/dst.h>
 #include <net/ip6_route.h>
 #include <net/l3mdev.h>
+#include <net/lwtunnel.h>
 #include <net/xfrm.h>
 
 #include "addr.h"
@@ -102,6 +103,15 @@ static bool veil_hooks_offloaded(struct sk_buff *skb)
 #endif
 }
 
+/* The route wraps or rewrites what goes by it before POST_ROUTING (seg6, ioam6,
+ * rpl, ila).  A BPF program there changes nothing.
+ */
+static bool veil_hooks_wraps(const struct dst_entry *dst)
+{
+	return lwtunnel_output_redirect(dst->lwtstate) &&
+	       dst->lwtstate->type != LWTUNNEL_ENCAP_BPF;
+}
+
 /* Neighbour discovery, and on the link: anybody can write such a packet. */
 static bool veil_hooks_neighbour(const struct sk_buff *skb)
 {
@@ -110,6 +120,7 @@ static bool veil_hooks_neighbour(const struct sk_buff *skb)
 
 	return skb->protocol == htons(ETH_P_IPV6) &&
 	       veil_exempt_neighbour(skb, skb_network_offset(skb)) &&
+	       !veil_hooks_wraps(&rt->dst) &&
 	       ipv6_addr_equal(rt6_nexthop(rt, destination), destination);
 }
 
@@ -151,6 +162,7 @@ static bool veil_hooks_skips_out(const struct sk_buff *skb,
 	 * was routed since has an input device.
 	 */
 	return IS_ENABLED(CONFIG_BRIDGE_NETFILTER) && !state->in &&
+	       state->hook == NF_INET_POST_ROUTING &&
 	       skb_ext_exist(skb, SKB_EXT_BRIDGE_NF);
 }
 
@@ -162,7 +174,9 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 	struct nf_hook_state rest = *state;
 	struct veil_net *vn = peer->vn;
 
-	if (READ_ONCE(vn->dying) || veil_hooks_offloaded(skb)) {
+	/* At LOCAL_OUT: wrapped in clear next. */
+	if (READ_ONCE(vn->dying) || state->hook == NF_INET_LOCAL_OUT ||
+	    veil_hooks_offloaded(skb)) {
 		veil_peer_drop(peer, skb, READ_ONCE(vn->dying) ?
 			       VEIL_DROP_namespace_exit :
 			       VEIL_DROP_unprotectable);
@@ -240,6 +254,15 @@ static unsigned int veil_hook_out(void *priv, struct sk_buff *skb,
 	    veil_policy_stranger(priv, ip_hdr(skb)->daddr))
 		return NF_ACCEPT;
 	return veil_hooks_out(priv, skb, state, veil_hook_out);
+}
+
+/* Behind whatever may choose another route.  Ours (handshakes) may be wrapped. */
+static unsigned int veil_hook_made(void *priv, struct sk_buff *skb,
+				   const struct nf_hook_state *state)
+{
+	if (!veil_hooks_wraps(skb_dst(skb)))
+		return NF_ACCEPT;
+	return veil_hooks_out(priv, skb, state, veil_hook_made);
 }
 
 /* br_netfilter shows us what a bridge sends out at another port.  What was opened
@@ -389,6 +412,16 @@ static const struct nf_hook_ops veil_hook_ops[] = {
 		.hook = veil_hook_forwarded,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_FORWARD,
+		.priority = NF_IP6_PRI_LAST,
+	}, {
+		.hook = veil_hook_made,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_LOCAL_OUT,
+		.priority = NF_IP_PRI_LAST,
+	}, {
+		.hook = veil_hook_made,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_LOCAL_OUT,
 		.priority = NF_IP6_PRI_LAST,
 	}, {
 		.hook = veil_hook_out,

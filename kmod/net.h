@@ -160,7 +160,7 @@ struct veil_net {
 	struct socket *socket[2];
 	struct sock __rcu *sk[2];
 	bool fenced;
-	struct nf_hook_ops hooks[10];
+	struct nf_hook_ops hooks[12];
 	struct list_head fences;
 	struct sk_buff_head initiations;
 	struct sk_buff_head responses;

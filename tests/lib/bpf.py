@@ -12,7 +12,7 @@ import hosts
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 PROG_LOAD, OBJ_PIN, PROG_ATTACH = 5, 6, 8
-CGROUP_SKB, XDP = 8, 6
+CGROUP_SKB, XDP, LWT_OUT = 8, 6, 11
 CGROUP_INET_EGRESS = 1
 XDP_DROP, XDP_PASS = 1, 2
 libc = ctypes.CDLL(None, use_errno=True)
@@ -55,23 +55,30 @@ def pin(program, path):
 
 
 @contextlib.contextmanager
-def xdp(host, code):
-    """Generic XDP on the host's eth0 meanwhile."""
+def pinned(kind, code):
+    """The path of a program for `ip` in Host.run(): `ip netns exec` and `ip -n` have
+    another mount of /sys."""
     if not os.path.ismount("/sys/fs/bpf"):
         hosts.command("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
-    program, path = load(XDP, code), "/sys/fs/bpf/xdp"
+    program, path = load(kind, code), "/sys/fs/bpf/program"
     pin(program, path)
-    words = "ip", "link", "set", "eth0", "xdpgeneric"
-    # Another mount of /sys belongs to `ip netns exec`: not to this process.
-    with host.inside():
-        hosts.command(*words, "pinned", path)
     try:
-        yield
+        yield path
     finally:
-        with host.inside():
-            hosts.command(*words, "off")
         os.unlink(path)
         os.close(program)
+
+
+@contextlib.contextmanager
+def xdp(host, code):
+    """Generic XDP on the host's eth0 meanwhile."""
+    words = "ip", "link", "set", "eth0", "xdpgeneric"
+    with pinned(XDP, code) as path:
+        host.run(*words, "pinned", path)
+        try:
+            yield
+        finally:
+            host.run(*words, "off")
 
 
 def attach(program, target, kind):
@@ -105,6 +112,9 @@ def drop_protocol_in_frames(protocol):
     """XDP: frames that hold an IPv4 packet of this protocol are dropped."""
     return drop_frames(at12=8, at13=0, at23=protocol)
 
+
+# Route: whatever goes by it goes on.
+PASS_BY_ROUTE = (0xB7, 0x00, 0, 0), (0x95, 0x00, 0, 0)
 
 # Control group: nothing leaves.
 DROP_OF_SOCKETS = (0xB7, 0x00, 0, 0), (0x95, 0x00, 0, 0)

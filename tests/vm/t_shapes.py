@@ -9,6 +9,7 @@ They are written by hand on alpha; an AF_PACKET-like look at what beta's stack
 gets comes from its raw sockets. Each is tried first without peers.
 """
 
+import contextlib
 import os
 import socket
 import struct
@@ -16,12 +17,13 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import bpf
 import hosts
 import ktap
 import packets
 import wire
-from hosts import alpha, beta, drops_since
-from ktap import case, check, check_equal, wait_until
+from hosts import alpha, beta, drops_since, ip_batch
+from ktap import case, check, check_equal, skip, wait_until
 from nflog import Log
 from packets import DSTOPTS, FRAGMENT, HOP_BY_HOP, ICMP, UDP
 from veilproto import Identity
@@ -182,6 +184,131 @@ def hidden():
         unprotectable(packet)
     for kind, first in behind:
         unprotectable(packets.ipv6(alpha.v6, third6, kind, first + routing_home))
+
+
+WRAPPED_FROM, WRAPPED_TO = "fd09::a", "fd09::b"
+INSIDE = "10.1.0.1", "10.2.0.1"
+
+
+@contextlib.contextmanager
+def wrapping_routes():
+    """What alpha sends to beta's addresses goes inside IPv6 to another one, that no
+    peer has, and is unwrapped there. Behind each host is an address more, to which
+    alpha's route is an ordinary one."""
+    added = [[], []]
+    for host, words in (
+        (alpha, "addr %s %s/128 dev lo" % ("%s", WRAPPED_FROM)),
+        (beta, "addr %s %s/128 dev eth0" % ("%s", WRAPPED_TO)),
+        (alpha, "addr %s %s/32 dev lo" % ("%s", INSIDE[0])),
+        (beta, "addr %s %s/32 dev lo" % ("%s", INSIDE[1])),
+        (alpha, "route %s %s via %s dev eth0 onlink" % ("%s", INSIDE[1], beta.v4)),
+        (beta, "route %s %s via %s dev eth0 onlink" % ("%s", INSIDE[0], alpha.v4)),
+        *((alpha, "route %%s %s encap seg6 mode encap segs %s dev eth0" % (a, WRAPPED_TO))
+          for a in beta.addresses),
+    ):
+        added[host is beta].append(words)
+    keys = ["ipv6/conf/%s/seg6_enabled" % name for name in ("all", "eth0")]
+    alpha.run("ip", "sr", "tunsrc", "set", WRAPPED_FROM)
+    for host, lines in zip((alpha, beta), added):
+        ip_batch(host, *(words % "add" for words in lines))
+    for key in keys:
+        beta.sysctl(key, 1)
+    try:
+        yield
+    finally:
+        hosts.flush_all()
+        for host, lines in zip((alpha, beta), added):
+            ip_batch(host, *(words % "del" for words in reversed(lines)))
+        for key in keys:
+            beta.sysctl(key, 0)
+
+
+def kernel_wraps():
+    with open("/proc/kallsyms", encoding="ascii") as symbols:
+        return any(" lwtunnel_output\n" in line for line in symbols)
+
+
+@case("by a route that wraps packets nothing leaves in clear; handshakes and what is sealed do")
+def wrapped():
+    if not kernel_wraps():
+        skip("a kernel without LWTUNNEL")
+    hosts.flush_all()
+    written = [packets.ip(*ends, UDP, datagram(ends)) for ends in (ENDS4, ENDS6)]
+    # A neighbour solicitation by its looks, which no route but one on the link is for.
+    message = bytes([135, 0, 0, 0]) + bytes(4) + packets.address(beta.v6).packed + MARKER
+    written.append(packets.ipv6(*ENDS6, packets.ICMPV6, message, hop_limit=255))
+    senders = [alpha.udp(a) for a in alpha.addresses]
+
+    def send_all():
+        for packet in written:
+            send(packet)
+        for sender, target in zip(senders, beta.addresses):
+            hosts.offer(sender, MARKER, (target, APP))
+
+    def in_clear(tap):
+        return [frame for frame in tap.frames() if MARKER in frame]
+
+    with wrapping_routes():
+        tap = wire.Tap(hosts.wire)
+        send_all()
+        wait_until(
+            lambda: all(hosts.receive_all(app) for app in state["app"].values()),
+            10,
+            "the control",
+        )
+        clear = in_clear(tap)
+        check_equal(len(clear), 5, "in clear, the control")
+        to = packets.address(WRAPPED_TO).packed
+        check(all(frame[38:54] == to for frame in clear), "and wrapped", clear)
+        tap.close()
+
+        hosts.make_peers(Identity(), Identity())
+        wait_until(lambda: alpha.is_up() and beta.is_up(), 20, "a session")
+        tap, before = wire.Tap(hosts.wire), alpha.drops()
+        refused = alpha.peer()["drops"]
+        send_all()
+        check_equal(drops_since(before, alpha.drops()), {"unprotectable": 5}, "drops")
+        check_equal(alpha.peer()["drops"] - refused, 5, "of the peer's")
+        check_equal(in_clear(tap), [], "in clear")
+        tap.close()
+
+        # What is sealed elsewhere may go by such a route.
+        inside = alpha.udp(INSIDE[0]), beta.udp(INSIDE[1], APP)
+        for family in 0, 1:
+            hosts.make_gateways(
+                lambda host, family=family: host.addresses[family : family + 1],
+                [[address + "/32"] for address in INSIDE],
+            )
+            tap, before = wire.Tap(hosts.wire), alpha.drops()
+            got = got_by(inside[1], lambda: inside[0].sendto(MARKER, (INSIDE[1], APP)))
+            check_equal(got, [MARKER], "what was sealed")
+            check_equal(drops_since(before, alpha.drops()), {}, "drops")
+            check_equal(in_clear(tap), [], "in clear")
+            tap.close()
+
+
+@case("by a route with a BPF program, which cannot wrap them, packets are sealed as ever")
+def programmed():
+    if not kernel_wraps():
+        skip("a kernel without LWTUNNEL")
+    hosts.flush_all()
+    senders = [alpha.udp(a) for a in alpha.addresses]
+
+    def run():
+        return [
+            got_by(state["app"][target], lambda: sender.sendto(MARKER, (target, APP)))
+            for sender, target in zip(senders, beta.addresses)
+        ]
+
+    with bpf.pinned(bpf.LWT_OUT, bpf.PASS_BY_ROUTE) as path:
+        for address in beta.addresses:
+            program = "encap", "bpf", "out", "pinned", path, "dev", "eth0"
+            alpha.run("ip", "route", "add", address, *program)
+        try:
+            both(run)
+        finally:
+            for address in beta.addresses:
+                alpha.run("ip", "route", "del", address)
 
 
 @case("fragments made by the sender arrive as one datagram, v4 and v6")
