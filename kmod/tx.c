@@ -135,6 +135,11 @@ static void veil_tx_fragment(struct veil_peer *peer, struct sk_buff *skb,
 	struct net *net = peer->vn->net;
 	int err;
 
+	/* Of a route's MTU anything goes, and some kernels would never end. */
+	if (skb->protocol == htons(ETH_P_IP) && size < ip_hdrlen(skb) + 8) {
+		veil_peer_drop(peer, skb, VEIL_DROP_too_big);
+		return;
+	}
 	skb->ignore_df = 1;
 	if (skb->protocol == htons(ETH_P_IP)) {
 		IPCB(skb)->frag_max_size = size;

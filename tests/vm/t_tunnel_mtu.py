@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 import hosts
 import ktap
+import packets
 import traffic
 import wire
 from hosts import alpha, beta
@@ -179,6 +180,23 @@ def jumbo():
     finally:
         for host, device in ports:
             hosts.ip_batch(host, "link set %s mtu 1500" % device)
+
+
+@case("where a route's MTU leaves no room for a fragment, the packet is dropped")
+def no_room():
+    fresh("IPv4")
+    ends = alpha.v4, state["right"].v4
+    packet = packets.ip(*ends, packets.UDP, packets.udp(*ends, APP, APP, bytes(100)))
+    route = "route replace 10.2.0.0/24 via 10.9.0.2 src 10.1.0.1"
+    hosts.ip_batch(alpha, route + " mtu lock 27")
+    before = alpha.drops()
+    try:
+        with alpha.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            raw.sendto(packet, (ends[1], 0))
+        wait_until(lambda: hosts.drops_since(before, alpha.drops()), 10, "a drop")
+        check_equal(hosts.drops_since(before, alpha.drops()), {"too_big": 1}, "drops")
+    finally:
+        hosts.ip_batch(alpha, route)
 
 
 ktap.run(set_up)
