@@ -123,9 +123,13 @@ DROP_OF_SOCKETS = (0xB7, 0x00, 0, 0), (0x95, 0x00, 0, 0)
 def drop_protocol_of_sockets(protocol):
     """Control group: IPv4 packets of this protocol are dropped."""
     return (
-        (0xBF, 0x16, 0, 0),  # r6 = context, for the loads
-        (0x30, 0x00, 0, 9),  # r0 = byte 9 of the packet
-        (0x15, 0x00, 2, protocol),  # if r0 == protocol goto drop
+        (0x61, 0x12, 76, 0),  # r2 = data, which begins with the IP header
+        (0x61, 0x13, 80, 0),  # r3 = data_end
+        (0xBF, 0x24, 0, 0),  # r4 = r2
+        (0x07, 0x04, 0, 20),  # r4 += 20
+        (0x2D, 0x34, 2, 0),  # if r4 > r3 goto pass
+        (0x71, 0x25, 9, 0),  # r5 = its protocol
+        (0x15, 0x05, 2, protocol),  # if r5 == protocol goto drop
         (0xB7, 0x00, 0, 1),
         (0x95, 0x00, 0, 0),
         (0xB7, 0x00, 0, 0),
