@@ -298,10 +298,22 @@ static bool veil_rx_gather4(struct veil_net *vn, struct sk_buff *skb, u32 user)
 	return true;
 }
 
+/* Where IP input goes on.  The headers are those of the first fragment, which need
+ * not be those of the last.
+ */
+static unsigned int veil_rx_offset6(const struct sk_buff *skb)
+{
+	unsigned int offset = skb_network_offset(skb) + sizeof(struct ipv6hdr);
+	struct ipv6_opt_hdr *opt, buffer;
+
+	if (ipv6_hdr(skb)->nexthdr != NEXTHDR_HOP)
+		return offset;
+	opt = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	return opt ? offset + ipv6_optlen(opt) : offset;
+}
+
 static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb, u32 user)
 {
-	/* Whatever headers came first are there still. */
-	unsigned int offset = skb_transport_offset(skb);
 	int err;
 
 	local_bh_disable();
@@ -313,7 +325,7 @@ static bool veil_rx_gather6(struct veil_net *vn, struct sk_buff *skb, u32 user)
 		veil_drop(vn, skb, veil_drop_error(err, VEIL_DROP_malformed));
 		return false;
 	}
-	skb_set_transport_header(skb, offset);
+	skb_set_transport_header(skb, veil_rx_offset6(skb));
 	return true;
 }
 

@@ -247,6 +247,22 @@ def forged6():
             yield "to %s, %sin fragments" % (target, name), parts
 
 
+def forged6_behind():
+    """Fragments of an echo reply, with an error where it would begin if the first one
+    had the options of the last."""
+    ends = ROUTER[True], alpha.v6
+    echo = packets.echo_request(alpha.v6, beta.v6, 1, bytes(100))
+    plain = packets.ipv6(alpha.v6, beta.v6, packets.ICMPV6, echo)
+    body = bytes([129]) + bytes(7) + packets.too_big(*ends, plain, 1300)[40:]
+    for place, part in (1, body[:16]), (16, body[16:]):
+        head = struct.pack(">BxHI", packets.ICMPV6, place, 4711)
+        if place == 1:
+            yield packets.ipv6(*ends, packets.FRAGMENT, head + part)
+        else:
+            head = options(packets.FRAGMENT) + head
+            yield packets.ipv6(*ends, packets.HOP_BY_HOP, head + part)
+
+
 def options(next_header):
     """A header of options that is all padding."""
     return bytes([next_header, 0, 1, 4, 0, 0, 0, 0])
@@ -269,6 +285,11 @@ def forged_anyhow():
             wait_until(lambda: inner_mtu() == 1300, 10, "without a peer: " + name)
         fresh()
         wanted = inner_mtu()
+        # Where it begins is for the first one to say.
+        for part in forged6_behind():
+            state["wire"].packet(part)
+        hosts.ping_once(alpha, beta.v6)
+        check_equal(inner_mtu(), wanted, "by the last one's options")
         for name, parts in forged6():
             before = alpha.drops()
             for part in parts:
