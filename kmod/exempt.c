@@ -108,8 +108,21 @@ bool veil_exempt_discovery(const struct sk_buff *skb)
 	    fragment & htons(IP6_OFFSET))
 		return false;
 	type = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
-	return type && *type >= NDISC_ROUTER_SOLICITATION &&
-	       *type <= NDISC_REDIRECT;
+	if (!type)
+		return false;
+	switch (*type) {
+	case ICMPV6_MGM_QUERY:
+	case ICMPV6_MGM_REPORT:
+	case ICMPV6_MGM_REDUCTION:
+	case ICMPV6_MLD2_REPORT:
+	case NDISC_ROUTER_SOLICITATION:
+	case NDISC_ROUTER_ADVERTISEMENT:
+	case NDISC_NEIGHBOUR_SOLICITATION:
+	case NDISC_NEIGHBOUR_ADVERTISEMENT:
+	case NDISC_REDIRECT:
+		return true;
+	}
+	return false;
 }
 
 static bool veil_exempt_final4(const struct sk_buff *skb,

@@ -13,8 +13,8 @@
  */
 bool veil_exempt_neighbour(const struct sk_buff *skb, unsigned int offset);
 
-/* Neighbour discovery as the stack takes it: skb is IPv6, and any headers may come
- * before.
+/* Neighbour discovery and MLD as the stack takes them: skb is IPv6, and any headers
+ * may come before.
  */
 bool veil_exempt_discovery(const struct sk_buff *skb);
 

@@ -278,6 +278,18 @@ def discovery():
         check_equal(right in found, True, "the right neighbour: " + found)
 
 
+@case("MLD is not from another link, whatever comes before it")
+def listeners():
+    peer, ends = state["peer"], (beta.v6, alpha.v6)
+    # Router alert, and padding.
+    options = bytes([ICMPV6, 0, 5, 2, 0, 0, 1, 0])
+    for kind in (130, 131, 132, 143):
+        message = bytes([kind, 0, 0, 0]) + bytes(20)
+        for first, inside in ((ICMPV6, message), (packets.HOP_BY_HOP, options + message)):
+            inner = packets.ipv6(*ends, first, inside, hop_limit=1)
+            refused("bad_inner", lambda: peer.send(seal_inner(inner)))
+
+
 def fragment6(inside, source=beta.v6, target=alpha.v6, place=0, next_header=UDP):
     """A fragment, the first of more unless place says otherwise."""
     head = struct.pack(">BxHI", next_header, place | 1, 7)
