@@ -643,6 +643,12 @@ static noinline unsigned int veil_rx_judge(struct veil_net *vn,
 	struct veil_policy policy;
 	struct veil_peer *peer;
 
+	/* What connection tracking collected goes on behind headers that the stack
+	 * has not seen, and would take what is there for the first of them.
+	 */
+	if (skb->protocol == htons(ETH_P_IPV6) &&
+	    IP6CB(skb)->flags & IP6SKB_FRAGMENTED)
+		skb_set_transport_header(skb, veil_rx_offset6(skb));
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.source, &policy);
 	peer = policy.peer;

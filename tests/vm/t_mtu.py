@@ -263,6 +263,18 @@ def forged6_behind():
             yield packets.ipv6(*ends, packets.HOP_BY_HOP, head + part)
 
 
+def forged6_tracked():
+    """Fragments behind options, of an error behind what may be options as well."""
+    ends = ROUTER[True], alpha.v6
+    echo = packets.echo_request(alpha.v6, beta.v6, 1, bytes(100))
+    plain = packets.ipv6(alpha.v6, beta.v6, packets.ICMPV6, echo)
+    body = options(packets.ICMPV6) + packets.too_big(*ends, plain, 1300)[40:]
+    for place, part in (1, body[:24]), (24, body[24:]):
+        head = struct.pack(">BxHI", packets.ICMPV6, place, 4712)
+        head = options(packets.FRAGMENT) + head
+        yield packets.ipv6(*ends, packets.DSTOPTS, head + part)
+
+
 def options(next_header):
     """A header of options that is all padding."""
     return bytes([next_header, 0, 1, 4, 0, 0, 0, 0])
@@ -290,6 +302,12 @@ def forged_anyhow():
             state["wire"].packet(part)
         hosts.ping_once(alpha, beta.v6)
         check_equal(inner_mtu(), wanted, "by the last one's options")
+        alpha.run("nft", "add table inet t { chain c { ct state new; }; }")
+        for part in forged6_tracked():
+            state["wire"].packet(part)
+        hosts.ping_once(alpha, beta.v6)
+        check_equal(inner_mtu(), wanted, "collected by connection tracking")
+        alpha.run("nft", "delete table inet t")
         for name, parts in forged6():
             before = alpha.drops()
             for part in parts:
