@@ -698,7 +698,9 @@ void veil_seal(struct veil_session *session, struct sk_buff *skb, bool between)
 	/* Segments with their L4 checksums left open: see veil_seal_checksum() */
 	segments = skb_gso_segment(skb, NETIF_F_SG | NETIF_F_HW_CSUM);
 	if (IS_ERR_OR_NULL(segments)) {
-		veil_peer_drop(session->peer, skb, VEIL_DROP_no_memory);
+		veil_peer_drop(session->peer, skb,
+			       veil_drop_error(PTR_ERR(segments),
+					       VEIL_DROP_unprotectable));
 		return;
 	}
 	consume_skb(skb);

@@ -35,6 +35,11 @@ HOLD = """
             udp dport %d queue num 6
         }
     }""" % APP
+# The header of long TCP packets is said to be shorter than one is.
+SHORT_TCP = """
+    table inet short {
+        chain c { type filter hook postrouting priority 300; meta length > 3000 @th,96,8 set 0x10; }
+    }"""
 
 SHORT = """
     table ip short {
@@ -147,6 +152,27 @@ def other_length():
     hosts.ping_once(alpha, beta.v4)
     wire.only_netveil(tap.frames(), OURS, (MARKER,))
     tap.close()
+
+
+@case("segments that a rule has made impossible to cut do not count as want of memory")
+def not_to_be_cut():
+    hosts.make_peers(Identity(), Identity())
+    with beta.socket() as listener, alpha.socket() as client:
+        listener.bind((beta.v4, APP))
+        listener.listen()
+        client.connect((beta.v4, APP))
+        server, _ = listener.accept()
+        server.settimeout(20)
+        alpha.run("nft", SHORT_TCP)
+        before = alpha.drops()
+        try:
+            client.sendall(MARKER * 300)
+            wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+        finally:
+            alpha.run("nft", "flush ruleset")
+        check_equal(set(drops_since(before, alpha.drops())), {"unprotectable"}, "drops")
+        with server, server.makefile("rb") as file:
+            check_equal(file.read(len(MARKER) * 300), MARKER * 300, "all arrives afterwards")
 
 
 @case("an IPv6 packet from an IPv4 address is no packet to seal")
