@@ -35,10 +35,11 @@ HOLD = """
             udp dport %d queue num 6
         }
     }""" % APP
-# The header of long TCP packets is said to be shorter than one is.
+# The header of joined TCP segments, which are two at least, is said to be shorter than
+# one is.
 SHORT_TCP = """
     table inet short {
-        chain c { type filter hook postrouting priority 300; meta length > 3000 @th,96,8 set 0x10; }
+        chain c { type filter hook postrouting priority 300; meta length > 2000 @th,96,8 set 0x10; }
     }"""
 
 SHORT = """
