@@ -18,7 +18,7 @@ import nfqueue
 import packets
 import wire
 from hosts import alpha, beta, drops_since
-from ktap import case, check_equal, wait_until
+from ktap import case, check_equal, skip, wait_until
 from pypeer import socket_receives
 from veilproto import PORT, Identity
 
@@ -35,6 +35,8 @@ HOLD = """
             udp dport %d queue num 6
         }
     }""" % APP
+# Whether programs and rules are held to whole IP headers, as seen in 7.2.
+KERNEL_CHECKS = os.uname().release.startswith("7.")
 # The header of joined TCP segments, which are two at least, is said to be shorter than
 # one is.
 SHORT_TCP = """
@@ -105,6 +107,16 @@ def session_reset():
             socket_receives(sock, MARKER)
 
 
+def dropped(before):
+    """That the one packet is; by the kernel itself it does not count."""
+    if KERNEL_CHECKS:
+        wait_until(lambda: held() == 0, 10, "it is gone")
+        check_equal(drops_since(before, alpha.drops()), {}, "drops")
+        return
+    moved = wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+    check_equal(moved, {"unprotectable": 1}, "drops")
+
+
 @case("a program before or behind our hook cuts a packet short, within its IP header")
 def cut_short():
     hosts.make_peers(Identity(), Identity())
@@ -122,8 +134,7 @@ def cut_short():
                     before = alpha.drops()
                     raw.sendto(packet, (beta.v6, 0))
                     queued.accept(lambda whole, n=length: whole[:n])
-                    moved = wait_until(lambda b=before: drops_since(b, alpha.drops()), 10, "a drop")
-                    check_equal(moved, {"unprotectable": 1}, "drops")
+                    dropped(before)
         finally:
             alpha.run("nft", "flush ruleset")
     raw.close()
@@ -146,8 +157,7 @@ def other_length():
                     before = alpha.drops()
                     sock.sendto(MARKER, (beta.v4, APP))
                     queued.accept(lambda whole, b=first: b + whole[1:])
-                    moved = wait_until(lambda b=before: drops_since(b, alpha.drops()), 10, "a drop")
-                    check_equal(moved, {"unprotectable": 1}, "drops")
+                    dropped(before)
         finally:
             alpha.run("nft", "flush ruleset")
     hosts.ping_once(alpha, beta.v4)
@@ -194,6 +204,8 @@ def mapped_source():
 
 @case("a rule before our hook says that fragments have no IP header")
 def no_header():
+    if KERNEL_CHECKS:
+        skip("this kernel's rules do not write such a header")
     hosts.make_peers(Identity(), Identity())
     hosts.ping_once(alpha, beta.v4)
     datagram = packets.udp(beta.v4, alpha.v4, PORT, PORT, MARKER * 20)

@@ -97,6 +97,8 @@ def fragments():
 
 @case("segments that fit the device but no length field are dropped, and it goes on")
 def too_long():
+    if os.uname().release.startswith("7."):
+        skip("this kernel's rules do not write another header length, as seen in 7.2")
     hosts.make_peers(Identity(), Identity())
     hosts.ping_once(alpha, beta.v4)
     # Long TCP options, which are IP options until alpha's rule takes those away: the
