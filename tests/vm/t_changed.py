@@ -5,6 +5,7 @@ a program's queue behind our hook, or for a session. None of them leaves in clea
 each is counted.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -30,11 +31,14 @@ OUT = "policy_changed", "no_route", "no_session", "no_memory", "plaintext_out"
 OTHER = Identity().public, "10.9.0.77"
 HOLD = """
     table inet hold {
-        chain last {
-            type filter hook postrouting priority 2147483647;
+        chain c {
+            type filter hook postrouting priority %d;
             udp dport %d queue num 6
         }
-    }""" % APP
+    }"""
+# Before our hook, and behind it.
+BEHIND = 2147483647
+PRIORITIES = 300, BEHIND
 # Whether programs and rules are held to whole IP headers, as seen in 7.2.
 KERNEL_CHECKS = os.uname().release.startswith("7.")
 # The header of joined TCP segments, which are two at least, is said to be shorter than
@@ -53,28 +57,35 @@ SHORT = """
     }"""
 
 
+@contextlib.contextmanager
+def program(priority):
+    """One that gets alpha's datagrams at a step of POST_ROUTING: its queue."""
+    alpha.run("nft", HOLD % (priority, APP))
+    try:
+        with nfqueue.Queue(alpha, 6) as queued:
+            yield queued
+    finally:
+        alpha.run("nft", "flush ruleset")
+
+
 def held_while(change):
     """A datagram in each family is in a program's queue when change() is called:
     which counters moved since."""
     hosts.make_peers(Identity(), Identity())
     alpha.control.add_peer(*OTHER)
     hosts.ping_once(alpha, beta.v4)
-    alpha.run("nft", HOLD)
     tap = wire.Tap(hosts.wire)
-    try:
-        with nfqueue.Queue(alpha, 6) as queued:
-            for own, address in zip(alpha.addresses, beta.addresses):
-                with alpha.udp(own) as sock:
-                    sock.sendto(MARKER, (address, APP))
-                wait_until(lambda: held() == 1 + alpha.addresses.index(own), 5, "it is held")
-            before = alpha.drops()
-            change()
-            for _ in alpha.addresses:
-                queued.accept()
-            wait_until(lambda: held() == 0, 5, "they go on")
-            moved = drops_since(before, alpha.drops())
-    finally:
-        alpha.run("nft", "flush ruleset")
+    with program(BEHIND) as queued:
+        for own, address in zip(alpha.addresses, beta.addresses):
+            with alpha.udp(own) as sock:
+                sock.sendto(MARKER, (address, APP))
+            wait_until(lambda: held() == 1 + alpha.addresses.index(own), 5, "it is held")
+        before = alpha.drops()
+        change()
+        for _ in alpha.addresses:
+            queued.accept()
+        wait_until(lambda: held() == 0, 5, "they go on")
+        moved = drops_since(before, alpha.drops())
     wire.only_netveil(tap.frames(), OURS, (MARKER,))
     tap.close()
     return moved
@@ -126,17 +137,13 @@ def cut_short():
     # Of what such a socket sends the kernel does not know where the header ends.
     raw = alpha.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
     tap = wire.Tap(hosts.wire)
-    for priority in "300", "2147483647":
-        alpha.run("nft", HOLD.replace("2147483647", priority))
-        try:
-            with nfqueue.Queue(alpha, 6) as queued:
-                for length in 0, 10, 39:
-                    before = alpha.drops()
-                    raw.sendto(packet, (beta.v6, 0))
-                    queued.accept(lambda whole, n=length: whole[:n])
-                    dropped(before)
-        finally:
-            alpha.run("nft", "flush ruleset")
+    for priority in PRIORITIES:
+        with program(priority) as queued:
+            for length in 0, 10, 39:
+                before = alpha.drops()
+                raw.sendto(packet, (beta.v6, 0))
+                queued.accept(lambda whole, n=length: whole[:n])
+                dropped(before)
     raw.close()
     hosts.ping_once(alpha, beta.v6)
     wire.only_netveil(tap.frames(), OURS, (MARKER,))
@@ -148,18 +155,14 @@ def other_length():
     hosts.make_peers(Identity(), Identity())
     hosts.ping_once(alpha, beta.v4)
     tap = wire.Tap(hosts.wire)
-    for priority in "300", "2147483647":
-        alpha.run("nft", HOLD.replace("2147483647", priority))
-        try:
-            with nfqueue.Queue(alpha, 6) as queued, alpha.udp(alpha.v4) as sock:
-                # Less than a header, and more than the packet.
-                for first in b"\x40", b"\x44", b"\x4f":
-                    before = alpha.drops()
-                    sock.sendto(MARKER, (beta.v4, APP))
-                    queued.accept(lambda whole, b=first: b + whole[1:])
-                    dropped(before)
-        finally:
-            alpha.run("nft", "flush ruleset")
+    for priority in PRIORITIES:
+        with program(priority) as queued, alpha.udp(alpha.v4) as sock:
+            # Less than a header, and more than the packet.
+            for first in b"\x40", b"\x44", b"\x4f":
+                before = alpha.drops()
+                sock.sendto(MARKER, (beta.v4, APP))
+                queued.accept(lambda whole, b=first: b + whole[1:])
+                dropped(before)
     hosts.ping_once(alpha, beta.v4)
     wire.only_netveil(tap.frames(), OURS, (MARKER,))
     tap.close()
