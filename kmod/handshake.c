@@ -75,7 +75,7 @@ void veil_handshake_soon(struct veil_peer *peer, unsigned long when)
 
 void veil_handshake_start(struct veil_peer *peer)
 {
-	unsigned long now = jiffies;
+	u64 now = get_jiffies_64();
 	bool start = false;
 
 	if (READ_ONCE(peer->handshaking) || !READ_ONCE(peer->usable) ||
@@ -88,14 +88,13 @@ void veil_handshake_start(struct veil_peer *peer)
 	/* One that roams, and was not heard yet, has to begin itself. */
 	if (!peer->handshaking && !peer->dead &&
 	    !ipv6_addr_any(&peer->endpoint) &&
-	    (!peer->last_initiation ||
-	     time_after_eq(now, peer->last_initiation + VEIL_RETRY_TIME * HZ))) {
+	    now >= peer->last_initiation + VEIL_RETRY_TIME * HZ) {
 		WRITE_ONCE(peer->handshaking, true);
-		peer->handshake_started = now;
+		peer->handshake_started = jiffies;
 		WRITE_ONCE(peer->attempts, 0);
 		WRITE_ONCE(peer->handshake_next,
-			   now + veil_handshake_delay());
-		peer->last_initiation = now | 1;
+			   jiffies + veil_handshake_delay());
+		peer->last_initiation = now;
 		start = true;
 	}
 	spin_unlock_bh(&peer->lock);
@@ -112,19 +111,23 @@ void veil_handshake_start(struct veil_peer *peer)
  */
 static void veil_handshake_stale(struct veil_peer *peer)
 {
-	if (time_after_eq(jiffies, READ_ONCE(peer->last_rx) +
-			  VEIL_STALE_QUIET_TIME * HZ))
+	unsigned long last = READ_ONCE(peer->last_rx);
+
+	/* As many jiffies as there are may have gone by since. */
+	if (!time_in_range_open(jiffies, last,
+				last + VEIL_STALE_QUIET_TIME * HZ))
 		veil_handshake_start(peer);
 }
 
 /* With right keys one may make as many right stamps as one likes. */
 static bool veil_handshake_rate(struct veil_peer *peer)
 {
+	u64 now = get_jiffies_64();
 	bool within;
 
 	spin_lock_bh(&peer->lock);
-	if (time_after_eq(jiffies, peer->rate_since + HZ)) {
-		peer->rate_since = jiffies;
+	if (now >= peer->rate_since + HZ) {
+		peer->rate_since = now;
 		peer->rate_count = 0;
 	}
 	within = peer->rate_count++ < VEIL_HANDSHAKES_RATE;

@@ -147,7 +147,7 @@ struct veil_outstanding {
  *	the fence; 0 none; lock, read without.  A peer of another key at the same
  *	address has not these: what was still on its way there is dropped
  * @ended_next: which of these is overwritten next; lock
- * @rate_since: jiffies; of the second in which @rate_count initiations came; lock
+ * @rate_since: jiffies_64; of the second in which @rate_count initiations came; lock
  * @rate_count: "
  * @initiations: messages that wait for the worker
  * @responses: "
@@ -161,7 +161,8 @@ struct veil_outstanding {
  * @handshaking: a series is going on
  * @attempts: initiations sent in this series; counted by the worker, and set to 0
  *	by who begins one: a lost count repeats an attempt, a lost 0 skips some
- * @last_initiation: jiffies; of the last one sent, 0 never
+ * @last_initiation: jiffies_64, for it may be long ago; of the last one sent, 0
+ *	never; lock
  * @rx_unanswered: jiffies | 1; data came and nothing was sent since; or 0
  * @tx_unanswered: jiffies | 1; data was sent and nothing opened since; or 0
  * @last_rx: jiffies of the last packet opened
@@ -223,7 +224,7 @@ struct veil_peer {
 	struct veil_session __rcu *next_session;
 	__be32 ended[VEIL_ENDED];
 	u8 ended_next;
-	unsigned long rate_since;
+	u64 rate_since;
 	unsigned int rate_count;
 
 	atomic_t initiations;
@@ -237,7 +238,7 @@ struct veil_peer {
 	bool announced;
 	bool handshaking;
 	unsigned int attempts;
-	unsigned long last_initiation;
+	u64 last_initiation;
 	unsigned long rx_unanswered;
 	unsigned long tx_unanswered;
 	unsigned long last_rx;

@@ -199,17 +199,18 @@ static bool veil_roam_challenge(struct veil_peer *peer,
 				u8 token[VEIL_TOKEN_LEN])
 {
 	struct veil_challenge *challenge;
-	unsigned long now = jiffies;
+	unsigned long now = jiffies | 1;
 	bool due;
 
 	spin_lock_bh(&peer->lock);
 	challenge = &peer->roamer->challenge;
 	due = !challenge->sent ||
-	      time_after_eq(now, challenge->sent + VEIL_ROAM_CHALLENGE * HZ);
+	      !time_in_range_open(now, challenge->sent, challenge->sent +
+				  VEIL_ROAM_CHALLENGE * HZ);
 	if (due) {
 		get_random_bytes(token, VEIL_TOKEN_LEN);
 		challenge->place = *place;
-		challenge->sent = now | 1;
+		challenge->sent = now;
 		memcpy(challenge->token, token, VEIL_TOKEN_LEN);
 	}
 	spin_unlock_bh(&peer->lock);

@@ -57,7 +57,7 @@ void veil_rx_plaintext(struct veil_peer *peer, struct sk_buff *skb,
 	unsigned long now = jiffies | 1;
 
 	veil_peer_drop(peer, skb, reason);
-	if ((!last || time_after(now, last + HZ)) &&
+	if ((!last || !time_in_range(now, last, last + HZ)) &&
 	    cmpxchg(&peer->last_event, last, now) == last)
 		veil_netlink_event(peer->vn, NETVEIL_EVENT_PLAINTEXT,
 				   READ_ONCE(peer->public_key));

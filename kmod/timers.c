@@ -74,7 +74,10 @@ static bool veil_tick_rekey(const struct veil_peer *peer,
 static bool veil_tick_renew(const struct veil_peer *peer,
 			    const struct veil_session *session)
 {
-	return time_before(jiffies, READ_ONCE(peer->renew_until)) &&
+	unsigned long until = READ_ONCE(peer->renew_until);
+
+	return time_in_range_open(jiffies, until - VEIL_RENEW_TIME * HZ,
+				  until) &&
 	       (READ_ONCE(peer->psk_next) ||
 		veil_pair_find(peer, session->pair) != veil_pair_newest(peer));
 }
@@ -134,7 +137,7 @@ static void veil_tick_handshake(struct veil_peer *peer, struct veil_tick *tick)
 	} else if (time_after_eq(now, peer->handshake_next)) {
 		WRITE_ONCE(peer->handshake_next,
 			   now + veil_handshake_delay());
-		peer->last_initiation = now | 1;
+		peer->last_initiation = get_jiffies_64();
 		tick->retry = true;
 	}
 }

@@ -34,7 +34,7 @@ static bool veil_unknown_loaded(struct veil_unknown *unknown)
 		WRITE_ONCE(unknown->loaded, (jiffies + HZ) | 1);
 		return true;
 	}
-	return loaded && time_before(jiffies, loaded);
+	return loaded && time_in_range_open(jiffies, loaded - HZ - 1, loaded);
 }
 
 static void veil_unknown_enqueue(struct veil_unknown *unknown,
@@ -128,14 +128,14 @@ static int veil_unknown_cookie(struct veil_unknown *unknown,
 			       u8 cookie[VEIL_COOKIE_LEN],
 			       const struct in6_addr *address, u16 port)
 {
+	u64 now = get_jiffies_64();
 	int err;
 
 	mutex_lock(&unknown->lock);
 	if (!unknown->secret_born ||
-	    time_after_eq(jiffies,
-			  unknown->secret_born + VEIL_COOKIE_TIME * HZ)) {
+	    now >= unknown->secret_born + VEIL_COOKIE_TIME * HZ) {
 		get_random_bytes(unknown->secret, sizeof(unknown->secret));
-		unknown->secret_born = jiffies | 1;
+		unknown->secret_born = now;
 	}
 	err = veil_cookie(cookie, unknown->secret, address->s6_addr, port);
 	mutex_unlock(&unknown->lock);
@@ -275,15 +275,15 @@ static void veil_unknown_work(struct work_struct *work)
 	struct veil_unknown *unknown =
 		container_of(to_delayed_work(work), struct veil_unknown, work);
 	unsigned int budget = VEIL_UNKNOWN_BUDGET;
-	unsigned long now = jiffies;
 	struct veil_net *vn = unknown->vn;
+	u64 now = get_jiffies_64();
 	struct sk_buff *skb;
 	u64 end;
 
 	wait_for_random_bytes();
 
 	/* The hook may have queued it before its turn. */
-	if (time_before(now, unknown->turn))
+	if (now < unknown->turn)
 		budget = 0;
 	else
 		unknown->turn = now + HZ / VEIL_UNKNOWN_TURNS;
@@ -298,7 +298,7 @@ static void veil_unknown_work(struct work_struct *work)
 	if (!skb_queue_empty_lockless(&unknown->queue))
 		queue_delayed_work(veil_queues_of(vn->net)->all,
 				   &unknown->work,
-				   max_t(long, unknown->turn - jiffies, 0));
+				   max_t(s64, unknown->turn - get_jiffies_64(), 0));
 }
 
 int veil_unknown_init(struct veil_net *vn)
@@ -322,7 +322,7 @@ int veil_unknown_init(struct veil_net *vn)
 	mutex_init(&unknown->lock);
 	get_random_bytes(&unknown->claimed.key, sizeof(unknown->claimed.key));
 	get_random_bytes(&unknown->proven.key, sizeof(unknown->proven.key));
-	unknown->turn = jiffies;
+	unknown->turn = get_jiffies_64();
 	vn->unknown = unknown;
 	return 0;
 }

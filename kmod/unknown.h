@@ -28,11 +28,11 @@
  * @vn: whose
  * @queue: initiations for @work
  * @work: handles them
- * @turn: jiffies of its next turn; of @work alone
+ * @turn: jiffies_64 of its next turn; of @work alone
  * @loaded: jiffies until when mac2 is asked for; 0 never
  * @lock: @secret and its age
  * @secret: cookies are made with it
- * @secret_born: jiffies | 1; 0: there is none
+ * @secret_born: jiffies_64; 0: there is none
  * @claimed: by the network that a message says it is from; of @work alone
  * @proven: by that which it has shown by a cookie; "
  * @places: struct veil_roamer, by where they are (roam.c)
@@ -41,11 +41,11 @@ struct veil_unknown {
 	struct veil_net *vn;
 	struct sk_buff_head queue;
 	struct delayed_work work;
-	unsigned long turn;
+	u64 turn;
 	unsigned long loaded;
 	struct mutex lock;	/* see above */
 	u8 secret[VEIL_KEY_LEN];
-	unsigned long secret_born;
+	u64 secret_born;
 	struct veil_ratelimit claimed;
 	struct veil_ratelimit proven;
 	struct rhltable places;
