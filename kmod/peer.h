@@ -152,6 +152,7 @@ struct veil_outstanding {
  * @initiations: messages that wait for the worker
  * @responses: "
  * @queue: packets that wait for a session
+ * @queue_size: truesize of what is in @queue; queue.lock
  * @work: sends an initiation; holds a reference while queued
  * @timer: runs veil_timers_tick() at least once a second while something is
  *	going on
@@ -231,6 +232,7 @@ struct veil_peer {
 	atomic_t responses;
 
 	struct sk_buff_head queue;
+	unsigned int queue_size;
 	struct work_struct work;
 	struct timer_list timer;
 	unsigned long handshake_started;

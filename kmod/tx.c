@@ -6,6 +6,7 @@
 #include <linux/delay.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
+#include <linux/sizes.h>
 #include <net/sock.h>
 
 #include "addr.h"
@@ -21,8 +22,12 @@
 #include "tunnel.h"
 #include "tx.h"
 
-/* Packets that wait for a session, of one peer. */
+/* Packets that wait for a session, of one peer, and the memory that they take: of
+ * GSO packets so many would be 8 MiB, and anybody may have peers in a namespace of
+ * his own, whose forwarded packets are charged to nobody.
+ */
 #define VEIL_QUEUE_MAX	128
+#define VEIL_QUEUE_SIZE	SZ_1M
 /* Seconds that one waits: it holds its socket, and that its namespace. */
 #define VEIL_QUEUE_AGE	10
 
@@ -44,12 +49,31 @@ static struct veil_session *veil_tx_session(struct veil_peer *peer)
 	return session && !veil_session_expired(session) ? session : NULL;
 }
 
-/* The oldest goes when there are too many: what waits longest is what its
+/* The packet that has waited longest; peer->queue.lock is held. */
+static struct sk_buff *veil_tx_dequeue(struct veil_peer *peer)
+{
+	struct sk_buff *skb = __skb_dequeue(&peer->queue);
+
+	if (skb)
+		peer->queue_size -= skb->truesize;
+	return skb;
+}
+
+/* Whether one more of so much memory is too many; a first one never is. */
+static bool veil_tx_queue_full(const struct veil_peer *peer, unsigned int size)
+{
+	unsigned int len = skb_queue_len(&peer->queue);
+
+	return len >= VEIL_QUEUE_MAX ||
+	       (len && peer->queue_size + size > VEIL_QUEUE_SIZE);
+}
+
+/* The oldest go when there are too many: what waits longest is what its
  * sender has most likely sent again.
  */
 static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
 {
-	struct sk_buff *old = NULL;
+	struct sk_buff_head old;
 
 	BUILD_BUG_ON(sizeof(struct veil_queue_cb) > sizeof(skb->cb));
 
@@ -65,13 +89,15 @@ static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
 	VEIL_QUEUE_CB(skb)->since = jiffies;
 	/* It finds its way anew when it leaves; the device may go before. */
 	skb->dev = NULL;
+	__skb_queue_head_init(&old);
 	spin_lock(&peer->queue.lock);
-	if (skb_queue_len(&peer->queue) >= VEIL_QUEUE_MAX)
-		old = __skb_dequeue(&peer->queue);
+	while (veil_tx_queue_full(peer, skb->truesize))
+		__skb_queue_tail(&old, veil_tx_dequeue(peer));
 	__skb_queue_tail(&peer->queue, skb);
+	peer->queue_size += skb->truesize;
 	spin_unlock(&peer->queue.lock);
-	if (old)
-		veil_peer_drop(peer, old, VEIL_DROP_queue_full);
+	while ((skb = __skb_dequeue(&old)))
+		veil_peer_drop(peer, skb, VEIL_DROP_queue_full);
 
 	/* Removal purges the queue after it set this. */
 	smp_mb();
@@ -285,6 +311,7 @@ void veil_tx_flush(struct veil_peer *peer)
 	if (veil_tx_session(peer)) {
 		spin_lock(&peer->queue.lock);
 		skb_queue_splice_init(&peer->queue, &queue);
+		peer->queue_size = 0;
 		spin_unlock(&peer->queue.lock);
 	}
 	while ((skb = __skb_dequeue(&queue))) {
@@ -321,7 +348,7 @@ void veil_tx_expire(struct veil_peer *peer)
 		skb = skb_peek(&peer->queue);
 		if (skb && time_after_eq(jiffies, VEIL_QUEUE_CB(skb)->since +
 					 VEIL_QUEUE_AGE * HZ))
-			__skb_unlink(skb, &peer->queue);
+			veil_tx_dequeue(peer);
 		else
 			skb = NULL;
 		spin_unlock_bh(&peer->queue.lock);
@@ -335,8 +362,14 @@ void veil_tx_purge(struct veil_peer *peer, enum veil_drop reason)
 {
 	struct sk_buff *skb;
 
-	while ((skb = skb_dequeue(&peer->queue)))
+	for (;;) {
+		spin_lock_bh(&peer->queue.lock);
+		skb = veil_tx_dequeue(peer);
+		spin_unlock_bh(&peer->queue.lock);
+		if (!skb)
+			return;
 		veil_peer_drop(peer, skb, reason);
+	}
 }
 
 void veil_tx_keepalive(struct veil_peer *peer)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # netveil-test: icount=yes timeout=300
 """Packets that wait for a session do not keep a namespace or a device alive for
-long, and do not leave in clear when it goes.
+long, do not leave in clear when it goes, and take little memory.
 """
 
 import os
@@ -14,7 +14,7 @@ import hosts
 import ktap
 import wire
 from hosts import alpha, beta, command
-from ktap import case, check_equal, note, wait_until
+from ktap import case, check, check_equal, note, wait_until
 from pypeer import boottime
 from veilproto import Identity
 
@@ -69,6 +69,25 @@ def device_deleted():
     # They look for another way when a session comes; after 10 s they go.
     wait_until(lambda: alpha.peer()["queued"] == 0, 15, "no packet waits")
     sender.close()
+
+
+@case("packets that wait take 1 MiB at most")
+def memory():
+    hosts.flush_all()
+    hosts.make_peer(alpha, Identity(), Identity().public, beta)
+    before = alpha.drops()["queue_full"]
+    with alpha.udp(alpha.v4) as sender:
+        for _ in range(24):
+            hosts.offer(sender, bytes(60000), (beta.v4, 7000))
+        queued = alpha.peer()["queued"]
+        check(5 <= queued <= (1 << 20) // 60000, "large packets that wait", queued)
+        dropped = alpha.drops()["queue_full"] - before
+        check_equal(queued + dropped, 24, "packets that wait, or went for others")
+        # What has left makes room again.
+        wait_until(lambda: alpha.peer()["queued"] == 0, 15, "no packet waits")
+        for _ in range(200):
+            hosts.offer(sender, MARKER, (beta.v4, 7000))
+        check_equal(alpha.peer()["queued"], 128, "small packets that wait")
 
 
 ktap.run(hosts.set_up)
