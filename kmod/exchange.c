@@ -68,15 +68,16 @@ int veil_exchange_keys(struct veil_session *session, struct veil_noise *noise,
 	return err;
 }
 
-void veil_exchange_install(struct veil_peer *peer, struct veil_session *session)
+void veil_exchange_install(struct veil_peer *peer, struct veil_session *session,
+			   bool ends)
 {
 	bool initiator = session->initiator;
 
 	spin_lock_bh(&peer->lock);
 	trace_veil_session_made(session);
 	veil_session_install(peer, session);
-	/* Ours has its answer; or the other end's goes before ours. */
-	WRITE_ONCE(peer->handshaking, false);
+	if (ends)
+		WRITE_ONCE(peer->handshaking, false);
 	spin_unlock_bh(&peer->lock);
 	veil_timers_arm(peer);
 

@@ -392,6 +392,6 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 	if (IS_ERR(session))
 		return VEIL_DROP_no_memory;
 
-	veil_exchange_install(peer, session);
+	veil_exchange_install(peer, session, true);
 	return VEIL_DROPS;
 }

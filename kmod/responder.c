@@ -224,6 +224,16 @@ static bool veil_responder_crossed(const struct veil_peer *peer, int place)
 	       time_before(jiffies, veil_initiator_own(peer)->sent + HZ / 2);
 }
 
+/* Whether msg cannot be an old one that somebody repeats to us after a restart.
+ * Of a pair of which no time is known (any more) nothing tells until the session is
+ * confirmed: our own initiations go on meanwhile, or who has a few recordings could
+ * keep a host that has booted from its peers.
+ */
+static bool veil_responder_fresh(const struct veil_peer *peer, int place)
+{
+	return READ_ONCE(veil_pair_at(peer, place)->committed);
+}
+
 static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 					    const struct veil_initiation *msg,
 					    const struct veil_addr_pair *addrs,
@@ -234,6 +244,7 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 		.source = addrs->destination,
 		.destination = addrs->source,
 	};
+	bool fresh = veil_responder_fresh(peer, answer->place);
 	struct veil_session *session;
 	enum veil_drop reason;
 
@@ -253,9 +264,9 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 		veil_session_discard(session);
 		return VEIL_DROP_handshake_failed;
 	}
-	if (!veil_responder_stays_initiator(peer, answer->place))
+	if (fresh && !veil_responder_stays_initiator(peer, answer->place))
 		veil_initiator_clear(peer);
-	veil_exchange_install(peer, session);
+	veil_exchange_install(peer, session, fresh);
 	veil_handshake_trace(peer, "response-sent");
 	veil_socket_send(peer->vn, &back, port, &answer->msg,
 			 sizeof(answer->msg));

@@ -10,7 +10,8 @@ Searched for in every state:
   - nothing leaves or is taken in clear after a session was confirmed
   - what a forger sends leaves no time behind that genuine initiations fall short of
   - never stuck: once the network delivers, two rounds of handshakes at most lead
-    to a session in which each end opens what the other seals
+    to a session in which each end opens what the other seals; also when somebody
+    repeats old initiations to whoever begins
 
 Run as a program it prints KTAP. `--break` also breaks each rule in turn and
 expects the search to notice; the rules are told apart by BREAKS.
@@ -44,6 +45,7 @@ BREAKS = {
     "commit-early": "a time is committed before its session is confirmed",
     "no-yield": "the larger key ignores the other's initiation for ever",
     "psk-greedy": "the old psk goes when the new one is set",
+    "yield-early": "an initiation that may be an old one ends our own",
 }
 
 
@@ -90,7 +92,7 @@ class Model:
             return host, []
         sender = None if message.forged else message.sender
         session = Session(sender, message.number, answer, message.time, psk)
-        if me != LARGER:
+        if me != LARGER and (host.committed or "yield-early" in self.broken):
             host = host._replace(out=None)
         if "commit-early" in self.broken:
             host = host._replace(committed=max(host.committed, message.time))
@@ -278,14 +280,19 @@ class Search:
 
     def check_alive(self, world):
         for talkers in (0,), (1,), (0, 1), (1, 0):
-            hosts = [h._replace(pending=0) for h in world.hosts]
-            for attempt in range(3):
-                if self.talk(hosts):
-                    break
-                if attempt < 2:
-                    self.handshakes(hosts, talkers, attempt)
-            else:
-                raise Violation("stuck", world)
+            for recorded in (0, 0), tuple(h.sent for h in world.hosts):
+                if not self.settles(world, talkers, recorded):
+                    raise Violation("stuck", world)
+
+    def settles(self, world, talkers, recorded):
+        """recorded: the newest initiation of each that somebody repeats."""
+        hosts = [h._replace(pending=0) for h in world.hosts]
+        for attempt in range(3):
+            if self.talk(hosts):
+                return True
+            if attempt < 2:
+                self.handshakes(hosts, talkers, attempt, recorded)
+        return False
 
     def talk(self, hosts):
         """Whether each opens what the other seals."""
@@ -300,12 +307,13 @@ class Search:
                 hosts[1 - me] = other
         return True
 
-    def handshakes(self, hosts, talkers, attempt):
+    def handshakes(self, hosts, talkers, attempt, recorded):
         """Who has reason to begins, talkers first."""
         messages = []
         for me in sorted((0, 1), key=(talkers + (0, 1)).index):
             if self.has_reason(hosts[me], hosts[1 - me], me, talkers):
                 messages += self.begin(hosts, me, attempt)
+                self.repeat(hosts, me, attempt, recorded[1 - me])
         while messages:
             messages += self.hand_over(hosts, messages.pop(0), attempt)
 
@@ -325,6 +333,14 @@ class Search:
         number = -1 - attempt
         hosts[me], sent = self.model.initiate(hosts[me], me, number)
         return sent
+
+    def repeat(self, hosts, me, attempt, recorded):
+        """The next of the other end's old initiations; nobody wants the answer."""
+        time = max(hosts[me].pending, hosts[me].committed) + 1
+        if time <= recorded:
+            old = Initiation(1 - me, "old", time, hosts[1 - me].psks, False)
+            answer = "old", attempt
+            hosts[me], _ = self.model.take_initiation(hosts[me], me, old, answer)
 
     def hand_over(self, hosts, message, attempt):
         if isinstance(message, Initiation):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=100
+# netveil-test: timeout=150
 """Which session seals: none before it is confirmed, whoever began the handshake,
 and one only when both did at once (PROTOCOL section 2, Confirmation and
 Crossing initiations).
@@ -22,7 +22,7 @@ import wire
 from hosts import alpha, beta
 from ktap import case, check, check_equal, skip, wait_until
 from pypeer import boottime, fresh
-from veilproto import DATA, INITIATION, RESPONSE, Identity, ProtocolError
+from veilproto import CLOSE, DATA, INITIATION, RESPONSE, Identity, ProtocolError
 
 APP = 7000
 
@@ -101,6 +101,12 @@ def previous_opens():
 @case("crossing initiations, the module's key smaller: it answers, drops its own")
 def crossing_smaller():
     peer = fresh(larger="peer")
+    # It knows a time of the peer's, and what comes after that is no old one.
+    peer.initiate()
+    wait_until(alpha.is_up, 10, "a session")
+    peer.send(peer.session.keepalive(beta.v4, alpha.v4, flags=CLOSE))
+    wait_until(lambda: not alpha.is_up(), 10, "no session")
+    peer.forget()
     peer.say(b"crossed")
     theirs = peer.wait_initiation()
     initiator = peer.initiator()
@@ -111,6 +117,24 @@ def crossing_smaller():
     peer.send_keepalive()
     check_equal(peer.wait_udp(), b"crossed", "the packet that waited")
     check_equal(peer.count(INITIATION), 0, "further initiations")
+
+
+@case("an old initiation, repeated to a host that has restarted, ends none of its own")
+def old_initiation():
+    for larger in "peer", "module":
+        peer = fresh(larger)
+        recorded = [peer.initiator().initiation() for _ in range(2)]
+        # From its second attempt on the module answers whatever its key is.
+        peer.wait_initiation()
+        peer.wait_initiation()
+        peer.send(recorded[0])
+        peer.wait(RESPONSE)
+        theirs = peer.wait_initiation()
+        peer.say(b"waits")
+        peer.send(recorded[1])
+        peer.wait(RESPONSE)
+        peer.respond(theirs)
+        check_equal(peer.wait_udp(), b"waits", "the packet that waited")
 
 
 def in_time(attempt):
