@@ -237,20 +237,19 @@ int veil_pairs_copy(struct veil_peer *peer, struct veil_peer *from)
 	return 0;
 }
 
+static bool veil_pair_gone(const struct veil_peer *peer,
+			   const struct veil_session *session)
+{
+	return veil_pair_find(peer, session->pair) == VEIL_PAIR_NONE;
+}
+
 /* Handshakes that were under way under a pair that is no more. */
 static void veil_pairs_cut(struct veil_peer *peer)
 {
 	const struct veil_outstanding *own;
-	struct veil_session *next;
 	bool stale;
 
-	spin_lock_bh(&peer->lock);
-	next = rcu_dereference_protected(peer->next_session,
-					 lockdep_is_held(&peer->lock));
-	if (next && veil_pair_find(peer, next->pair) == VEIL_PAIR_NONE)
-		veil_session_kill(peer, &peer->next_session);
-	spin_unlock_bh(&peer->lock);
-
+	veil_session_cut(peer, veil_pair_gone);
 	mutex_lock(&peer->handshake_lock);
 	own = veil_initiator_own(peer);
 	stale = own && veil_pair_find(peer, own->pair) == VEIL_PAIR_NONE;

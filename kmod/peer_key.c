@@ -258,17 +258,16 @@ static bool veil_peer_knows_psk(const struct veil_peer *peer,
 	       (!peer->psk && !memcmp(id, none, sizeof(none)));
 }
 
+static bool veil_peer_psk_gone(const struct veil_peer *peer,
+			       const struct veil_session *session)
+{
+	return !veil_peer_knows_psk(peer, session->psk_id);
+}
+
 /* Handshakes that were under way with a psk that is no more. */
 static void veil_peer_cut_psk(struct veil_peer *peer)
 {
-	struct veil_session *next;
-
-	spin_lock_bh(&peer->lock);
-	next = rcu_dereference_protected(peer->next_session,
-					 lockdep_is_held(&peer->lock));
-	if (next && !veil_peer_knows_psk(peer, next->psk_id))
-		veil_session_kill(peer, &peer->next_session);
-	spin_unlock_bh(&peer->lock);
+	veil_session_cut(peer, veil_peer_psk_gone);
 	veil_handshake_cancel(peer);
 }
 

@@ -304,6 +304,22 @@ void veil_session_inherit(struct veil_peer *peer, struct veil_peer *known)
 	spin_unlock_bh(&known->lock);
 }
 
+void veil_session_cut(struct veil_peer *peer,
+		      bool (*gone)(const struct veil_peer *peer,
+				   const struct veil_session *session))
+{
+	const struct veil_session *session;
+
+	spin_lock_bh(&peer->lock);
+	session = veil_session_slot(peer, peer->next_session);
+	if (session && gone(peer, session))
+		veil_session_kill(peer, &peer->next_session);
+	session = veil_session_slot(peer, peer->current_session);
+	if (session && !READ_ONCE(session->opened) && gone(peer, session))
+		veil_session_kill(peer, &peer->current_session);
+	spin_unlock_bh(&peer->lock);
+}
+
 void veil_session_kill_all(struct veil_peer *peer)
 {
 	spin_lock_bh(&peer->lock);

@@ -162,6 +162,14 @@ bool veil_session_promote(struct veil_peer *peer, struct veil_session *session);
 void veil_session_kill(struct veil_peer *peer,
 		       struct veil_session __rcu **slot);
 
+/* Kill what was made under keys that are gone and is not confirmed: next, and
+ * current where we began.  A previous one like that seals nothing, and what was on
+ * its way under it still opens.
+ */
+void veil_session_cut(struct veil_peer *peer,
+		      bool (*gone)(const struct veil_peer *peer,
+				   const struct veil_session *session));
+
 /* peer takes over from known: what that one has sealed may be on its way. */
 void veil_session_inherit(struct veil_peer *peer, struct veil_peer *known);
 /* Whether a packet to receiver was sealed by peer, also if the session has ended

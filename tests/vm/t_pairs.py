@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: icount=yes timeout=100
+# netveil-test: icount=yes timeout=150
 """Two keys at either end, message by message: which are answered, which are
 refused, and what a configuration may say (PROTOCOL sections 4.5 and 6).
 
 The module is on alpha, its peer in Python (veilproto) on beta.
 """
 
+import itertools
 import os
 import sys
 
@@ -242,8 +243,23 @@ def refused(text, call, *args):
     raise AssertionError("taken, where %r was expected" % text)
 
 
+def answered(peer, me=None, psks=(None,)):
+    """The session of the module's initiation to this key of the peer's, with this
+    psk; nothing was opened under it."""
+    me, wanted = me or peer.me, psks[0] and veilproto.psk_id(psks[0])
+    while True:
+        responder, found = next_initiation(peer, (peer.me, me))
+        if found is me and (not wanted or wanted in responder.psk_ids):
+            break
+    session = peer.respond(responder, psk=psks[0])
+    peer.wait_confirmed()
+    return session
+
+
 @case("a session that waits for its first packet goes with its key or psk")
 def unconfirmed():
+    initiate_only = lambda peer, **how: peer.initiate(confirm=False, **how)
+
     def keys():
         peer, theirs, _ = with_next()
         return peer, {"me": theirs}, lambda: change(peer, (genl.P_NO_NEXT_KEY, b""))
@@ -254,10 +270,10 @@ def unconfirmed():
         cut = lambda: change(peer, (genl.P_NO_PSK_NEXT, b""))
         return peer, {"psks": (PSK_NEXT,)}, cut
 
-    for configure in keys, psks:
-        for taken in False, True:
+    for begin in initiate_only, answered:
+        for configure, taken in itertools.product((keys, psks), (False, True)):
             peer, how, take = configure()
-            session = peer.initiate(confirm=False, **how)
+            session = begin(peer, **how)
             if taken:
                 take()
                 message = session.keepalive(peer.host.v4, alpha.v4)
