@@ -119,6 +119,15 @@ static void veil_handshake_stale(struct veil_peer *peer)
 		veil_handshake_start(peer);
 }
 
+void veil_handshake_unknown(struct veil_peer *peer)
+{
+	/* Anybody can say that of it; a session that is heard tells otherwise. */
+	if (rcu_access_pointer(peer->current_session))
+		veil_handshake_stale(peer);
+	else
+		veil_handshake_start(peer);
+}
+
 /* With right keys one may make as many right stamps as one likes. */
 static bool veil_handshake_rate(struct veil_peer *peer)
 {

@@ -12,6 +12,10 @@
  * out less than VEIL_RETRY_TIME ago.  Any context but hard irq.
  */
 void veil_handshake_start(struct veil_peer *peer);
+/* The same for a peer from whose address data with an unknown index came.  From the
+ * packet path.
+ */
+void veil_handshake_unknown(struct veil_peer *peer);
 /* Time until the next initiation of a series, with jitter. */
 unsigned long veil_handshake_delay(void);
 /* Let the peer's worker send the next initiation, or wipe the outstanding one

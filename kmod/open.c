@@ -485,7 +485,7 @@ unsigned int veil_open(struct veil_net *vn, struct veil_peer *peer,
 		veil_peer_drop(peer, skb, reason);
 		/* It may have a session with whom we were before a reboot. */
 		if (reason == VEIL_DROP_unknown_index)
-			veil_handshake_start(peer);
+			veil_handshake_unknown(peer);
 		return NF_STOLEN;
 	}
 	if (reason != VEIL_DROPS) {

@@ -116,4 +116,31 @@ def unknown_index():
     wait_until(alpha.is_up, 10, "a session")
 
 
+@case("data under an unknown index does nothing to a session that is heard")
+def unknown_index_heard():
+    peer = connected()
+    session = peer.session
+    peer = fresh()
+    time.sleep(6)
+    peer.initiate()
+    peer.talk()
+    peer.forget()
+    message = peer.sealed(b"from before", session)
+
+    def both():
+        peer.send(message)
+        peer.send_keepalive()
+
+    before = alpha.drops()["unknown_index"]
+    check_equal(arrivals(peer, INITIATION, 12, both), [], "initiations")
+    check(alpha.drops()["unknown_index"] > before, "unknown_index is counted")
+    # When it is not heard any more they may be right.
+    check_between(
+        arrivals(peer, INITIATION, 12, lambda: peer.send(message))[0][0],
+        4,
+        6,
+        "until it begins a handshake",
+    )
+
+
 ktap.run(hosts.set_up)
