@@ -94,7 +94,6 @@ veil_responder_find_psk(const struct veil_peer *peer,
 static enum veil_drop veil_responder_psk(struct veil_peer *peer,
 					 struct veil_answer *answer)
 {
-	static const u8 none[VEIL_PSK_ID_LEN];
 	unsigned int i;
 
 	for (i = 0; i < VEIL_PSKS_MAX; i++) {
@@ -106,7 +105,8 @@ static enum veil_drop veil_responder_psk(struct veil_peer *peer,
 		return VEIL_DROPS;
 	}
 	return peer->psk ||
-	       memcmp(answer->offer.psk_id[0], none, sizeof(none)) ?
+	       memchr_inv(answer->offer.psk_id, 0,
+			  sizeof(answer->offer.psk_id)) ?
 		VEIL_DROP_psk_mismatch : VEIL_DROPS;
 }
 

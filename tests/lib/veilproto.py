@@ -228,7 +228,7 @@ def stamp(key, header, noise1):
 
 
 def psk_id(psk):
-    return hmac256(psk, b"netveil v1 psk id")[:8]
+    return bytes(8) if psk == NO_PSK else hmac256(psk, b"netveil v1 psk id")[:8]
 
 
 def mac1(receiver, message):

@@ -206,6 +206,15 @@ def psks():
     peer.refused("psk_mismatch", peer.initiator(psks=(PSK,)).initiation())
 
 
+@case("a psk that the module has not is never left out, wherever the offer has it")
+def psk_unknown():
+    peer = fresh()
+    for offered in (PSK,), (veilproto.NO_PSK, PSK):
+        peer.refused("psk_mismatch", peer.initiator(psks=offered).initiation())
+    peer.initiate()
+    peer.talk()
+
+
 def last_choice(peer, offered):
     """The psk choice of the response to an initiation with this offer."""
     initiator = peer.initiator(psks=offered)
