@@ -139,12 +139,21 @@ static int veil_nl_check_known(struct veil_nl_step *step,
 	}
 	err = veil_nl_change_peer(step->vn, &part->info, &change->peer,
 				  VEIL_NL_CHECK);
-	if (!err && change->peer->leaving) {
+	if (err)
+		return err;
+	if (change->peer->leaving) {
 		NL_SET_ERR_MSG_ATTR(part->info.extack, change->attr,
 				    "a peer is set and removed");
 		return -EINVAL;
 	}
-	return err;
+	/* Each is checked against what there is before the step. */
+	if (change->peer->changing) {
+		NL_SET_ERR_MSG_ATTR(part->info.extack, change->attr,
+				    "a peer is set twice: say all of it at once");
+		return -EINVAL;
+	}
+	change->peer->changing = true;
+	return 0;
 }
 
 static int veil_nl_check_part(struct veil_nl_step *step,
@@ -326,7 +335,7 @@ static int veil_nl_make_sets(struct veil_nl_step *step)
 	return err;
 }
 
-/* Put into their places, or freed. */
+/* Put into their places, or freed, if they were made. */
 static void veil_nl_end_sets(struct veil_nl_step *step, bool put)
 {
 	struct veil_nl_change *change;
@@ -334,6 +343,8 @@ static void veil_nl_end_sets(struct veil_nl_step *step, bool put)
 
 	for (i = 0; i < step->count; i++) {
 		change = &step->changes[i];
+		if (change->command == NETVEIL_CMD_PEER_SET && change->peer)
+			change->peer->changing = false;
 		if (!change->set)
 			continue;
 		if (put)

@@ -133,6 +133,7 @@ struct veil_outstanding {
  * @dead: removed; no new work, sessions or packets
  * @leaving: removed at the end of the step that holds vn->lock: its addresses
  *	and its key may be taken over
+ * @changing: set by the step that holds vn->lock
  * @succeeded: leaving, and another peer has taken over its key
  * @handshake_lock: @initiation and the making of sessions
  * @initiation: ours, NULL while none is outstanding; handshake_lock
@@ -211,6 +212,7 @@ struct veil_peer {
 	bool rotate;
 	bool dead;
 	bool leaving;
+	bool changing;
 	bool succeeded;
 
 	struct mutex handshake_lock;	/* see above, as all of these */

@@ -43,8 +43,9 @@
  * @NETVEIL_CMD_SESSION_RESET: forget the sessions of a peer, given by
  *	_PEER/_PUBLIC_KEY, or of all; their keys are wiped when it returns
  * @NETVEIL_CMD_APPLY: many changes as one step: all that @NETVEIL_CMD_SET takes,
- *	and any number of _CHANGE, or nothing of it.  What is removed stays
- *	protected until what takes its addresses over is there
+ *	and any number of _CHANGE, or nothing of it; no peer is changed by two.
+ *	What is removed stays protected until what takes its addresses over is
+ *	there
  * @NETVEIL_CMD_EVENT: sent to the group NETVEIL_EVENTS_NAME: NETVEIL_A_EVENT
  *	and what it concerns
  * @NETVEIL_CMD_POLICY_GET: all policies of prefixes as a dump; each message holds
