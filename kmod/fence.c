@@ -311,10 +311,11 @@ void veil_fence_down(struct veil_net *vn)
 static int veil_fence_arrives(struct veil_net *vn, struct net_device *dev)
 {
 	int err = veil_fence_add(vn, dev);
+	char where[VEIL_NET_WHERE];
 
-	if (err)
-		pr_warn("%s: no memory for the hook that keeps plaintext in; the device stays down until \"ip link set %s up\" finds some\n",
-			dev->name, dev->name);
+	if (err && veil_net_may_log(vn, where))
+		pr_warn("%s%s: no memory for the hook that keeps plaintext in; the device stays down until \"ip link set %s up\" finds some\n",
+			dev->name, where, dev->name);
 	return err;
 }
 

@@ -90,6 +90,7 @@ void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix)
 {
 	struct veil_touched *touched;
 	struct veil_prefix_node *known;
+	char where[VEIL_NET_WHERE];
 
 	rcu_read_lock();
 	known = veil_prefix_find(&vn->touched, prefix);
@@ -101,8 +102,9 @@ void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix)
 	veil_weaken_before(vn, touched);
 	if (veil_prefix_insert(&vn->touched, &touched->node)) {
 		/* Out of memory: say too much rather than nothing. */
-		pr_warn("out of memory: whether %pI6c/%u is weakened is not known\n",
-			&prefix->addr, prefix->length);
+		if (veil_net_may_log(vn, where))
+			pr_warn("out of memory: whether %pI6c/%u is weakened%s is not known\n",
+				&prefix->addr, prefix->length, where);
 		kfree(touched);
 		return;
 	}

@@ -10,6 +10,7 @@ its object file.
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -59,6 +60,7 @@ def set_up():
     found, others = sites.of_module(hosts.MODULE)
     others = [str(site) for site in others if site.function not in LOADING]
     check_equal(others, [], "calls that allocate and cannot fail")
+    state["all"] = found
     state["left"] = [site for site in found if site.function not in LOADING + NEVER]
     # What is used again is called no more after a while: it comes first.
     state["left"].sort(key=lambda site: site.function != "veil_pages_get")
@@ -270,7 +272,7 @@ def comes_without_hook():
 @case("a device from another namespace, without memory for its hook, stays down until it has it")
 def moved():
     hosts.make_peers(Identity(), Identity())
-    fences = [s for s in sites.of_module(hosts.MODULE)[0] if s.function == "veil_fence_add"]
+    fences = [s for s in state["all"] if s.function == "veil_fence_add"]
     check_equal(len(fences), 2, "calls")
     frame = packets.ethernet(beta.mac(), alpha.mac(), packets.ipv4(alpha.v4, beta.v4, 17, b""))
     for site in fences:
@@ -283,6 +285,45 @@ def moved():
             sock.send(frame)
         check_equal(drops_since(before, alpha.drops()), {"plaintext_out": 1}, "drops")
         hosts.ip_batch(alpha, "link del came")
+
+
+def user_without_hooks():
+    """Devices that are to come into a protected namespace of a user's."""
+    os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+    with open("/proc/self/uid_map", "w", encoding="ascii") as file:
+        file.write("0 0 1")
+    inner = genl.Control()
+    inner.set_private_key(Identity().private)
+    inner.add_peer(Identity().public, beta.v4)
+    lines = "link add type dummy\n" * 40
+    subprocess.run(("ip", "-force", "-batch", "-"), input=lines, text=True, check=False)
+    os._exit(0)
+
+
+def lines_of_hooks():
+    """Of the kernel's log."""
+    log = subprocess.run("dmesg", capture_output=True, text=True, check=True).stdout
+    return [line for line in log.split("\n") if "no memory for the hook" in line]
+
+
+@case("a user's devices without memory for their hooks cannot fill the log, and are told from others")
+def users():
+    fences = [s for s in state["all"] if s.function == "veil_fence_add"]
+    before = len(lines_of_hooks())
+
+    def work():
+        child = os.fork()
+        if not child:
+            try:
+                user_without_hooks()
+            finally:
+                os._exit(2)
+        check_equal(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0, "the child")
+
+    check_equal(fences[0].fails_during(work, times=40), 40, "failed calls")
+    lines = lines_of_hooks()[before:]
+    check_equal(len(lines), 16, "lines")
+    check(all("in network namespace" in line for line in lines), "names", lines)
 
 
 @case("alpha's addresses on a bridge, with br_netfilter")
