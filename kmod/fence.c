@@ -243,7 +243,7 @@ static int veil_fence_add(struct veil_net *vn, struct net_device *dev)
 	if (dev->flags & IFF_LOOPBACK || netif_is_l3_master(dev) ||
 	    veil_fence_has(vn, dev))
 		return 0;
-	fence = kzalloc(sizeof(*fence), GFP_KERNEL);
+	fence = kzalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT);
 	if (!fence)
 		return -ENOMEM;
 	fence->ops.hook = veil_fence_hook;

@@ -230,11 +230,11 @@ static int __net_init veil_net_init(struct net *net)
 	skb_queue_head_init(&vn->responses);
 	INIT_WORK(&vn->handshake_work, veil_handshake_work);
 	INIT_DELAYED_WORK(&vn->rotate_work, veil_rotate_work);
-	vn->drops = alloc_percpu(struct veil_drops);
+	vn->drops = alloc_percpu_gfp(struct veil_drops, GFP_KERNEL_ACCOUNT);
 	if (!vn->drops)
 		return err;
 	/* Zero: 0.0.0.0, of which empty tables say nothing indeed. */
-	vn->recent = alloc_percpu(struct veil_recent);
+	vn->recent = alloc_percpu_gfp(struct veil_recent, GFP_KERNEL_ACCOUNT);
 	if (!vn->recent)
 		goto err_drops;
 	err = veil_peers_init(vn);

@@ -250,7 +250,8 @@ static int veil_nl_check_keys(struct veil_nl_step *step)
 	const u8 **keys;
 	int err = 0;
 
-	keys = kvmalloc_array(step->count, 2 * sizeof(*keys), GFP_KERNEL);
+	keys = kvmalloc_array(step->count, 2 * sizeof(*keys),
+			      GFP_KERNEL_ACCOUNT);
 	if (!keys)
 		return -ENOMEM;
 	count = veil_nl_list_keys(step, keys);
@@ -512,7 +513,8 @@ static int veil_nl_apply(struct genl_info *info)
 	};
 	int err;
 
-	step.changes = kvcalloc(step.count, sizeof(*step.changes), GFP_KERNEL);
+	step.changes = kvcalloc(step.count, sizeof(*step.changes),
+				GFP_KERNEL_ACCOUNT);
 	if (!step.changes && step.count)
 		return -ENOMEM;
 	veil_nl_list_changes(info, step.changes);

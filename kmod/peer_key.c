@@ -183,7 +183,7 @@ static int veil_peer_make_psk(struct veil_psk **psk, bool given,
 	*psk = NULL;
 	if (!given)
 		return 0;
-	*psk = kzalloc(sizeof(**psk), GFP_KERNEL);
+	*psk = kzalloc(sizeof(**psk), GFP_KERNEL_ACCOUNT);
 	if (!*psk)
 		return -ENOMEM;
 	memcpy((*psk)->key, key, VEIL_KEY_LEN);

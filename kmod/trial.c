@@ -151,7 +151,7 @@ static void veil_trial_work(struct work_struct *work)
 int veil_trial_init(struct veil_net *vn)
 {
 	INIT_DELAYED_WORK(&vn->trial_work, veil_trial_work);
-	vn->trial = kzalloc(sizeof(*vn->trial), GFP_KERNEL);
+	vn->trial = kzalloc(sizeof(*vn->trial), GFP_KERNEL_ACCOUNT);
 	return vn->trial ? 0 : -ENOMEM;
 }
 

@@ -308,7 +308,7 @@ int veil_unknown_init(struct veil_net *vn)
 
 	if (vn->unknown)
 		return 0;
-	unknown = kvzalloc(sizeof(*unknown), GFP_KERNEL);
+	unknown = kvzalloc(sizeof(*unknown), GFP_KERNEL_ACCOUNT);
 	if (!unknown)
 		return -ENOMEM;
 	err = veil_roam_init(&unknown->places);

@@ -97,7 +97,7 @@ void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix)
 	rcu_read_unlock();
 	if (known)
 		return;
-	touched = kzalloc(sizeof(*touched), GFP_KERNEL | __GFP_NOFAIL);
+	touched = kzalloc(sizeof(*touched), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	touched->node.prefix = *prefix;
 	veil_weaken_before(vn, touched);
 	if (veil_prefix_insert(&vn->touched, &touched->node)) {
