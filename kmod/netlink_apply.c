@@ -4,10 +4,11 @@
  * unprotected in between.
  *
  * Under vn->lock, first everything is read and checked.  Then what is new is added,
- * what protects first; peers take over addresses and keys of those that leave.
- * What known peers get is made as well, beside them.  That can be undone, and is if
- * memory runs out.  Then comes what cannot fail any more, and last what is removed,
- * what protects last.
+ * what protects first, and for now no weaker than what held before; peers take over
+ * addresses and keys of those that leave.  What known peers get is made as well,
+ * beside them.  That can be undone, and is if memory runs out: nothing was in clear
+ * meanwhile.  Then comes what cannot fail any more, and last what is removed, what
+ * protects last.
  */
 #include <linux/sched.h>
 #include <linux/sort.h>
@@ -379,7 +380,7 @@ static void veil_nl_take_back(struct veil_nl_step *step,
 	struct veil_nl_part part;
 
 	if (change->command == NETVEIL_CMD_PEER_ADD && change->peer &&
-	    change->peer->policy == kind) {
+	    change->peer->wanted == kind) {
 		veil_peer_forget(change->peer);
 		change->peer = NULL;
 	}
@@ -427,20 +428,31 @@ static void veil_nl_remove_one(struct veil_nl_step *step,
 	cond_resched();
 }
 
-/* The weaker kinds first: without a longer prefix they would hold for its addresses
- * until they go as well.
- */
-static void veil_nl_finish(struct veil_nl_step *step)
+/* What was added is as weak as it is to be, now that nothing can fail any more. */
+static void veil_nl_keep(struct veil_nl_step *step)
 {
 	struct veil_nl_change *change;
+	struct veil_nl_part part;
 	size_t i;
-	u8 kind;
 
 	for (i = 0; i < step->count; i++) {
 		change = &step->changes[i];
 		if (change->command == NETVEIL_CMD_PEER_ADD)
 			veil_peer_keep(change->peer);
+		if (change->done && !veil_nl_get_part(step, change, &part))
+			veil_nl_policy_keep(step->vn, &part.info);
+		cond_resched();
 	}
+}
+
+/* The weaker kinds first: without a longer prefix they would hold for its addresses
+ * until they go as well.
+ */
+static void veil_nl_finish(struct veil_nl_step *step)
+{
+	size_t i;
+	u8 kind;
+
 	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--)
 		for (i = 0; i < step->count; i++)
 			veil_nl_remove_one(step, &step->changes[i], kind);
@@ -482,6 +494,7 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 	}
 	veil_nl_end_sets(step, true);
 	veil_nl_set_policies(step);
+	veil_nl_keep(step);
 	veil_nl_finish(step);
 	return 0;
 }

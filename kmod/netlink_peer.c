@@ -15,6 +15,7 @@
 #include "session.h"
 #include "roam.h"
 #include "trial.h"
+#include "weaken.h"
 
 /* Answers */
 
@@ -463,15 +464,18 @@ int veil_nl_name_peer(struct veil_net *vn, struct genl_info *info,
 
 static int veil_nl_change_one(struct genl_info *info)
 {
+	bool add = info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD;
 	struct veil_net *vn = veil_net(genl_info_net(info));
 	struct veil_peer *peer = NULL;
 	int err;
 
 	down_write(&vn->lock);
+	veil_weaken_begin(vn, add ? "peer-added" : "peer-changed");
 	err = veil_nl_change_peer(vn, info, &peer,
 				  VEIL_NL_CHECK | VEIL_NL_MAKE);
-	if (!err && info->genlhdr->cmd == NETVEIL_CMD_PEER_ADD)
+	if (!err && add)
 		veil_peer_keep(peer);
+	veil_weaken_end(vn);
 	up_write(&vn->lock);
 	if (!err)
 		veil_flows_end(vn);

@@ -80,9 +80,10 @@ int veil_nl_get_prefix(struct veil_prefix *prefix, const struct nlattr *attr,
 /* netlink_policy.c */
 extern const struct nla_policy veil_nl_policy_request[NETVEIL_A_CONFIRM + 1];
 int veil_nl_policy_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
-/* A change of a policy as part of a step; UNDO is of an addition. */
+/* A change of a policy as part of a step; UNDO is of an addition, and so is keeping. */
 int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 			unsigned int stages);
+void veil_nl_policy_keep(struct veil_net *vn, struct genl_info *info);
 /* Whether there is the policy that a change names, and of this kind. */
 bool veil_nl_policy_is(struct veil_net *vn, struct genl_info *info, u8 kind);
 int veil_nl_policy_change_doit(struct sk_buff *request, struct genl_info *info);

@@ -118,6 +118,14 @@ static int veil_nl_change_policy(struct veil_net *vn, struct genl_info *info,
 	return veil_policy_del(vn, prefix, info->extack);
 }
 
+void veil_nl_policy_keep(struct veil_net *vn, struct genl_info *info)
+{
+	struct veil_prefix prefix;
+
+	if (!veil_nl_parse_policy(info, &prefix))
+		veil_policy_keep(vn, &prefix);
+}
+
 bool veil_nl_policy_is(struct veil_net *vn, struct genl_info *info, u8 kind)
 {
 	const struct veil_policy_node *node = NULL;
@@ -132,6 +140,7 @@ int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 			unsigned int stages)
 {
 	bool new = info->genlhdr->cmd == NETVEIL_CMD_POLICY_ADD;
+	struct nlattr *policy = info->attrs[NETVEIL_A_POLICY];
 	struct veil_prefix prefix;
 	int err;
 
@@ -141,7 +150,10 @@ int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 	if (stages & VEIL_NL_CHECK)
 		err = veil_policy_check(vn, &prefix, new, info->extack);
 	if (!err && stages & VEIL_NL_MAKE)
-		err = veil_nl_change_policy(vn, info, &prefix);
+		err = new ? veil_policy_add_held(vn, &prefix,
+						 nla_get_u8(policy),
+						 info->extack) :
+			    veil_nl_change_policy(vn, info, &prefix);
 	if (!err && stages & VEIL_NL_UNDO)
 		err = veil_policy_del(vn, &prefix, info->extack);
 	if (err && info->extack && !info->extack->bad_attr)

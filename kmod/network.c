@@ -179,29 +179,36 @@ static void veil_network_del_local(struct veil_net *vn,
 	kfree_rcu(local, rcu);
 }
 
-static int veil_network_add_local(struct veil_net *vn,
-				  const struct veil_prefix *prefix,
-				  struct list_head *list)
+static int veil_network_make_local(struct veil_net *vn,
+				   const struct veil_prefix *prefix,
+				   struct list_head *made)
 {
 	struct veil_local *local;
-	int err;
 
 	local = kzalloc(sizeof(*local), GFP_KERNEL_ACCOUNT);
 	if (!local)
 		return -ENOMEM;
 	local->node.prefix = *prefix;
+	list_add_tail(&local->list, made);
 	/* What is ours is not behind a peer any more. */
 	veil_weaken_touch(vn, prefix);
+	return 0;
+}
+
+static int veil_network_add_local(struct veil_net *vn,
+				  struct veil_local *local,
+				  struct list_head *new)
+{
+	int err;
+
 	/* As in veil_policy_add(). */
 	WRITE_ONCE(vn->local_count, vn->local_count + 1);
 	err = veil_prefix_insert(&vn->locals, &local->node);
-	if (err) {
+	if (err)
 		WRITE_ONCE(vn->local_count, vn->local_count - 1);
-		kfree(local);
-		return err;
-	}
-	list_add_tail(&local->list, list);
-	return 0;
+	else
+		list_move_tail(&local->list, new);
+	return err;
 }
 
 int veil_network_set_locals(struct veil_net *vn,
@@ -211,6 +218,7 @@ int veil_network_set_locals(struct veil_net *vn,
 	struct veil_local *local, *next;
 	struct veil_prefix_node *node;
 	LIST_HEAD(kept);
+	LIST_HEAD(made);
 	LIST_HEAD(new);
 	unsigned int i;
 	int err = 0;
@@ -222,11 +230,18 @@ int veil_network_set_locals(struct veil_net *vn,
 			list_move_tail(&container_of(node, struct veil_local,
 						     node)->list, &kept);
 		else
-			err = veil_network_add_local(vn, &prefixes[i], &new);
+			err = veil_network_make_local(vn, &prefixes[i], &made);
+	}
+	/* All that sleeps comes before the first that holds. */
+	list_for_each_entry_safe(local, next, &made, list) {
+		if (!err)
+			err = veil_network_add_local(vn, local, &new);
 	}
 	list_for_each_entry_safe(local, next, err ? &new : &vn->local_list,
 				 list)
 		veil_network_del_local(vn, local);
+	list_for_each_entry_safe(local, next, &made, list)
+		kfree(local);
 	list_splice(&kept, &vn->local_list);
 	list_splice_tail(&new, &vn->local_list);
 	veil_weaken_end(vn);

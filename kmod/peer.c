@@ -307,7 +307,6 @@ static struct veil_peer *veil_peer_alloc(struct veil_net *vn)
 	INIT_LIST_HEAD(&peer->addresses);
 	INIT_LIST_HEAD(&peer->prefixes);
 	peer->port = VEIL_PORT;
-	peer->policy = NETVEIL_POLICY_REQUIRE;
 	mutex_init(&peer->handshake_lock);
 	spin_lock_init(&peer->lock);
 	skb_queue_head_init(&peer->queue);
@@ -406,6 +405,24 @@ int veil_peer_check_add(struct veil_net *vn,
 	return err ?: veil_peer_check_key(vn, config->public_key, extack);
 }
 
+/* The policy of a new peer until it is kept: no address becomes weaker for one that
+ * may be taken back.
+ */
+static u8 veil_peer_held(struct veil_net *vn,
+			 const struct veil_peer_config *config, u8 kind)
+{
+	struct veil_prefix prefix = { .length = VEIL_PREFIX_BITS };
+	unsigned int i;
+
+	for (i = 0; i < config->address_count; i++) {
+		prefix.addr = config->addresses[i];
+		kind = veil_policy_stricter(vn, &prefix, kind);
+	}
+	for (i = 0; i < config->prefix_count; i++)
+		kind = veil_policy_stricter(vn, &config->prefixes[i], kind);
+	return kind;
+}
+
 /* A peer that is made anew, since its addresses change, is the same host: its
  * clock goes on, and plaintext is as unwelcome as it was.
  */
@@ -433,10 +450,11 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 		return ERR_PTR(err);
 
 	known = veil_peer_find(vn, config->public_key);
-	veil_weaken_begin(vn, "peer-added");
 	peer = veil_peer_alloc(vn);
-	if (peer && config->policy)
-		peer->policy = config->policy;
+	if (peer) {
+		peer->wanted = config->policy ?: NETVEIL_POLICY_REQUIRE;
+		peer->policy = veil_peer_held(vn, config, peer->wanted);
+	}
 	/* Before its addresses can be found. */
 	if (peer && known) {
 		peer->confirmed = READ_ONCE(known->confirmed);
@@ -449,7 +467,6 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	if (err) {
 		if (peer)
 			veil_peer_unlink(peer);
-		veil_weaken_end(vn);
 		veil_net_settle(vn);
 		return ERR_PTR(err);
 	}
@@ -458,7 +475,6 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	list_add_tail(&peer->list, &vn->peers);
 	vn->peer_count++;
 	vn->generation++;
-	veil_weaken_end(vn);
 	veil_handshake_start(peer);
 	/* Its pairs are made by the worker, also when no handshake starts: who adds
 	 * thousands of peers does not wait for as many X25519.
@@ -476,6 +492,12 @@ void veil_peer_keep(struct veil_peer *peer)
 		address->replaced = NULL;
 	list_for_each_entry(address, &peer->prefixes, list)
 		address->replaced = NULL;
+	if (peer->policy != peer->wanted) {
+		WRITE_ONCE(peer->policy, peer->wanted);
+		/* What waits, or was begun, meanwhile. */
+		if (peer->wanted == NETVEIL_POLICY_BYPASS)
+			veil_peer_reset(peer);
+	}
 	veil_netlink_event(peer->vn, NETVEIL_EVENT_PEER_ADDED,
 			   peer->public_key);
 }

@@ -117,6 +117,7 @@ struct veil_outstanding {
  * @roamer: what it has for that, from when it first roamed to its end, or NULL
  * @keepalive: seconds, or 0; read without a lock
  * @policy: enum netveil_policy, of what is its own; read without a lock
+ * @wanted: what that becomes when the peer is kept; vn->lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
  *	read without
  * @closed: it said goodbye to the session that @confirmed came from; lock
@@ -198,6 +199,7 @@ struct veil_peer {
 	struct veil_roamer *roamer;
 	u16 keepalive;
 	u8 policy;
+	u8 wanted;
 	bool confirmed;
 	bool closed;
 	struct work_struct closed_work;
@@ -353,8 +355,8 @@ int veil_peer_check_add(struct veil_net *vn,
 			const struct veil_peer_config *config,
 			struct netlink_ext_ack *extack);
 /* Protects the addresses of config from now on; an ERR_PTR has changed nothing.
- * Nobody is told before veil_peer_keep(), and until then veil_peer_forget()
- * takes it back.
+ * Nobody is told before veil_peer_keep(), nor is anything weaker than it was, and
+ * until then veil_peer_forget() takes it back.  Within veil_weaken_begin().
  */
 struct veil_peer *veil_peer_add(struct veil_net *vn,
 				const struct veil_peer_config *config,

@@ -151,6 +151,20 @@ void veil_policy_lookup_prefix(struct veil_net *vn,
 	veil_policy_read(&found, policy);
 }
 
+enum netveil_policy veil_policy_stricter(struct veil_net *vn,
+					 const struct veil_prefix *prefix,
+					 enum netveil_policy kind)
+{
+	struct veil_policy policy;
+
+	rcu_read_lock();
+	veil_policy_lookup_prefix(vn, prefix, &policy);
+	rcu_read_unlock();
+	if (policy.kind == NETVEIL_POLICY_NONE)
+		return kind;
+	return min(kind, policy.kind);
+}
+
 void veil_policy_passed(const struct veil_policy *policy, bool in)
 {
 	struct veil_clear *clear = policy->peer ? &policy->peer->clear :
@@ -242,8 +256,9 @@ int veil_policy_check(struct veil_net *vn, const struct veil_prefix *prefix,
 	return -ENOENT;
 }
 
-int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
-		    enum netveil_policy kind, struct netlink_ext_ack *extack)
+int veil_policy_add_held(struct veil_net *vn, const struct veil_prefix *prefix,
+			 enum netveil_policy kind,
+			 struct netlink_ext_ack *extack)
 {
 	struct veil_policy_node *node;
 	int err = veil_policy_check_new(vn, prefix, extack);
@@ -254,28 +269,46 @@ int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
 	if (!node)
 		return -ENOMEM;
 	node->node.prefix = *prefix;
-	node->kind = kind;
+	node->kind = veil_policy_stricter(vn, prefix, kind);
+	node->wanted = kind;
 	err = veil_net_activate(vn, extack);
 	if (err)
 		goto err_node;
-	veil_weaken_begin(vn, "policy-added");
 	veil_weaken_touch(vn, prefix);
 	/* Before it is there: who finds none of it remembers that. */
 	WRITE_ONCE(vn->policy_count, vn->policy_count + 1);
 	err = veil_prefix_insert(&vn->policies, &node->node);
-	if (err) {
-		WRITE_ONCE(vn->policy_count, vn->policy_count - 1);
-	} else {
+	if (!err) {
 		list_add_tail(&node->list, &vn->policy_list);
 		vn->generation++;
-		veil_policy_tell(vn, NETVEIL_EVENT_POLICY_ADDED, node);
-	}
-	veil_weaken_end(vn);
-	if (!err)
 		return 0;
+	}
+	WRITE_ONCE(vn->policy_count, vn->policy_count - 1);
 	veil_net_settle(vn);
 err_node:
 	kfree(node);
+	return err;
+}
+
+void veil_policy_keep(struct veil_net *vn, const struct veil_prefix *prefix)
+{
+	struct veil_policy_node *node = veil_policy_find(vn, prefix);
+
+	WRITE_ONCE(node->kind, node->wanted);
+	node->wanted = NETVEIL_POLICY_NONE;
+	veil_policy_tell(vn, NETVEIL_EVENT_POLICY_ADDED, node);
+}
+
+int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
+		    enum netveil_policy kind, struct netlink_ext_ack *extack)
+{
+	int err;
+
+	veil_weaken_begin(vn, "policy-added");
+	err = veil_policy_add_held(vn, prefix, kind, extack);
+	if (!err)
+		veil_policy_keep(vn, prefix);
+	veil_weaken_end(vn);
 	return err;
 }
 
@@ -308,7 +341,8 @@ static void veil_policy_remove(struct veil_net *vn,
 	list_del(&node->list);
 	WRITE_ONCE(vn->policy_count, vn->policy_count - 1);
 	vn->generation++;
-	veil_policy_tell(vn, NETVEIL_EVENT_POLICY_REMOVED, node);
+	if (node->wanted == NETVEIL_POLICY_NONE)
+		veil_policy_tell(vn, NETVEIL_EVENT_POLICY_REMOVED, node);
 	kfree_rcu(node, rcu);
 }
 

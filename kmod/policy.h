@@ -29,6 +29,7 @@ struct veil_policy_node {
 	struct veil_prefix_node node;
 	struct list_head list;		/* veil_net.policy_list */
 	u8 kind;			/* enum netveil_policy, but for NONE */
+	u8 wanted;			/* once it is kept, or NONE: it is; vn->lock */
 	struct veil_clear clear;	/* where there is no peer */
 	atomic64_t drops;		/* no_peer */
 	struct rcu_head rcu;
@@ -97,6 +98,13 @@ static inline bool veil_policy_clear(const struct veil_policy *policy)
 	       policy->kind == NETVEIL_POLICY_BYPASS;
 }
 
+/* The stricter one of kind and what holds for the addresses of prefix; vn->lock
+ * written.
+ */
+enum netveil_policy veil_policy_stricter(struct veil_net *vn,
+					 const struct veil_prefix *prefix,
+					 enum netveil_policy kind);
+
 /* Under "prefer" a packet passed in clear. */
 void veil_policy_passed(const struct veil_policy *policy, bool in);
 /* "require", and no peer: drop skb, and ask for one (the event "acquire"). */
@@ -112,6 +120,14 @@ int veil_policy_check(struct veil_net *vn, const struct veil_prefix *prefix,
 		      bool new, struct netlink_ext_ack *extack);
 int veil_policy_add(struct veil_net *vn, const struct veil_prefix *prefix,
 		    enum netveil_policy kind, struct netlink_ext_ack *extack);
+/* As part of a step, within veil_weaken_begin(): weaker than what held before only
+ * once it is kept, of which alone others are told.  Until then veil_policy_del()
+ * takes it back.
+ */
+int veil_policy_add_held(struct veil_net *vn, const struct veil_prefix *prefix,
+			 enum netveil_policy kind,
+			 struct netlink_ext_ack *extack);
+void veil_policy_keep(struct veil_net *vn, const struct veil_prefix *prefix);
 int veil_policy_set(struct veil_net *vn, const struct veil_prefix *prefix,
 		    enum netveil_policy kind, struct netlink_ext_ack *extack);
 int veil_policy_del(struct veil_net *vn, const struct veil_prefix *prefix,

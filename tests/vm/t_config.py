@@ -329,6 +329,15 @@ def weaker_meanwhile():
             (genl.POLICY_ADD, "10.70.1.0/24", "require"),
             *((genl.PEER_ADD, stranger(), *twice) for _ in range(2)),
         )
+    # What the step is to weaken at its end is not weak before, since it has none.
+    for weaker in weak, (genl.POLICY_ADD, "10.70.0.0/20", "bypass"):
+        with sending_to("10.70.1.1"):
+            step_refused(
+                "given to two peers",
+                weaker,
+                *others,
+                *((genl.PEER_ADD, stranger(), *twice) for _ in range(2)),
+            )
     check_equal(policies(), {"10.70.0.0/16": "require"}, "what is left")
     step_refused(
         "a peer and a policy",
@@ -476,12 +485,14 @@ def events():
     wait_until(joined, 20, "the monitor has joined", every=0.2)
     told("10.99.0.0/16")
     start = {w: seen(w) for w in ("peer-added", "peer-removed", "weakened")}
-    step_refused("given to two", (genl.PEER_ADD, one, "10.9.0.60"),
-                 (genl.PEER_ADD, stranger(), "10.9.0.60"))
+    step_refused("given to two", (genl.POLICY_ADD, "10.98.0.0/16", "require"),
+                 (genl.PEER_ADD, one, "10.9.0.60"), (genl.PEER_ADD, stranger(), "10.9.0.60"))
     alpha.control.apply((genl.PEER_DEL, right), (genl.PEER_ADD, one, *beta.addresses))
     told("10.99.0.0/16")
     moved = {word: seen(word) - count for word, count in start.items()}
     check_equal(moved, {"peer-added": 1, "peer-removed": 1, "weakened": 0}, "events")
+    with open(path_of("events"), encoding="ascii") as log:
+        check("10.98.0.0/16" not in log.read(), "no policy of a step that was undone")
     monitor.terminate()
     monitor.wait()
 

@@ -102,6 +102,20 @@ def longer():
         )
 
 
+@case("a new peer of bypass with an address within a prefix of require, and one outside")
+def new_peer():
+    fresh(("10.20.0.0/16", "require"))
+    bypass = genl.POLICIES.index("bypass")
+    ends, policy = ("10.20.0.5", "10.30.0.5"), (genl.P_POLICY, bytes([bypass]))
+    for reason, change in (
+        ("peer-added", lambda: control().add_peer(KEY, *ends, policy="bypass")),
+        ("applied", lambda: control().apply((genl.PEER_ADD, KEY, *ends, policy))),
+    ):
+        weakened(change, (ends[0], reason))
+        check_equal(control().peers()[KEY]["policy"], bypass, "its policy")
+        control().delete_peer(KEY)
+
+
 @case("what does not weaken is not said to: require under require, others' ends")
 def not_weaker():
     fresh(("10.20.0.0/16", "require"), ("10.21.0.0/16", "bypass"))
