@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -150,8 +151,17 @@ static int ask_places(struct env *env, struct watch *watch)
 	return code;
 }
 
-/* Until the time is up, the device is gone, or all was read that came before an
- * interrupt.
+/* What came so far can be read to its end, since nothing comes after it. */
+static void stop_capture(int fd)
+{
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = { 1, &none };
+
+	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+/* Until the time is up, the device is gone, or an interrupt; and all that came
+ * before.
  */
 static int listen_to(int fd, struct env *env, struct verify *verify,
 		     struct watch *watch)
@@ -160,23 +170,28 @@ static int listen_to(int fd, struct env *env, struct verify *verify,
 	struct timeval wait = { .tv_usec = 200000 };
 	static uint8_t packet[65536];
 	struct sockaddr_ll from;
+	bool over = false;
 	socklen_t size;
 	ssize_t len;
-	int code;
+	int code, error;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	while (now() < end) {
+	for (;;) {
+		if (!over && (interrupted || verify->gone || now() >= end)) {
+			over = true;
+			stop_capture(fd);
+		}
 		size = sizeof(from);
 		len = recvfrom(fd, packet, sizeof(packet),
-			       interrupted ? MSG_DONTWAIT : 0,
+			       over ? MSG_DONTWAIT : 0,
 			       (struct sockaddr *)&from, &size);
-		verify->gone = len < 0 && errno != EINTR &&
-			       is_gone(verify->index);
-		if (verify->gone || (len < 0 && errno == EAGAIN && interrupted))
-			break;
-		if (len < 0 && errno != EAGAIN && errno != EINTR &&
-		    errno != ENETDOWN)
-			return err("verify: %s", strerror(errno));
+		error = len < 0 ? errno : 0;
+		if (error == EAGAIN || error == ENETDOWN)
+			verify->gone |= is_gone(verify->index);
+		else if (error && error != EINTR)
+			return err("verify: %s", strerror(error));
+		if (error == EAGAIN && over)
+			return 0;
 		if (len <= 0 || is_loopback(from.sll_ifindex))
 			continue;
 		if (watch_packet(watch, &from, packet, (size_t)len, false))
@@ -186,7 +201,6 @@ static int listen_to(int fd, struct env *env, struct verify *verify,
 			return code;
 		watch_packet(watch, &from, packet, (size_t)len, true);
 	}
-	return 0;
 }
 
 static uint32_t lost_packets(int fd)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=60
+# netveil-test: timeout=80
 """`veil verify` says what a tap sees: sealed, exempt, in clear; and finds plaintext
 that leaves by a hole which neither hooks nor fence can close (DESIGN, README "Paths
 around netfilter"): tc mirred at the ingress of another device.
@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
@@ -38,10 +39,10 @@ def set_up():
     wait_until(lambda: alpha.is_up() and beta.is_up(), 20, "a session")
 
 
-def verify(meanwhile, *words, prefix=beta.v4):
-    """Its exit code and what it tells of the prefix."""
+def begin(seconds, *words):
+    """veil verify, when it listens."""
     process = alpha.start(
-        VEIL, "-j", "verify", "-t", "100", *words, stdout=subprocess.PIPE, text=True
+        VEIL, "-j", "verify", "-t", str(seconds), *words, stdout=subprocess.PIPE, text=True
     )
     path = "/proc/%d/net/packet" % process.pid
 
@@ -51,11 +52,32 @@ def verify(meanwhile, *words, prefix=beta.v4):
             return any(line.split()[3] == "0003" for line in file)
 
     wait_until(listening, 10, "veil verify listens")
-    meanwhile()
-    process.send_signal(signal.SIGINT)
+    return process
+
+
+def end(process, prefix=beta.v4):
+    """Its exit code and what it tells of the prefix."""
     said = json.loads(process.communicate(timeout=60)[0])
     entry = [e for e in said["protected"] if e["prefix"] == prefix][0]
     return process.returncode, said, entry
+
+
+def verify(meanwhile, *words, prefix=beta.v4):
+    process = begin(100, *words)
+    meanwhile()
+    process.send_signal(signal.SIGINT)
+    return end(process, prefix)
+
+
+def verify_late(meanwhile, *words):
+    """It does not get to run from then on until its time is up."""
+    process = begin(4, *words)
+    over = time.monotonic() + 4.1
+    process.send_signal(signal.SIGSTOP)
+    meanwhile()
+    wait_until(lambda: time.monotonic() > over, 20, "its time is up")
+    process.send_signal(signal.SIGCONT)
+    return end(process)
 
 
 def talk(size=100):
@@ -92,6 +114,9 @@ def inbound():
     injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
     code, said, entry = verify(lambda: refused(injector, packet))
     check_equal((code, said["plaintext"]), (1, True), "exit code, plaintext")
+    check_equal(entry["received"]["plaintext"]["packets"], 1, "received in clear")
+    code, _, entry = verify_late(lambda: refused(injector, packet))
+    check_equal(code, 1, "exit code, of what was not read when the time was up")
     check_equal(entry["received"]["plaintext"]["packets"], 1, "received in clear")
 
 
@@ -142,9 +167,10 @@ def dig():
 
 @case("a device that goes while it listens: what passes later is not vouched for, exit 1")
 def gone():
-    alpha.run("ip", "link", "add", "gone", "type", "veth", "peer", "name", "other")
-    code, said, _ = verify(lambda: alpha.run("ip", "link", "del", "gone"), "-i", "gone")
-    check_equal((code, said["plaintext"]), (1, False), "exit code, plaintext")
+    for when in verify, verify_late:
+        alpha.run("ip", "link", "add", "gone", "type", "veth", "peer", "name", "other")
+        code, said, _ = when(lambda: alpha.run("ip", "link", "del", "gone"), "-i", "gone")
+        check_equal((code, said["plaintext"]), (1, False), "exit code, plaintext")
 
 
 @case("a hole: frames that tc mirred sends out past the fence are found, exit 1")
