@@ -26,5 +26,4 @@ stage_sources "$stage" "$kernel"
 memory=()
 [ "$kernel" != uml ] || memory=(--mem 768)
 "$scripts/vm-run.sh" --kernel "$kernel" "${memory[@]}" --stage "$stage" --timeout $((4 * seconds + 600)) -- \
-	env NETVEIL_FUZZ="$seconds" ${NETVEIL_SEED:+NETVEIL_SEED="$NETVEIL_SEED"} \
-	${NETVEIL_BLIND:+NETVEIL_BLIND="$NETVEIL_BLIND"} python3 tests/vm/t_fuzz.py
+	env NETVEIL_FUZZ="$seconds" ${NETVEIL_BLIND:+NETVEIL_BLIND="$NETVEIL_BLIND"} python3 tests/vm/t_fuzz.py

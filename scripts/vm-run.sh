@@ -116,6 +116,7 @@ make_payload() {
 		echo "NETVEIL_SHELL=$shell"
 		echo "NETVEIL_TTY=$1"
 		echo "export NETVEIL_KERNEL=$kernel NETVEIL_ICOUNT=$icount NETVEIL_PATIENCE=$patience"
+		[ -z "${NETVEIL_SEED:-}" ] || printf 'export NETVEIL_SEED=%q\n' "$NETVEIL_SEED"
 		printf 'NETVEIL_TERM=%q\n' "${TERM:-dumb}"
 		read -r rows cols < <(stty size 2>/dev/null || echo 24 80)
 		printf 'NETVEIL_ROWS=%s NETVEIL_COLS=%s\n' "$rows" "$cols"

@@ -29,6 +29,7 @@ cat >"$stage/command" <<-END
 	mkdir -p /run/netns
 	cd $(printf %q "$stage")
 	export PATH=\$PWD:/usr/sbin:/usr/bin:/sbin:/bin NETVEIL_OUT=\$PWD/out NETVEIL_KERNEL=$release NETVEIL_PATIENCE=4
+	$([ -z "${NETVEIL_SEED:-}" ] || printf 'export NETVEIL_SEED=%q' "$NETVEIL_SEED")
 	$(printf '%q ' "$@")
 	echo \$? >out/rc
 	dmesg >out/dmesg.log
