@@ -372,8 +372,21 @@ bool veil_hooks_defrag(struct net *net, __be16 protocol)
 /* Last but for conntrack, and for the ruleset of veil guard. */
 #define VEIL_HOOKS_OUT	(NF_IP_PRI_LAST - 1)
 
+/* The first of them, see veil_hooks_unregister() */
+#define VEIL_HOOKS_HANDING_ON	2
+
 static const struct nf_hook_ops veil_hook_ops[] = {
 	{
+		.hook = veil_hook_out,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_POST_ROUTING,
+		.priority = VEIL_HOOKS_OUT,
+	}, {
+		.hook = veil_hook_out,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_POST_ROUTING,
+		.priority = VEIL_HOOKS_OUT,
+	}, {
 		.hook = veil_hook_in,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_PRE_ROUTING,
@@ -423,16 +436,6 @@ static const struct nf_hook_ops veil_hook_ops[] = {
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_LOCAL_OUT,
 		.priority = NF_IP6_PRI_LAST,
-	}, {
-		.hook = veil_hook_out,
-		.pf = NFPROTO_IPV4,
-		.hooknum = NF_INET_POST_ROUTING,
-		.priority = VEIL_HOOKS_OUT,
-	}, {
-		.hook = veil_hook_out,
-		.pf = NFPROTO_IPV6,
-		.hooknum = NF_INET_POST_ROUTING,
-		.priority = VEIL_HOOKS_OUT,
 	},
 };
 
@@ -450,7 +453,15 @@ int veil_hooks_register(struct veil_net *vn)
 	return err;
 }
 
+/* A packet that POST_ROUTING's hooks have handed on may be in a program's queue,
+ * and would go on to veil_tx_output() when that is gone with the module.  With a
+ * hook goes what is queued by then, but not what another CPU is about to queue.  So
+ * these two go first, and what they still had in hand goes with the others.
+ */
 void veil_hooks_unregister(struct veil_net *vn)
 {
-	nf_unregister_net_hooks(vn->net, vn->hooks, ARRAY_SIZE(vn->hooks));
+	nf_unregister_net_hooks(vn->net, vn->hooks, VEIL_HOOKS_HANDING_ON);
+	synchronize_net();
+	nf_unregister_net_hooks(vn->net, vn->hooks + VEIL_HOOKS_HANDING_ON,
+				ARRAY_SIZE(vn->hooks) - VEIL_HOOKS_HANDING_ON);
 }
