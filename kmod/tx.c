@@ -183,34 +183,38 @@ static void veil_tx_fragment(struct veil_peer *peer, struct sk_buff *skb,
 /* A program or a rule may have cut the packet, or written another length into its
  * header (NFQUEUE, nftables): the kernel does not hold it to what it had checked.
  */
-static bool veil_tx_header_ok(struct sk_buff *skb)
+static enum veil_drop veil_tx_check(struct sk_buff *skb)
 {
 	unsigned int hlen = sizeof(struct ipv6hdr);
 
 	if (skb->protocol == htons(ETH_P_IP)) {
 		if (skb->len < sizeof(struct iphdr))
-			return false;
+			return VEIL_DROP_unprotectable;
 		hlen = ip_hdrlen(skb);
 		if (hlen < sizeof(struct iphdr))
-			return false;
+			return VEIL_DROP_unprotectable;
 	}
+	if (skb->len < hlen)
+		return VEIL_DROP_unprotectable;
 	if (!pskb_may_pull(skb, hlen))
-		return false;
+		return VEIL_DROP_no_memory;
 	/* By our tables its source is an IPv4 host, and it is no packet of that. */
 	return skb->protocol == htons(ETH_P_IP) ||
-	       !veil_addr_is_v4(&ipv6_hdr(skb)->saddr);
+	       !veil_addr_is_v4(&ipv6_hdr(skb)->saddr) ?
+	       VEIL_DROPS : VEIL_DROP_unprotectable;
 }
 
 static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 			   bool between)
 {
 	struct veil_session *session = veil_tx_session(peer);
+	enum veil_drop reason = veil_tx_check(skb);
 	struct sock *sk __maybe_unused;
 	unsigned int size;
 	int err;
 
-	if (!veil_tx_header_ok(skb)) {
-		veil_peer_drop(peer, skb, VEIL_DROP_unprotectable);
+	if (reason != VEIL_DROPS) {
+		veil_peer_drop(peer, skb, reason);
 		return;
 	}
 	if (!session) {

@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 os.environ["NETVEIL_KO"] = os.path.join(HERE, "..", "..", "netveil-faults.ko")
@@ -27,10 +28,19 @@ import traffic
 import wire
 from every_request import REQUESTS, all_or_nothing, ready
 from hosts import alpha, beta, drops_since, receive_all
-from ktap import case, check, check_equal, note, wait_until
+from ktap import case, check, check_equal, note, skip, wait_until
 from routers import Routers
 from veilproto import Identity
 
+APP = 7000
+# What lies in pages from its UDP payload on is said to be all header there.
+LONG_HEADER = """
+    table ip long {
+        chain c {
+            type filter hook postrouting priority 300
+            udp dport 7000 @nh,0,8 set 0x4f
+        }
+    }"""
 state = {}
 # Not reached here: headers and handshakes in pieces; a table of indexes, and on debug
 # kernels of keys, that grows just then; an ICMP error with no room behind it, since 6.3;
@@ -267,6 +277,27 @@ def comes_up():
 def comes_without_hook():
     hosts.ip_batch(hosts.wire, "link set came netns alpha")
     check(not comes_up(), "it stays down")
+
+
+@case("a header that no memory is left to pull counts as that")
+def pull():
+    if os.uname().release.startswith("7."):
+        skip("this kernel's rules do not write such a header")
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    pulls = [s for s in sites.of_module(hosts.MODULE)[0] if s.callee == "__pskb_pull_tail"]
+    moved = []
+    with alpha.udp(alpha.v4) as sock, tempfile.TemporaryFile() as file:
+        file.write(bytes(1000))
+        file.flush()
+        sock.connect((beta.v4, APP))
+        alpha.run("nft", LONG_HEADER)
+        for site in pulls:
+            before = alpha.drops()
+            if site.fails_during(lambda: os.sendfile(sock.fileno(), file.fileno(), 0, 1000), 1):
+                moved.append(drops_since(before, alpha.drops()))
+        alpha.run("nft", "flush ruleset")
+    check_equal(moved, [{"no_memory": 1}], "drops")
 
 
 @case("a device from another namespace, without memory for its hook, stays down until it has it")
