@@ -109,7 +109,9 @@ static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
 	veil_timers_arm(peer);
 }
 
-/* kTLS for a device that does it leaves the text clear until the device. */
+/* kTLS or PSP for a device that does it leave the text clear until the device.
+ * As in sk_validate_xmit_skb(), for a device that does not.
+ */
 static struct sk_buff *veil_tx_validate(struct sk_buff *skb)
 {
 #ifdef CONFIG_SOCK_VALIDATE_XMIT
@@ -118,8 +120,26 @@ static struct sk_buff *veil_tx_validate(struct sk_buff *skb)
 	if (sk && sk_fullsock(sk) && sk->sk_validate_xmit_skb)
 		return sk->sk_validate_xmit_skb(sk, dev_net(skb->dev)->loopback_dev,
 						skb);
+	if (skb->decrypted) {
+		kfree_skb(skb);
+		return NULL;
+	}
 #endif
 	return skb;
+}
+
+/* The device, or who stands in for it, would take the outer packet for that TCP
+ * of its socket's, and encrypt in the midst of it.
+ */
+static void veil_tx_validated(struct sk_buff *skb)
+{
+#ifdef CONFIG_SOCK_VALIDATE_XMIT
+	struct sock *sk = skb->sk;
+
+	if (sk && sk_fullsock(sk) && sk->sk_validate_xmit_skb)
+		skb_orphan(skb);
+	skb->decrypted = 0;
+#endif
 }
 
 /* The policy may have changed since the hook: in the queue of a program, in
@@ -224,6 +244,7 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 	skb = veil_tx_validate(skb);
 	if (!skb) {
 		veil_drop_count(peer->vn, VEIL_DROP_unprotectable);
+		atomic64_inc(&peer->drops);
 		return;
 	}
 	/* The control group's programs see what the application sent. */
@@ -233,6 +254,7 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 		veil_peer_drop(peer, skb, VEIL_DROP_cgroup);
 		return;
 	}
+	veil_tx_validated(skb);
 	size = veil_pmtu_fragments(session, skb, between);
 	if (size)
 		veil_tx_fragment(peer, skb, size);
