@@ -174,6 +174,10 @@ void veil_open_scrub(const struct veil_net *vn, struct sk_buff *skb)
 			IP6CB(skb)->frag_max_size = IPV6_MIN_MTU;
 	}
 	veil_open_flag(vn, skb);
+	/* The socket that a program chose for the outer packet (bpf_sk_assign())
+	 * need not even be of the inner one's protocol.
+	 */
+	skb_orphan(skb);
 	shinfo->gso_size = 0;
 	shinfo->gso_segs = 0;
 	shinfo->gso_type = 0;

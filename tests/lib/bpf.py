@@ -6,13 +6,14 @@ device or a control group, without a compiler.
 import contextlib
 import ctypes
 import os
+import socket
 import struct
 
 import hosts
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 PROG_LOAD, OBJ_PIN, PROG_ATTACH = 5, 6, 8
-CGROUP_SKB, XDP, LWT_OUT = 8, 6, 11
+SCHED_CLS, CGROUP_SKB, XDP, LWT_OUT = 3, 8, 6, 11
 CGROUP_INET_EGRESS = 1
 XDP_DROP, XDP_PASS = 1, 2
 libc = ctypes.CDLL(None, use_errno=True)
@@ -81,6 +82,19 @@ def xdp(host, code):
             host.run(*words, "off")
 
 
+@contextlib.contextmanager
+def ingress(host, code):
+    """Traffic control's ingress of the host's eth0 meanwhile."""
+    with pinned(SCHED_CLS, code) as path:
+        host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+        try:
+            words = "tc filter add dev eth0 ingress bpf direct-action object-pinned"
+            host.run(*words.split(), path)
+            yield
+        finally:
+            host.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+
+
 def attach(program, target, kind):
     bpf(PROG_ATTACH, struct.pack("=III", target, program, kind))
 
@@ -111,6 +125,37 @@ def drop_frames(**places):
 def drop_protocol_in_frames(protocol):
     """XDP: frames that hold an IPv4 packet of this protocol are dropped."""
     return drop_frames(at12=8, at13=0, at23=protocol)
+
+
+def to_socket(source, target, port):
+    """Ingress: what comes is for the UDP socket that a datagram between these IPv4
+    addresses, from port to port, would be for."""
+
+    def word(packed):
+        return struct.unpack("=i", packed)[0]
+
+    return (
+        (0xBF, 0x16, 0, 0),  # r6 = context
+        (0x62, 0x0A, -16, word(socket.inet_aton(source))),
+        (0x62, 0x0A, -12, word(socket.inet_aton(target))),
+        (0x62, 0x0A, -8, word(struct.pack(">HH", port, port))),
+        (0xBF, 0xA2, 0, 0),
+        (0x07, 0x02, 0, -16),  # r2 = these three
+        (0xB7, 0x03, 0, 12),
+        (0xB7, 0x04, 0, -1),  # this namespace
+        (0xB7, 0x05, 0, 0),
+        (0x85, 0x00, 0, 85),  # bpf_sk_lookup_udp()
+        (0x15, 0x00, 7, 0),  # if none goto pass
+        (0xBF, 0x07, 0, 0),  # r7 = it
+        (0xBF, 0x61, 0, 0),
+        (0xBF, 0x02, 0, 0),
+        (0xB7, 0x03, 0, 0),
+        (0x85, 0x00, 0, 124),  # bpf_sk_assign()
+        (0xBF, 0x71, 0, 0),
+        (0x85, 0x00, 0, 86),  # bpf_sk_release()
+        (0xB7, 0x00, 0, 0),
+        (0x95, 0x00, 0, 0),
+    )
 
 
 # Route: whatever goes by it goes on.

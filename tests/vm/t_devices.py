@@ -336,6 +336,14 @@ def xdp():
             traffic_passes()
 
 
+@case("a program on the device chooses a socket for what comes: opened, it has its own")
+def sk_assign():
+    with link(), alpha.udp(alpha.v4) as sink, beta.udp(beta.v4) as sender:
+        with bpf.ingress(alpha, bpf.to_socket(beta.v4, alpha.v4, PORT)):
+            sender.sendto(MARKER, sink.getsockname())
+            pypeer.socket_receives(sink, MARKER)
+
+
 @case("SO_BINDTODEVICE")
 def bind_to_device():
     class Bound(hosts.Host):
