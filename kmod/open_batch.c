@@ -2,9 +2,10 @@
 /*
  * Opening what UDP GRO joined, message by message.
  *
- * The text goes into new pages, never back into those that came: they may be a
- * tap's or the sender's as well, where GRO has lost the trace of it (STACK A3).
- * From the source to other pages costs no more than in place.
+ * The text is copied to new pages and opened there.  Those that came may be a
+ * tap's or the sender's as well, where GRO has lost the trace of it (STACK A3):
+ * the one must not see them opened, and the other, on this host, could write to
+ * them after their tag was checked, for an AEAD reads what it opens twice.
  *
  * Each message is checked, opened and counted as if it had come alone; one that
  * fails is dropped, and the others go on.  TCP segments that follow each other
@@ -28,6 +29,9 @@
 /* What is no longer lies in the linear part, and holds no page. */
 #define VEIL_BATCH_SMALL	256
 
+/* Entry of a request's table where the source begins. */
+#define VEIL_BATCH_SOURCE	2
+
 /* L4 headers that the stack looks at first. */
 #define VEIL_BATCH_HEADER	64
 
@@ -45,8 +49,8 @@
  * @skb: the outer packet
  * @odd: what is not opened here
  * @request: serves one message after the other; NULL: the API has kept it
- * @at: entry of @request->sg where the next byte is; all before are free
- * @dst: where the text goes, two entries
+ * @at: entry of @request->sg where the next byte of @skb is
+ * @left: bytes of the message from there on
  * @offset: of the message, in @skb
  * @hlen: length of the IP header
  * @index: of the message
@@ -67,7 +71,7 @@ struct veil_open_batch {
 	struct sk_buff_head *odd;
 	struct veil_request *request;
 	unsigned int at;
-	struct scatterlist *dst;
+	unsigned int left;
 	unsigned int offset;
 	unsigned int hlen;
 	unsigned int index;
@@ -114,6 +118,7 @@ static unsigned int veil_batch_pieces(const struct sk_buff *skb)
 static void veil_batch_skip(struct veil_open_batch *batch, unsigned int len,
 			    void *copy)
 {
+	batch->left -= len;
 	while (len) {
 		struct scatterlist *sg = &batch->request->sg[batch->at];
 		unsigned int n = min(len, sg->length);
@@ -138,23 +143,21 @@ static bool veil_batch_start(struct veil_open_batch *batch,
 	struct veil_addr_pair addrs;
 	unsigned int aad_len;
 
-	/* One entry for the additional data before, two for the target behind. */
-	request = veil_request_alloc(batch->session, header, pieces + 2);
+	/* The AEAD's two entries, and behind them the source. */
+	request = veil_request_alloc(batch->session, header, pieces + 1);
 	if (!request)
 		return false;
 	veil_addr_of(batch->skb, &addrs);
 	aad_len = veil_request_aad(request, &addrs);
-	batch->dst = &request->sg[pieces + 1];
-	sg_init_table(batch->dst, 2);
-	sg_set_buf(&batch->dst[0], request->aad, aad_len);
+	sg_init_table(request->sg, VEIL_BATCH_SOURCE);
+	sg_set_buf(&request->sg[0], request->aad, aad_len);
 	aead_request_set_tfm(&request->aead, batch->session->rx);
 	aead_request_set_callback(&request->aead, 0, veil_request_late,
 				  request);
 	aead_request_set_ad(&request->aead, aad_len);
 	batch->request = request;
-	batch->at = 1;
-	sg_init_table(request->sg, pieces + 1);
-	if (skb_to_sgvec(batch->skb, &request->sg[1], batch->offset,
+	batch->at = VEIL_BATCH_SOURCE;
+	if (skb_to_sgvec(batch->skb, &request->sg[batch->at], batch->offset,
 			 batch->skb->len - batch->offset) >= 0)
 		return true;
 	veil_request_free(request);
@@ -404,20 +407,18 @@ static enum veil_drop veil_batch_add(struct veil_open_batch *batch,
  * The messages
  */
 
-/* Open the text of the message whose header was read into room. */
+/* Open the text in room, of the message whose header was read. */
 static int veil_batch_crypt(struct veil_open_batch *batch,
 			    struct veil_room *room, unsigned int text)
 {
 	struct veil_request *request = batch->request;
-	struct scatterlist *src = &request->sg[batch->at - 1];
 	u16 lane = be16_to_cpu(request->header.lane);
 	int err;
 
 	memcpy(request->aad, &request->header, sizeof(request->header));
 	veil_cipher_nonce(request->nonce, &request->header);
-	sg_set_buf(src, request->aad, batch->dst[0].length);
-	sg_set_buf(&batch->dst[1], room->data, text);
-	aead_request_set_crypt(&request->aead, src, batch->dst,
+	sg_set_buf(&request->sg[1], room->data, text + VEIL_TAG_LEN);
+	aead_request_set_crypt(&request->aead, request->sg, request->sg,
 			       text + VEIL_TAG_LEN, request->nonce);
 	/* Both are the request's if it is kept. */
 	request->skb = batch->skb;
@@ -475,8 +476,9 @@ static enum veil_drop veil_batch_open(struct veil_open_batch *batch,
 				 len - sizeof(header));
 	if (reason != VEIL_DROPS)
 		return reason;
-	if (!veil_pages_get(&text.room, text.len, true))
+	if (!veil_pages_get(&text.room, batch->left, true))
 		return VEIL_DROP_no_memory;
+	veil_batch_skip(batch, batch->left, text.room.data);
 	err = veil_batch_crypt(batch, &text.room, text.len);
 	if (!err)
 		reason = veil_batch_deliver(batch, &text, &header);
@@ -511,15 +513,13 @@ static void veil_batch_run(struct veil_open_batch *batch)
 	struct veil_data_header *header = &batch->request->header;
 	__be32 receiver = header->receiver;
 	enum veil_drop reason;
-	unsigned int len, rest;
+	unsigned int len;
 
 	for (; batch->offset < end; batch->offset += len) {
 		len = min(size, end - batch->offset);
-		rest = len;
-		if (batch->request && len >= sizeof(*header)) {
+		batch->left = len;
+		if (batch->request && len >= sizeof(*header))
 			veil_batch_skip(batch, sizeof(*header), header);
-			rest -= sizeof(*header);
-		}
 		reason = VEIL_DROPS;
 		if (!batch->request)
 			reason = VEIL_DROP_crypto_failed;
@@ -531,7 +531,7 @@ static void veil_batch_run(struct veil_open_batch *batch)
 		if (reason != VEIL_DROPS)
 			veil_batch_drop(batch, reason);
 		if (batch->request)
-			veil_batch_skip(batch, rest, NULL);
+			veil_batch_skip(batch, batch->left, NULL);
 		batch->index++;
 	}
 	veil_batch_finish(batch);

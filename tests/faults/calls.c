@@ -9,19 +9,25 @@
  *
  * No header of the kernel's says what they are: all take at most six words.
  */
+#include <crypto/aead.h>
 #include <linux/errno.h>
 #include <linux/gfp.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/pagemap.h>
+#include <linux/scatterlist.h>
 #include <linux/skbuff.h>
 
 static unsigned long fail_at;
 static int fail_left;
 static int fail_nth;
+static int file_pages;
 
 module_param(fail_at, ulong, 0600);
 module_param(fail_left, int, 0600);
 module_param(fail_nth, int, 0600);
+/* Pages of files that the AEAD was to open: who has one mapped may write to it. */
+module_param(file_pages, int, 0600);
 
 static bool fails(void *caller)
 {
@@ -62,6 +68,17 @@ static long no_frags(int *err)
 	return 0;
 }
 
+/* Spares none. */
+static bool counts_pages(struct aead_request *request)
+{
+	struct scatterlist *sg;
+
+	for (sg = request->src; sg; sg = sg_next(sg))
+		if (folio_mapping(page_folio(sg_page(sg))))
+			WRITE_ONCE(file_pages, file_pages + 1);
+	return false;
+}
+
 /* Kbuild reads this list, too. */
 WRAP(__alloc_pages_noprof, 0)
 WRAP(__alloc_skb, 0)
@@ -73,6 +90,7 @@ WRAP(__neigh_create, -ENOBUFS)
 WRAP(__pskb_pull_tail, 0)
 WRAP(__skb_gso_segment, -ENOMEM)
 WRAP(alloc_skb_with_frags, no_frags((int *)d))
+WRAP_BUT(crypto_aead_decrypt, counts_pages((struct aead_request *)a), -ENOMEM)
 WRAP(crypto_alloc_aead, -ENOMEM)
 WRAP(crypto_alloc_kpp, -ENOMEM)
 WRAP(dst_cache_init, -ENOMEM)

@@ -23,6 +23,7 @@ import genl
 import hosts
 import ktap
 import packets
+import pypeer
 import sites
 import traffic
 import wire
@@ -30,9 +31,9 @@ from every_request import REQUESTS, all_or_nothing, ready
 from hosts import alpha, beta, drops_since, receive_all
 from ktap import case, check, check_equal, note, skip, wait_until
 from routers import Routers
-from veilproto import Identity
+from veilproto import PORT, Identity
 
-APP = 7000
+APP, UDP_SEGMENT = 7000, 103
 # What lies in pages from its UDP payload on is said to be all header there.
 LONG_HEADER = """
     table ip long {
@@ -298,6 +299,25 @@ def pull():
                 moved.append(drops_since(before, alpha.drops()))
         alpha.run("nft", "flush ruleset")
     check_equal(moved, [{"no_memory": 1}], "drops")
+
+
+@case("what a program sends from a file is not opened where the program may write to it")
+def pages_of_files():
+    peer = pypeer.connected()
+    kind, count, ends = 253, 20, (beta.v4, alpha.v4)
+    messages = [peer.session.seal(*ends, kind, os.urandom(1000)) for _ in range(count)]
+    sock, got = peer.sockets[beta.v4], []
+    sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, len(messages[0]))
+    sock.connect((alpha.v4, PORT))
+    sites.parameter("file_pages", 0)
+    with alpha.socket(socket.AF_INET, socket.SOCK_RAW, kind) as raw, tempfile.TemporaryFile() as file:
+        raw.setblocking(False)
+        file.write(b"".join(messages))
+        file.flush()
+        os.sendfile(sock.fileno(), file.fileno(), 0, file.tell())
+        wait_until(lambda: got.extend(receive_all(raw)) or len(got) >= count, 10, "all")
+    check_equal([len(packet) for packet in got], [1020] * count, "their lengths")
+    check_equal(sites.parameter("file_pages"), 0, "pages of files")
 
 
 @case("a device from another namespace, without memory for its hook, stays down until it has it")
