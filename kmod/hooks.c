@@ -294,13 +294,15 @@ static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 	struct veil_net *vn = priv;
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
+	unsigned int verdict;
 
 	if (veil_hooks_floods(vn, skb, state)) {
 		veil_drop(vn, skb, VEIL_DROP_bridged);
 		return NF_STOLEN;
 	}
-	if (!veil_flows_possible())
-		return NF_ACCEPT;
+	verdict = veil_rx_forward(vn, skb);
+	if (verdict != NF_ACCEPT || !veil_flows_possible())
+		return verdict;
 	/* From a peer, or to one; before NAT or behind it. */
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.destination, &policy);

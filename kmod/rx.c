@@ -635,6 +635,33 @@ static unsigned int veil_rx_transit(struct veil_net *vn, struct sk_buff *skb,
 	return veil_rx_in_clear(vn, skb, addrs, policy);
 }
 
+/* NAT may have made of it what veil_rx() would not have let in; and segment routing
+ * unwraps packets that no hook has seen.
+ */
+static noinline unsigned int veil_rx_forward_clear(struct veil_net *vn,
+						   struct sk_buff *skb)
+{
+	struct veil_addr_pair addrs;
+	struct veil_policy policy;
+
+	veil_addr_of(skb, &addrs);
+	veil_policy_lookup(vn, &addrs.source, &policy);
+	if (!policy.peer || veil_policy_clear(&policy))
+		return NF_ACCEPT;
+	if (policy.behind)
+		return veil_rx_in_clear(vn, skb, &addrs, &policy);
+	return veil_rx_transit(vn, skb, &addrs, &policy);
+}
+
+unsigned int veil_rx_forward(struct veil_net *vn, struct sk_buff *skb)
+{
+	if (veil_opened(skb) ||
+	    (skb->protocol == htons(ETH_P_IP) &&
+	     veil_policy_stranger(vn, ip_hdr(skb)->saddr)))
+		return NF_ACCEPT;
+	return veil_rx_forward_clear(vn, skb);
+}
+
 static noinline unsigned int veil_rx_judge(struct veil_net *vn,
 					   struct sk_buff *skb,
 					   const struct nf_hook_state *state)

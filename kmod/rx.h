@@ -18,6 +18,9 @@ unsigned int veil_rx(struct veil_net *vn, struct sk_buff *skb,
 unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 			   const struct nf_hook_state *state);
 
+/* And at FORWARD, for what is sent on to somebody else than it came for. */
+unsigned int veil_rx_forward(struct veil_net *vn, struct sk_buff *skb);
+
 /* Put an opened fragment to its others, which never meet any that came in clear;
  * whether skb is a whole packet now.  Otherwise it was consumed.
  */

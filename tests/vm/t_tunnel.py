@@ -338,6 +338,48 @@ def local_networks():
     alpha.control.set_locals()
 
 
+# Addresses that are routed to alpha and nobody's, and what alpha makes of them.
+ALIASES = "192.0.2.9", "2001:db8::9"
+NAT = """table inet t {
+  chain in {
+    type nat hook prerouting priority -100;
+    ip daddr 192.0.2.9 dnat ip to 10.1.0.2;
+    ip6 daddr 2001:db8::9 dnat ip6 to fd01::2;
+    ip daddr 192.0.2.10 dnat ip to 10.2.0.2;
+  };
+};
+"""
+
+
+@contextlib.contextmanager
+def translates(rules):
+    alpha.run("nft", rules)
+    try:
+        yield
+    finally:
+        alpha.run("nft", "delete table inet t")
+        alpha.control.set_locals()
+
+
+@case("in clear from the peer, to what only NAT makes an address of a protected network")
+def translated_in():
+    left, right = state["left"], state["right"]
+    hosts.make_gateways()
+    with translates(NAT):
+        for v6 in False, True:
+            packet = udp_packet(beta.addresses[v6], ALIASES[v6])
+            # Between a peer and a network that we only route for: the control.
+            tap = wire.Tap(left, left.device)
+            state["wire"].packet(packet)
+            wait_until(lambda: any(MARKER in f for f in tap.frames()), 10, "the control")
+            tap.close()
+            alpha.control.set_locals("10.1.0.0/24", "fd01::/64")
+            forged(left, packet, "plaintext_in")
+            alpha.control.set_locals()
+        # We would seal it, as theirs.
+        forged(right, udp_packet(beta.v4, "192.0.2.10"), "plaintext_in")
+
+
 @case("all that there is behind a peer, but for our own network")
 def everything_behind():
     any_of_it = ["0.0.0.0/0", "::/0"]
