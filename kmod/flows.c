@@ -22,10 +22,7 @@ void veil_flows_release(struct sk_buff *skb)
 	    !veil_unmark(skb, VEIL_MARK_OPENED))
 		return;
 	/* POST_ROUTING asks again; IP input is over, and cb stays now. */
-	if (skb->protocol == htons(ETH_P_IP))
-		IPCB(skb)->flags |= VEIL_OPENED;
-	else
-		IP6CB(skb)->flags |= VEIL_OPENED;
+	veil_open_set(skb, VEIL_OPENED);
 }
 
 static bool veil_flows_address(struct veil_net *vn, u16 family,

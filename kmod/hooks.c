@@ -148,6 +148,7 @@ static bool veil_hooks_ours(struct veil_net *vn, const struct sk_buff *skb,
 	return !veil_addr_forwarded(skb) || veil_opened(skb) ||
 	       veil_addr_is_local(vn->net, veil_dst_dev(skb_dst(skb)),
 				  &addrs->source) ||
+	       veil_open_test(skb, VEIL_FROM_LOCAL) ||
 	       veil_network_local(vn, &addrs->source) ||
 	       veil_network_behind(vn, &addrs->destination);
 }
@@ -265,27 +266,46 @@ static unsigned int veil_hook_made(void *priv, struct sk_buff *skb,
 	return veil_hooks_out(priv, skb, state, veil_hook_made);
 }
 
-/* br_netfilter shows us what a bridge sends out at another port.  What was opened
- * because it is for us may be for all on the link, or in a VLAN that the bridge
- * itself is not in: whoever wrote the frame's header had that in hand.
+/* At FORWARD: br_netfilter shows us what a bridge sends out at another port. */
+static bool veil_hooks_bridged(const struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
+	const struct nf_bridge_info *bridge = skb_ext_find(skb,
+							   SKB_EXT_BRIDGE_NF);
+
+	return bridge && bridge->physoutdev;
+#else
+	return false;
+#endif
+}
+
+/* What was opened because it is for us may be for all on the link, or in a VLAN
+ * that the bridge itself is not in: whoever wrote the frame's header had that in
+ * hand.
  */
 static bool veil_hooks_floods(struct veil_net *vn, const struct sk_buff *skb,
 			      const struct nf_hook_state *state)
 {
-#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
-	const struct nf_bridge_info *bridge;
 	struct veil_addr_pair addrs;
 
-	if (!veil_marked(skb, VEIL_MARK_OPENED))
-		return false;
-	bridge = skb_ext_find(skb, SKB_EXT_BRIDGE_NF);
-	if (!bridge || !bridge->physoutdev)
+	if (!veil_marked(skb, VEIL_MARK_OPENED) || !veil_hooks_bridged(skb))
 		return false;
 	veil_addr_of(skb, &addrs);
 	return veil_own_address(vn, state->in, &addrs.destination);
-#else
-	return false;
-#endif
+}
+
+/* From a local network, while that can be told: source NAT comes at POST_ROUTING,
+ * before us.  (On a bridge skb->cb is not IP's.)
+ */
+static void veil_hooks_note_local(struct veil_net *vn, struct sk_buff *skb)
+{
+	struct veil_addr_pair addrs;
+
+	if (!READ_ONCE(vn->local_count) || veil_hooks_bridged(skb))
+		return;
+	veil_addr_of(skb, &addrs);
+	if (veil_network_local(vn, &addrs.source))
+		veil_open_set(skb, VEIL_FROM_LOCAL);
 }
 
 static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
@@ -300,6 +320,7 @@ static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 		veil_drop(vn, skb, VEIL_DROP_bridged);
 		return NF_STOLEN;
 	}
+	veil_hooks_note_local(vn, skb);
 	verdict = veil_rx_forward(vn, skb);
 	if (verdict != NF_ACCEPT || !veil_flows_possible())
 		return verdict;

@@ -63,6 +63,11 @@ int veil_open_checksum(struct sk_buff *skb, u8 protocol);
  */
 #define VEIL_OPENED	BIT(15)
 
+/* In the same place from FORWARD to POST_ROUTING: it comes from a local network,
+ * whatever source NAT gives it.
+ */
+#define VEIL_FROM_LOCAL	BIT(14)
+
 /* A firewall sees by the mark what arrived sealed (veil set rx-mark). */
 static inline void veil_open_mark(const struct veil_net *vn,
 				  struct sk_buff *skb, bool opened)
@@ -74,12 +79,23 @@ static inline void veil_open_mark(const struct veil_net *vn,
 			    (opened ? READ_ONCE(vn->rx_mark) & mask : 0);
 }
 
-static inline void veil_open_judged(struct sk_buff *skb)
+static inline void veil_open_set(struct sk_buff *skb, u16 flag)
 {
 	if (skb->protocol == htons(ETH_P_IP))
-		IPCB(skb)->flags |= VEIL_OPENED;
+		IPCB(skb)->flags |= flag;
 	else
-		IP6CB(skb)->flags |= VEIL_OPENED;
+		IP6CB(skb)->flags |= flag;
+}
+
+static inline bool veil_open_test(const struct sk_buff *skb, u16 flag)
+{
+	return (skb->protocol == htons(ETH_P_IP) ? IPCB(skb)->flags :
+		IP6CB(skb)->flags) & flag;
+}
+
+static inline void veil_open_judged(struct sk_buff *skb)
+{
+	veil_open_set(skb, VEIL_OPENED);
 }
 
 static inline void veil_open_flag(const struct veil_net *vn,
@@ -91,8 +107,7 @@ static inline void veil_open_flag(const struct veil_net *vn,
 
 static inline bool veil_opened(const struct sk_buff *skb)
 {
-	return (skb->protocol == htons(ETH_P_IP) ? IPCB(skb)->flags :
-		IP6CB(skb)->flags) & VEIL_OPENED ||
+	return veil_open_test(skb, VEIL_OPENED) ||
 	       veil_marked(skb, VEIL_MARK_OPENED);
 }
 

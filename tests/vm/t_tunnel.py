@@ -340,6 +340,7 @@ def local_networks():
 
 # Addresses that are routed to alpha and nobody's, and what alpha makes of them.
 ALIASES = "192.0.2.9", "2001:db8::9"
+LOCALS = "10.1.0.0/24", "fd01::/64"
 NAT = """table inet t {
   chain in {
     type nat hook prerouting priority -100;
@@ -347,18 +348,26 @@ NAT = """table inet t {
     ip6 daddr 2001:db8::9 dnat ip6 to fd01::2;
     ip daddr 192.0.2.10 dnat ip to 10.2.0.2;
   };
+  chain out {
+    type nat hook postrouting priority 100;
+    ip saddr 10.1.0.2 ip daddr 10.9.0.2 snat ip to 192.0.2.9;
+    ip6 saddr fd01::2 ip6 daddr fd09::2 snat ip6 to 2001:db8::9;
+  };
 };
 """
 
 
 @contextlib.contextmanager
 def translates(rules):
+    routes = ["route %%s %s via %s" % way for way in zip(ALIASES, alpha.addresses)]
+    hosts.ip_batch(beta, *(words % "add" for words in routes))
     alpha.run("nft", rules)
     try:
         yield
     finally:
         alpha.run("nft", "delete table inet t")
         alpha.control.set_locals()
+        hosts.ip_batch(beta, *(words % "del" for words in routes))
 
 
 @case("in clear from the peer, to what only NAT makes an address of a protected network")
@@ -378,6 +387,35 @@ def translated_in():
             alpha.control.set_locals()
         # We would seal it, as theirs.
         forged(right, udp_packet(beta.v4, "192.0.2.10"), "plaintext_in")
+
+
+@case("from a local network to the peer it is sealed, whatever source NAT gives it")
+def translated_out():
+    left, behind_beta = state["left"], ("10.2.0.0/24", "fd02::/64")
+    for locals_a, aliases in ((), ()), (LOCALS, ()), (LOCALS, ALIASES):
+        hosts.make_gateways(prefixes=(LOCALS + aliases, behind_beta))
+        alpha.control.set_locals(*locals_a)
+        with translates(NAT):
+            for v6 in False, True:
+                address = beta.addresses[v6]
+                sink, sock = beta.udp(address, APP), left.udp(left.addresses[v6], APP)
+                tap, before = wire.Tap(hosts.wire), beta.drops()
+                sock.sendto(MARKER, (address, APP))
+                if not locals_a:
+                    wait_until(lambda: hosts.receive_all(sink), 10, "the control")
+                    check(any(MARKER in frame for frame in tap.frames()), "in clear")
+                elif not aliases:
+                    wait_until(lambda: drops_since(before, beta.drops()), 10, "a drop")
+                    check_equal(drops_since(before, beta.drops()), {"bad_inner": 1}, "drops")
+                else:
+                    wait_until(lambda: hosts.receive_all(sink), 10, "a datagram")
+                    sink.sendto(MARKER, (ALIASES[v6], APP))
+                    wait_until(lambda: hosts.receive_all(sock), 10, "an answer")
+                if locals_a:
+                    ours = alpha.addresses + beta.addresses
+                    wire.only_netveil(tap.frames(), ours, (MARKER,))
+                for each in sink, tap, sock:
+                    each.close()
 
 
 @case("all that there is behind a peer, but for our own network")
