@@ -3,7 +3,8 @@
  * ICMP errors of routers about our outer packets (PROTOCOL section 5, STACK
  * B10).  Anyone can send them: one is believed when it quotes a live index and
  * a counter that was sent lately, and then lowers the peer's path MTU.  One
- * that quotes a packet in clear to a peer quotes what never was on a wire.
+ * that quotes a packet in clear to a peer, ours or one that we forward into a
+ * network behind the peer, quotes what never was on a wire.
  *
  * One about a packet of traceroute's is put into words that its socket, and
  * connection tracking, understand: with the inner packet as the quoted one.
@@ -15,6 +16,7 @@
 
 #include "icmp.h"
 #include "mtu.h"
+#include "network.h"
 #include "open.h"
 #include "policy.h"
 #include "roam.h"
@@ -36,6 +38,7 @@ struct veil_icmp_error {
 	struct veil_addr_pair addrs;	/* of the quoted packet */
 	u8 protocol;
 	bool later;			/* of a later fragment: no L4 header */
+	bool hidden;			/* in a later piece of the error itself */
 	unsigned int l4;		/* offset of the quoted L4 header */
 };
 
@@ -47,7 +50,7 @@ static bool veil_icmp_parse4(const struct sk_buff *skb,
 	struct iphdr *iph, buffer;
 
 	if (ip_hdr(skb)->protocol != IPPROTO_ICMP ||
-	    ip_is_fragment(ip_hdr(skb)))
+	    ip_hdr(skb)->frag_off & htons(IP_OFFSET))
 		return false;
 	icmp = skb_header_pointer(skb, offset, sizeof(icmp_buffer),
 				  &icmp_buffer);
@@ -55,6 +58,9 @@ static bool veil_icmp_parse4(const struct sk_buff *skb,
 		return false;
 	iph = skb_header_pointer(skb, offset + sizeof(*icmp), sizeof(buffer),
 				 &buffer);
+	error->hidden = !iph && ip_is_fragment(ip_hdr(skb));
+	if (error->hidden)
+		return true;
 	if (!iph || iph->version != 4 || iph->ihl < 5)
 		return false;
 
@@ -96,6 +102,9 @@ static bool veil_icmp_parse6(const struct sk_buff *skb,
 		return false;
 	ip6h = skb_header_pointer(skb, offset + sizeof(*icmp), sizeof(buffer),
 				  &buffer);
+	error->hidden = !ip6h && fragment & htons(IP6_MF);
+	if (error->hidden)
+		return true;
 	if (!ip6h || ip6h->version != 6)
 		return false;
 
@@ -297,6 +306,26 @@ static struct veil_peer *veil_icmp_roamer(struct veil_net *vn,
 	return NULL;
 }
 
+/* About a packet of somebody else's, and to him: had that come through us, as
+ * veil_hooks_ours() has it, it would have been sealed.
+ */
+static unsigned int veil_icmp_passes(struct veil_net *vn, struct sk_buff *skb,
+				     const struct veil_icmp_error *error)
+{
+	struct veil_policy policy;
+
+	veil_policy_lookup(vn, &error->addrs.destination, &policy);
+	if (policy.kind != NETVEIL_POLICY_REQUIRE ||
+	    !(policy.behind || veil_network_local(vn, &error->addrs.source) ||
+	      veil_network_behind(vn, &error->addrs.destination)))
+		return NF_ACCEPT;
+	if (policy.peer)
+		veil_peer_drop(policy.peer, skb, VEIL_DROP_icmp_forged);
+	else
+		veil_drop(vn, skb, VEIL_DROP_icmp_forged);
+	return NF_STOLEN;
+}
+
 unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 		       const struct veil_addr_pair *addrs, bool local)
 {
@@ -310,11 +339,15 @@ unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 	if (ipv4 ? !veil_icmp_parse4(skb, &error) :
 		   !veil_icmp_parse6(skb, &error))
 		return NF_ACCEPT;
-	if (!veil_addr_is_local(vn->net, skb->dev, &error.addrs.source))
-		return NF_ACCEPT;
-	if (!local &&
-	    !veil_addr_is_local(vn->net, skb->dev, &addrs->destination))
-		return NF_ACCEPT;
+	/* No router makes a piece that is too short for the quoted header. */
+	if (error.hidden) {
+		veil_drop(vn, skb, VEIL_DROP_malformed);
+		return NF_STOLEN;
+	}
+	if (!veil_addr_is_local(vn->net, skb->dev, &error.addrs.source) ||
+	    (!local &&
+	     !veil_addr_is_local(vn->net, skb->dev, &addrs->destination)))
+		return veil_icmp_passes(vn, skb, &error);
 
 	veil_policy_lookup(vn, &error.addrs.destination, &policy);
 	if (!veil_policy_clear(&policy))

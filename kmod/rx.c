@@ -419,6 +419,14 @@ static bool veil_rx_bridged(const struct sk_buff *skb)
 #endif
 }
 
+/* What a bridge passes on is none of ours. */
+static unsigned int veil_rx_icmp(struct veil_net *vn, struct sk_buff *skb,
+				 const struct veil_addr_pair *addrs)
+{
+	return veil_rx_bridged(skb) ? NF_ACCEPT :
+				      veil_icmp(vn, skb, addrs, false);
+}
+
 /* Pieces of what is for us, from an unknown address, are judged whole: an ICMP
  * error, and the packets of peers that roam.
  */
@@ -441,7 +449,7 @@ static unsigned int veil_rx_stranger(struct veil_net *vn, struct sk_buff *skb,
 	    !veil_rx_gather_unknown(vn, skb))
 		return NF_STOLEN;
 	if (!veil_rx_for_port(vn, skb))
-		return veil_icmp(vn, skb, addrs, false);
+		return veil_rx_icmp(vn, skb, addrs);
 	if (!veil_own_address(vn, skb->dev, &addrs->destination))
 		return NF_ACCEPT;
 	/* Silence: nobody learns that we are here. */
@@ -669,6 +677,7 @@ static noinline unsigned int veil_rx_judge(struct veil_net *vn,
 	struct veil_addr_pair addrs;
 	struct veil_policy policy;
 	struct veil_peer *peer;
+	unsigned int verdict;
 
 	/* What connection tracking collected goes on behind headers that the stack
 	 * has not seen, and would take what is there for the first of them.
@@ -683,8 +692,11 @@ static noinline unsigned int veil_rx_judge(struct veil_net *vn,
 		return veil_rx_unprotected(vn, skb, &addrs, &policy, state);
 	if (policy.behind)
 		return veil_rx_behind(vn, skb, &addrs, &policy, state);
-	if (!veil_own_address(vn, skb->dev, &addrs.destination))
-		return veil_rx_transit(vn, skb, &addrs, &policy);
+	if (!veil_own_address(vn, skb->dev, &addrs.destination)) {
+		verdict = veil_rx_transit(vn, skb, &addrs, &policy);
+		return verdict == NF_ACCEPT ? veil_rx_icmp(vn, skb, &addrs) :
+					      verdict;
+	}
 	if (policy.kind == NETVEIL_POLICY_PREFER && veil_rx_bridged(skb))
 		return NF_ACCEPT;
 	if (READ_ONCE(vn->dying) || veil_rx_bridged(skb)) {

@@ -311,6 +311,40 @@ def no_session():
     tap.close()
 
 
+def first_piece(error, size):
+    """The first fragment of an ICMP error, with so much of it."""
+    if error[0] >> 4 == 4:
+        one = packets.parse_ipv4(error)
+        piece = one.payload[:size]
+        return packets.ipv4(one.source, one.destination, packets.ICMP, piece, frag=0x2000)
+    one = packets.parse_ipv6(error)
+    piece = struct.pack(">BxHI", packets.ICMPV6, 1, 9) + one.payload[:size]
+    return packets.ipv6(one.source, one.destination, packets.FRAGMENT, piece)
+
+
+@case("what went into a network behind the peer, no router in between complains about")
+def complaints():
+    left, right = state["left"], state["right"]
+    hosts.make_gateways()
+    for v6 in False, True:
+        to, stranger = left.addresses[v6], ("10.9.0.77", "fd09::77")[v6]
+        # About a packet to a third party: the control.
+        tap = wire.Tap(left, left.device)
+        quoted = udp_packet(to, stranger)
+        state["wire"].packet(packets.time_exceeded(stranger, to, quoted))
+        wait_until(lambda: any(MARKER in f for f in tap.frames()), 10, "the control")
+        tap.close()
+        quoted = udp_packet(to, right.addresses[v6])
+        for router in stranger, beta.addresses[v6]:
+            for error in (
+                packets.time_exceeded(router, to, quoted),
+                packets.too_big(router, to, quoted, 1300),
+            ):
+                forged(left, error, "icmp_forged")
+                forged(left, first_piece(error, 64), "icmp_forged")
+                forged(left, first_piece(error, 8), "malformed")
+
+
 @case("what a local network exchanges with the peer itself is protected on demand")
 def local_networks():
     left = state["left"]
