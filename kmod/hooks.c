@@ -363,7 +363,7 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 	/* It was judged at the device behind. */
 	if (netif_is_l3_master(state->in))
 		return NF_ACCEPT;
-	if (veil_tunnel_returned(skb)) {
+	if (veil_tunnel_returned(vn, skb)) {
 		veil_open_flag(vn, skb);
 		return NF_ACCEPT;
 	}

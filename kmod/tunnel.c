@@ -28,6 +28,19 @@
 /* Route of packets that begin anew. */
 static struct metadata_dst *veil_tunnel_mark;
 
+/* In whose namespace they were opened, behind IP's part of skb->cb: an ipvlan or a
+ * macvlan may take them to another one, with other peers.
+ */
+struct veil_tunnel_cb {
+	union {
+		struct inet_skb_parm ipv4;
+		struct inet6_skb_parm ipv6;
+	};
+	const struct veil_net *vn;
+};
+
+#define VEIL_TUNNEL_CB(skb)	((struct veil_tunnel_cb *)(skb)->cb)
+
 int veil_tunnel_init(void)
 {
 	veil_tunnel_mark = metadata_dst_alloc(0, METADATA_HW_PORT_MUX,
@@ -233,14 +246,14 @@ static bool veil_tunnel_gathers(struct veil_net *vn, const struct sk_buff *skb,
 	return anew || veil_hooks_defrag(vn->net, skb->protocol);
 }
 
-bool veil_tunnel_returned(struct sk_buff *skb)
+bool veil_tunnel_returned(const struct veil_net *vn, struct sk_buff *skb)
 {
 	if (likely(skb_dst(skb) != &veil_tunnel_mark->dst))
 		return false;
 	skb_dst_drop(skb);
 	skb_reset_redirect(skb);
 	veil_unmark(skb, VEIL_MARK_OPENED);
-	return true;
+	return VEIL_TUNNEL_CB(skb)->vn == vn;
 }
 
 /* The mark is for the hooks before ours, veil guard's among them. */
@@ -254,10 +267,16 @@ static void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb)
 		veil_drop(vn, skb, VEIL_DROP_malformed);
 		return;
 	}
-	if (veil_mark(skb, VEIL_MARK_OPENED)) {
+	/* Who takes packets off the device may take them to a namespace where no
+	 * hook of ours takes the mark away, and IPsec's checks read past it.
+	 */
+	if (!rcu_access_pointer(skb->dev->rx_handler) &&
+	    veil_mark(skb, VEIL_MARK_OPENED)) {
 		veil_drop(vn, skb, VEIL_DROP_no_memory);
 		return;
 	}
+	BUILD_BUG_ON(sizeof(struct veil_tunnel_cb) > sizeof(skb->cb));
+	VEIL_TUNNEL_CB(skb)->vn = vn;
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, &veil_tunnel_mark->dst);
 	__vlan_hwaccel_clear_tag(skb);

@@ -52,10 +52,10 @@ int veil_tunnel_inner(struct veil_peer *peer, struct sk_buff *skb);
 unsigned int veil_tunnel_deliver(struct veil_net *vn, struct sk_buff *skb,
 				 __be16 outer_protocol);
 
-/* At PRE_ROUTING: whether it comes by again after veil_tunnel_deliver().  Takes
- * the mark off.
+/* At PRE_ROUTING: whether it comes by again after veil_tunnel_deliver(), in the
+ * same namespace.  Takes the mark off.
  */
-bool veil_tunnel_returned(struct sk_buff *skb);
+bool veil_tunnel_returned(const struct veil_net *vn, struct sk_buff *skb);
 
 int veil_tunnel_init(void);
 void veil_tunnel_exit(void);

@@ -287,6 +287,49 @@ def copied():
         ip_batch(hosts.wire, "link del mv0")
 
 
+@case("what begins anew is not taken for opened in another namespace")
+def elsewhere():
+    """Its macvlan has a copy of all that comes from beta, and other peers."""
+    gamma = hosts.add_host("gamma", "10.6.0.2", "fd06::2", "down1", alpha)
+    line = "link add link eth0 name mv1 netns gamma type macvlan mode source"
+    try:
+        ip_batch(alpha, line)
+    except AssertionError as error:
+        skip("no such device on this kernel: " + str(error)[-200:])
+    added = "link set mv1 type macvlan macaddr add " + beta.mac().hex(":")
+    ip_batch(gamma, "link set mv1 up", added)
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    try:
+        peer = pypeer.connected()
+        for v6 in 0, 1:
+            outer = beta.addresses[v6], alpha.addresses[v6]
+            inner = beta.addresses[1 - v6], alpha.addresses[1 - v6]
+            segment = packets.udp(*inner, 7000, 7000, MARKER)
+            packet = packets.ip(*inner, packets.UDP, segment)
+            nodad = "" if v6 else " nodad"
+            ip_batch(gamma, "addr add %s dev mv1%s" % (inner[1], nodad))
+            with alpha.udp(inner[1], 7000) as here, gamma.udp(inner[1], 7000) as there:
+                for protected in False, True:
+                    if protected:
+                        hosts.make_peer(gamma, Identity(), Identity().public, beta)
+                    before = gamma.drops()
+                    message = peer.session.seal_message(packet, flags=TUNNEL)
+                    injector.udp(*outer, PORT, PORT, message)
+                    pypeer.socket_receives(here, MARKER)
+                    if not protected:
+                        pypeer.socket_receives(there, MARKER)
+                        continue
+                    name = "plaintext_in"
+                    wait_until(lambda: gamma.drops()[name] > before.get(name, 0), 10, name)
+                    check_equal(hosts.receive_all(there), [], "what was delivered")
+            gamma.control.flush()
+    finally:
+        injector.close()
+        pypeer.close_all()
+        ip_batch(alpha, "link del down1")
+        ip_batch(gamma, "link del mv1")
+
+
 @case("the host's address on an ipvlan")
 def ipvlan():
     lines = ("link add link eth0 name iv0 type ipvlan mode l2",)
