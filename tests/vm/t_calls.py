@@ -342,7 +342,10 @@ def moved():
 
 def user_without_hooks():
     """Devices that are to come into a protected namespace of a user's."""
-    os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+    try:
+        os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+    except OSError:
+        os._exit(100)
     with open("/proc/self/uid_map", "w", encoding="ascii") as file:
         file.write("0 0 1")
     inner = genl.Control()
@@ -371,7 +374,10 @@ def users():
                 user_without_hooks()
             finally:
                 os._exit(2)
-        check_equal(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0, "the child")
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == 100:
+            skip("no user namespaces here")
+        check_equal(code, 0, "the child")
 
     check_equal(fences[0].fails_during(work, times=40), 40, "failed calls")
     lines = lines_of_hooks()[before:]
