@@ -50,6 +50,19 @@ static void veil_tick_expire(struct veil_peer *peer,
 		veil_session_kill(peer, slot);
 }
 
+/* Whose task it is to renew.  Of two handshakes that crossed each end may seal under
+ * the other's: then both think that it is theirs, for as long as there are both.
+ */
+static bool veil_tick_renews(const struct veil_peer *peer,
+			     const struct veil_session *session)
+{
+	const struct veil_session *previous =
+		rcu_dereference_protected(peer->previous_session,
+					  lockdep_is_held(&peer->lock));
+
+	return session->initiator || (previous && previous->initiator);
+}
+
 /* The initiator renews in time; whoever meets a limit of volume does as well. */
 static bool veil_tick_rekey(const struct veil_peer *peer,
 			    const struct veil_session *session)
@@ -58,7 +71,7 @@ static bool veil_tick_rekey(const struct veil_peer *peer,
 
 	if (READ_ONCE(session->rekey))
 		return true;
-	if (!session->initiator)
+	if (!veil_tick_renews(peer, session))
 		return false;
 	/* With keepalives there is always somebody who may want to be heard. */
 	return (age >= VEIL_REKEY_AFTER_TIME &&

@@ -159,25 +159,46 @@ def forged_and_wiped():
     check_equal(peer.wait_udp(session=session), b"more", "for the real peer")
 
 
+def talk(peer):
+    peer.say()
+    if peer.take(DATA):
+        peer.send_keepalive()
+    peer.waiting = [entry for entry in peer.waiting if entry[3][0] != DATA]
+
+
+def renewed(peer):
+    found = arrivals(peer, INITIATION, 126, lambda: talk(peer))
+    check(found, "an initiation comes")
+    check_between(found[0][0], 119, 120 + SLACK, "the first initiation")
+
+
 @case("a rekey after 120 s of sending, by the initiator only")
 def rekey_sending():
     peer = fresh()
     peer.say()
     peer.respond()
     wait_until(alpha.is_up, 10, "a session")
-
-    def talk():
-        peer.say()
-        if peer.take(DATA):
-            peer.send_keepalive()
-        peer.waiting = [entry for entry in peer.waiting if entry[3][0] != DATA]
-
-    found = arrivals(peer, INITIATION, 126, talk)
-    check(found, "an initiation comes")
-    check_between(found[0][0], 119, 120 + SLACK, "the first initiation")
+    renewed(peer)
     peer = connected()
-    found = arrivals(peer, INITIATION, 130, talk)
+    found = arrivals(peer, INITIATION, 130, lambda: talk(peer))
     check_equal(found, [], "initiations by the responder")
+
+
+@case("both handshakes that crossed were answered, and each end seals under the other's")
+def rekey_crossed():
+    peer = fresh(larger="module")
+    # From its second attempt on the module answers as well, and keeps its own.
+    peer.wait_initiation()
+    theirs, mine = peer.wait_initiation(), peer.initiator()
+    peer.send(mine.initiation())
+    session = peer.finish(mine)
+    peer.respond(theirs)
+    peer.wait_confirmed()
+    peer.send_keepalive(session=session)
+    peer.forget()
+    peer.say(b"under the peer's")
+    check_equal(peer.wait_udp(session=session), b"under the peer's", "a datagram")
+    renewed(peer)
 
 
 @case("a rekey after 165 s of receiving only")
