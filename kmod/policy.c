@@ -36,7 +36,9 @@ static void veil_policy_search(struct veil_net *vn, const struct in6_addr *addr,
 	/* In ours and in what is behind a peer: the longer one says where. */
 	if (veil_policy_longer(local, own))
 		own = NULL;
-	if (own && container_of(own, struct veil_address, node)->behind &&
+	/* The first address of a prefix says nothing of the others (0.0.0.0/0). */
+	if (own && longest == VEIL_PREFIX_BITS &&
+	    container_of(own, struct veil_address, node)->behind &&
 	    !veil_network_routable(addr))
 		own = NULL;
 	found->own = own;

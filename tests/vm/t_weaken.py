@@ -102,6 +102,18 @@ def longer():
         )
 
 
+@case("everything behind a peer, and a half of it in clear; and not behind it any more")
+def everything():
+    for most, half in ("0.0.0.0/0", "0.0.0.0/1"), ("::/0", "::/1"):
+        fresh()
+        control().add_peer(KEY, "10.7.0.2", prefixes=(most,))
+        weakened(
+            lambda: control().add_policy(half, "bypass"), (half, "policy-added")
+        )
+        weakened(lambda: control().delete_policy(half))
+        weakened(lambda: control().set_prefixes(KEY), (most, "peer-changed"))
+
+
 @case("a new peer of bypass with an address within a prefix of require, and one outside")
 def new_peer():
     fresh(("10.20.0.0/16", "require"))
