@@ -249,10 +249,11 @@ static void veil_pairs_cut(struct veil_peer *peer)
 	const struct veil_outstanding *own;
 	bool stale;
 
-	veil_session_cut(peer, veil_pair_gone);
+	/* Without a current one the next is begun at once, not 5 s after the last. */
+	stale = veil_session_cut(peer, veil_pair_gone);
 	mutex_lock(&peer->handshake_lock);
 	own = veil_initiator_own(peer);
-	stale = own && veil_pair_find(peer, own->pair) == VEIL_PAIR_NONE;
+	stale |= own && veil_pair_find(peer, own->pair) == VEIL_PAIR_NONE;
 	mutex_unlock(&peer->handshake_lock);
 	if (stale)
 		veil_handshake_cancel(peer);

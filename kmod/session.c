@@ -304,20 +304,23 @@ void veil_session_inherit(struct veil_peer *peer, struct veil_peer *known)
 	spin_unlock_bh(&known->lock);
 }
 
-void veil_session_cut(struct veil_peer *peer,
+bool veil_session_cut(struct veil_peer *peer,
 		      bool (*gone)(const struct veil_peer *peer,
 				   const struct veil_session *session))
 {
 	const struct veil_session *session;
+	bool cut;
 
 	spin_lock_bh(&peer->lock);
 	session = veil_session_slot(peer, peer->next_session);
 	if (session && gone(peer, session))
 		veil_session_kill(peer, &peer->next_session);
 	session = veil_session_slot(peer, peer->current_session);
-	if (session && !READ_ONCE(session->opened) && gone(peer, session))
+	cut = session && !READ_ONCE(session->opened) && gone(peer, session);
+	if (cut)
 		veil_session_kill(peer, &peer->current_session);
 	spin_unlock_bh(&peer->lock);
+	return cut;
 }
 
 void veil_session_kill_all(struct veil_peer *peer)

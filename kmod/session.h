@@ -164,9 +164,9 @@ void veil_session_kill(struct veil_peer *peer,
 
 /* Kill what was made under keys that are gone and is not confirmed: next, and
  * current where we began.  A previous one like that seals nothing, and what was on
- * its way under it still opens.
+ * its way under it still opens.  Whether there is no current one now because of that.
  */
-void veil_session_cut(struct veil_peer *peer,
+bool veil_session_cut(struct veil_peer *peer,
 		      bool (*gone)(const struct veil_peer *peer,
 				   const struct veil_session *session));
 

@@ -19,7 +19,7 @@ import ktap
 import veilproto
 from hosts import alpha, drops_since
 from ktap import case, check, check_equal, wait_until
-from pypeer import fresh
+from pypeer import boottime, fresh
 from veilproto import INITIATION, RESPONSE, Identity
 
 PSK, PSK_NEXT = os.urandom(32), os.urandom(32)
@@ -290,6 +290,24 @@ def unconfirmed():
             else:
                 peer.send_keepalive()
                 wait_until(alpha.is_up, 10, "the session, the control")
+
+
+@case("no session any more, for our next key is taken back: the next handshake is at once")
+def begins_anew():
+    peer, theirs, ours = with_next()
+    while True:
+        responder, me = next_initiation(peer, (peer.me, theirs))
+        if responder.remote == ours.public:
+            break
+    peer.respond(responder)
+    peer.wait_confirmed()
+    peer.forget()
+    start = boottime()
+    alpha.control.no_next()
+    check(not alpha.is_up(), "the session is gone")
+    peer.say()
+    next_initiation(peer, (peer.me, theirs))
+    check(boottime() - start < 4, "before 5 s are over", boottime() - start)
 
 
 @case("no key belongs to two, and none to nobody")
