@@ -152,12 +152,13 @@ static int ask_places(struct env *env, struct watch *watch)
 }
 
 /* What came so far can be read to its end, since nothing comes after it. */
-static void stop_capture(int fd)
+static bool stop_capture(int fd)
 {
 	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog program = { 1, &none };
 
-	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	return !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+			   sizeof(program));
 }
 
 /* Until the time is up, the device is gone, or an interrupt; and all that came
@@ -179,7 +180,9 @@ static int listen_to(int fd, struct env *env, struct verify *verify,
 	for (;;) {
 		if (!over && (interrupted || verify->gone || now() >= end)) {
 			over = true;
-			stop_capture(fd);
+			if (!stop_capture(fd))
+				return err("verify: cannot stop listening: %s",
+					   strerror(errno));
 		}
 		size = sizeof(from);
 		len = recvfrom(fd, packet, sizeof(packet),
