@@ -18,11 +18,7 @@ int veil_flows_hold(struct sk_buff *skb)
 
 void veil_flows_release(struct sk_buff *skb)
 {
-	if (veil_unmark(skb, VEIL_MARK_FORWARD) ||
-	    !veil_unmark(skb, VEIL_MARK_OPENED))
-		return;
-	/* POST_ROUTING asks again; IP input is over, and cb stays now. */
-	veil_open_set(skb, VEIL_OPENED);
+	veil_unmark(skb, VEIL_MARK_FORWARD);
 }
 
 static bool veil_flows_address(struct veil_net *vn, u16 family,

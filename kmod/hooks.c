@@ -279,21 +279,6 @@ static bool veil_hooks_bridged(const struct sk_buff *skb)
 #endif
 }
 
-/* What was opened because it is for us may be for all on the link, or in a VLAN
- * that the bridge itself is not in: whoever wrote the frame's header had that in
- * hand.
- */
-static bool veil_hooks_floods(struct veil_net *vn, const struct sk_buff *skb,
-			      const struct nf_hook_state *state)
-{
-	struct veil_addr_pair addrs;
-
-	if (!veil_marked(skb, VEIL_MARK_OPENED) || !veil_hooks_bridged(skb))
-		return false;
-	veil_addr_of(skb, &addrs);
-	return veil_own_address(vn, state->in, &addrs.destination);
-}
-
 /* From a local network, while that can be told: source NAT comes at POST_ROUTING,
  * before us.  (On a bridge skb->cb is not IP's.)
  */
@@ -316,10 +301,6 @@ static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 	struct veil_policy policy;
 	unsigned int verdict;
 
-	if (veil_hooks_floods(vn, skb, state)) {
-		veil_drop(vn, skb, VEIL_DROP_bridged);
-		return NF_STOLEN;
-	}
 	veil_hooks_note_local(vn, skb);
 	verdict = veil_rx_forward(vn, skb);
 	if (verdict != NF_ACCEPT || !veil_flows_possible())

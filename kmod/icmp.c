@@ -22,6 +22,7 @@
 #include "roam.h"
 #include "session.h"
 #include "traceroute.h"
+#include "tunnel.h"
 #include "unknown.h"
 
 /* Packets that may be under way on a lane when an error about one arrives. */
@@ -242,11 +243,12 @@ static unsigned int veil_icmp_deliver(struct veil_peer *peer,
 		consume_skb(skb);	/* no socket has that packet's ports */
 		return NF_STOLEN;
 	}
-	if (veil_icmp_translate(skb, error, &trace) ||
-	    (veil_open_bridged(skb) && veil_mark(skb, VEIL_MARK_OPENED))) {
+	if (veil_icmp_translate(skb, error, &trace)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
+	if (veil_open_bridged(skb))
+		return veil_tunnel_deliver(peer->vn, skb, skb->protocol);
 	/* Its router may be under "require" itself. */
 	veil_open_judged(skb);
 	return NF_ACCEPT;

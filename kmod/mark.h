@@ -13,7 +13,7 @@
 enum veil_mark {
 	VEIL_MARK_SEALED = 0x76,	/* for the fence */
 	VEIL_MARK_FORWARD,		/* for flow tables (flows.h) */
-	VEIL_MARK_OPENED,		/* by a bridge's hook (open.h) */
+	VEIL_MARK_OPENED,		/* of what begins anew (tunnel.c) */
 };
 
 static inline int veil_mark(struct sk_buff *skb, enum veil_mark mark)

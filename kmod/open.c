@@ -344,11 +344,7 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 			       veil_drop_error(err, VEIL_DROP_bad_inner));
 		return NF_STOLEN;
 	}
-	if (veil_open_bridged(skb) && veil_mark(skb, VEIL_MARK_OPENED)) {
-		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
-		return NF_STOLEN;
-	}
-	if (flags & VEIL_DATA_TUNNEL)
+	if (flags & VEIL_DATA_TUNNEL || veil_open_bridged(skb))
 		return veil_tunnel_deliver(peer->vn, skb, protocol);
 	return NF_ACCEPT;
 }

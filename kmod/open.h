@@ -9,7 +9,6 @@
 #include <net/ip.h>
 
 #include "hooks.h"
-#include "mark.h"
 #include "session.h"
 
 /* Bytes between IP header and text. */
@@ -59,7 +58,7 @@ int veil_open_checksum(struct sk_buff *skb, u8 protocol);
 /* Opened packets bear this in the flags of IPCB or IP6CB, whose own end below
  * it, from PRE_ROUTING to LOCAL_IN or FORWARD: what comes there with a peer's
  * source and without it, nobody has judged.  Those that a bridge's hook opened
- * bear a mark instead, since IP input, which comes later, clears these flags.
+ * begin anew, since IP input, which comes later, clears these flags.
  */
 #define VEIL_OPENED	BIT(15)
 
@@ -107,8 +106,7 @@ static inline void veil_open_flag(const struct veil_net *vn,
 
 static inline bool veil_opened(const struct sk_buff *skb)
 {
-	return veil_open_test(skb, VEIL_OPENED) ||
-	       veil_marked(skb, VEIL_MARK_OPENED);
+	return veil_open_test(skb, VEIL_OPENED);
 }
 
 /* In br_netfilter's hook, before the bridge hands it to IP. */

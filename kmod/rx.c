@@ -568,10 +568,8 @@ unsigned int veil_rx_local(struct veil_net *vn, struct sk_buff *skb,
 {
 	unsigned int verdict = NF_ACCEPT;
 
-	if (veil_opened(skb)) {
-		veil_unmark(skb, VEIL_MARK_OPENED);
+	if (veil_opened(skb))
 		return NF_ACCEPT;
-	}
 	if (skb->protocol != htons(ETH_P_IP) ||
 	    !veil_policy_stranger(vn, ip_hdr(skb)->saddr))
 		verdict = veil_rx_local_clear(vn, skb);

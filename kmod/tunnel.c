@@ -4,9 +4,9 @@
  * ones, and how these go on.
  *
  * An inner packet of the outer one's family goes on as the same skb.  One of the
- * other family, or one whose hop-by-hop options have to be looked at, begins
- * anew at the device's protocol handlers, below taps and traffic control, with a
- * mark that only we can set (STACK A3).
+ * other family, one whose hop-by-hop options have to be looked at, or any that was
+ * opened in a bridge's hook, begins anew at the device's protocol handlers, below
+ * taps and traffic control, with a mark that only we can set (STACK A3).
  */
 #include <net/dst_metadata.h>
 #include <net/inet_ecn.h>
@@ -275,6 +275,13 @@ static void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb)
 		veil_drop(vn, skb, VEIL_DROP_no_memory);
 		return;
 	}
+	/* No port of the bridge gets it, whatever the frame said.  (IP input would
+	 * skip our hook, which has seen the outer packet; and with a mark all the
+	 * way to FORWARD, IPsec's checks read past it.)
+	 */
+#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
+	skb_ext_del(skb, SKB_EXT_BRIDGE_NF);
+#endif
 	BUILD_BUG_ON(sizeof(struct veil_tunnel_cb) > sizeof(skb->cb));
 	VEIL_TUNNEL_CB(skb)->vn = vn;
 	skb_dst_drop(skb);
@@ -289,7 +296,7 @@ static void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb)
 unsigned int veil_tunnel_deliver(struct veil_net *vn, struct sk_buff *skb,
 				 __be16 outer_protocol)
 {
-	bool anew = skb->protocol != outer_protocol ||
+	bool anew = veil_open_bridged(skb) || skb->protocol != outer_protocol ||
 		    (skb->protocol == htons(ETH_P_IPV6) &&
 		     ipv6_hdr(skb)->nexthdr == NEXTHDR_HOP);
 

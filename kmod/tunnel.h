@@ -48,7 +48,9 @@ void veil_tunnel_header(struct sk_buff *outer,
  * was in.  Trims skb to the inner packet and sets its protocol.
  */
 int veil_tunnel_inner(struct veil_peer *peer, struct sk_buff *skb);
-/* The packet that veil_tunnel_inner() took goes on: a netfilter verdict. */
+/* The packet that veil_tunnel_inner() took goes on, or any that a bridge's hook
+ * opened: a netfilter verdict.
+ */
 unsigned int veil_tunnel_deliver(struct veil_net *vn, struct sk_buff *skb,
 				 __be16 outer_protocol);
 
