@@ -8,6 +8,7 @@ B9, B10, PROTOCOL section 5).
 
 import contextlib
 import errno
+import itertools
 import os
 import socket
 import struct
@@ -225,26 +226,30 @@ def unproven():
 
 def forged6():
     """Words of nobody's that a packet in clear was too long, which the stack takes:
-    to whom it does not care, and they may come in fragments."""
+    to whom it does not care, and they may come in fragments. Also why each is dropped:
+    not to us, the first fragment has to say what they are about."""
     echo = packets.echo_request(alpha.v6, beta.v6, 1, bytes(100))
     plain = packets.ipv6(alpha.v6, beta.v6, packets.ICMPV6, echo)
     for target in alpha.v6, "ff02::1", "fd09::":
         whole = packets.too_big(ROUTER[True], target, plain, 1300)
-        yield "to " + target, [whole]
+        yield "to " + target, [whole], "icmp_forged"
         ends, error = (ROUTER[True], target), whole[40:]
-        for name, before, first, body in (
+        shapes = (
             ("", b"", packets.ICMPV6, error),
             ("behind options, ", options(packets.FRAGMENT), packets.ICMPV6, error),
             ("before options, ", b"", packets.DSTOPTS, options(packets.ICMPV6) + error),
-        ):
-            # No more of it in the first one than the stack asks for.
-            cut = len(body) - len(error) + 8
+        )
+        # No more of it in the first one than the stack asks for, or the quoted header.
+        for (name, before, first, body), size in itertools.product(shapes, (8, 48)):
+            cut = len(body) - len(error) + size
             parts = []
             for place, part in (1, body[:cut]), (cut, body[cut:]):
-                head = struct.pack(">BxHI", first, place, len(before) + first)
+                head = struct.pack(">BxHI", first, place, len(before) + first + size)
                 kind = packets.HOP_BY_HOP if before else packets.FRAGMENT
                 parts.append(packets.ipv6(*ends, kind, before + head + part))
-            yield "to %s, %sin fragments" % (target, name), parts
+            ours = target == alpha.v6 or size > 8
+            name = "to %s, %sin fragments, %d bytes first" % (target, name, size)
+            yield name, parts, "icmp_forged" if ours else "malformed"
 
 
 def forged6_behind():
@@ -290,7 +295,7 @@ def forged_anyhow():
     alpha.sysctl("ipv6/conf/all/forwarding", 1)
     try:
         hosts.flush_all()
-        for name, parts in forged6():
+        for name, parts, _ in forged6():
             alpha.run("ip", "-6", "route", "flush", "cache")
             for part in parts:
                 state["wire"].packet(part)
@@ -308,13 +313,13 @@ def forged_anyhow():
         hosts.ping_once(alpha, beta.v6)
         check_equal(inner_mtu(), wanted, "collected by connection tracking")
         alpha.run("nft", "delete table inet t")
-        for name, parts in forged6():
+        for name, parts, reason in forged6():
             before = alpha.drops()
             for part in parts:
                 state["wire"].packet(part)
             hosts.ping_once(alpha, beta.v6)
             moved = drops_since(before, alpha.drops())
-            check_equal((moved, inner_mtu()), ({"icmp_forged": 1}, wanted), name)
+            check_equal((moved, inner_mtu()), ({reason: 1}, wanted), name)
     finally:
         alpha.sysctl("ipv6/conf/all/forwarding", 0)
 
