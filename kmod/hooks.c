@@ -344,10 +344,8 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 	/* It was judged at the device behind. */
 	if (netif_is_l3_master(state->in))
 		return NF_ACCEPT;
-	if (veil_tunnel_returned(vn, skb)) {
-		veil_open_flag(vn, skb);
+	if (veil_tunnel_returned(vn, skb))
 		return NF_ACCEPT;
-	}
 	veil_open_mark(vn, skb, false);
 	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK)
 		return NF_ACCEPT;

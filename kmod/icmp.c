@@ -247,8 +247,10 @@ static unsigned int veil_icmp_deliver(struct veil_peer *peer,
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
-	if (veil_open_bridged(skb))
-		return veil_tunnel_deliver(peer->vn, skb, skb->protocol);
+	if (veil_open_bridged(skb)) {
+		veil_tunnel_begin_anew(peer->vn, skb, false);
+		return NF_STOLEN;
+	}
 	/* Its router may be under "require" itself. */
 	veil_open_judged(skb);
 	return NF_ACCEPT;

@@ -29,7 +29,8 @@
 static struct metadata_dst *veil_tunnel_mark;
 
 /* In whose namespace they were opened, behind IP's part of skb->cb: an ipvlan or a
- * macvlan may take them to another one, with other peers.
+ * macvlan may take them to another one, with other peers.  And whether they were
+ * sealed, or are a router's word that is believed.
  */
 struct veil_tunnel_cb {
 	union {
@@ -37,6 +38,7 @@ struct veil_tunnel_cb {
 		struct inet6_skb_parm ipv6;
 	};
 	const struct veil_net *vn;
+	bool sealed;
 };
 
 #define VEIL_TUNNEL_CB(skb)	((struct veil_tunnel_cb *)(skb)->cb)
@@ -253,11 +255,16 @@ bool veil_tunnel_returned(const struct veil_net *vn, struct sk_buff *skb)
 	skb_dst_drop(skb);
 	skb_reset_redirect(skb);
 	veil_unmark(skb, VEIL_MARK_OPENED);
-	return VEIL_TUNNEL_CB(skb)->vn == vn;
+	if (VEIL_TUNNEL_CB(skb)->vn != vn)
+		return false;
+	veil_open_mark(vn, skb, VEIL_TUNNEL_CB(skb)->sealed);
+	veil_open_judged(skb);
+	return true;
 }
 
 /* The mark is for the hooks before ours, veil guard's among them. */
-static void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb)
+void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb,
+			    bool sealed)
 {
 	/* The device's macvlans have copies of what is for all on the link, opened
 	 * now; and anybody can write a frame's header.
@@ -284,6 +291,7 @@ static void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb)
 #endif
 	BUILD_BUG_ON(sizeof(struct veil_tunnel_cb) > sizeof(skb->cb));
 	VEIL_TUNNEL_CB(skb)->vn = vn;
+	VEIL_TUNNEL_CB(skb)->sealed = sealed;
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, &veil_tunnel_mark->dst);
 	__vlan_hwaccel_clear_tag(skb);
@@ -308,6 +316,6 @@ unsigned int veil_tunnel_deliver(struct veil_net *vn, struct sk_buff *skb,
 		return NF_STOLEN;
 	if (!anew)
 		return NF_ACCEPT;
-	veil_tunnel_begin_anew(vn, skb);
+	veil_tunnel_begin_anew(vn, skb, true);
 	return NF_STOLEN;
 }

@@ -54,8 +54,14 @@ int veil_tunnel_inner(struct veil_peer *peer, struct sk_buff *skb);
 unsigned int veil_tunnel_deliver(struct veil_net *vn, struct sk_buff *skb,
 				 __be16 outer_protocol);
 
-/* At PRE_ROUTING: whether it comes by again after veil_tunnel_deliver(), in the
- * same namespace.  Takes the mark off.
+/* Consumes skb, which is received again by its device, or dropped.  sealed: for the
+ * firewall's mark.  Under rcu_read_lock().
+ */
+void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb,
+			    bool sealed);
+
+/* At PRE_ROUTING: whether it began anew, in this namespace.  Takes our mark off, and
+ * flags it as opened.
  */
 bool veil_tunnel_returned(const struct veil_net *vn, struct sk_buff *skb);
 

@@ -9,12 +9,14 @@ reaches the socket that sent the inner one (STACK B10).
 
 import errno
 import os
+import re
 import socket
 import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import devices
 import hosts
 import ktap
 import packets
@@ -199,6 +201,43 @@ def gateways():
         # beta answers by the address that its route to the left has.
         trace(left, right.v4, ("10.1.0.1", "10.2.0.1"), right.v4)
         trace(left, right.v6, ("fd01::1", "fd02::1"), right.v6)
+
+
+MARKS = """
+    table inet t {
+        chain early {
+            type filter hook prerouting priority -450
+            meta mark set 0x51
+        }
+        chain c {
+            type filter hook input priority 0
+            icmp type time-exceeded meta mark 0x51 counter
+            icmp type destination-unreachable meta mark 0x51 counter
+            icmpv6 type time-exceeded meta mark 0x51 counter
+            icmpv6 type destination-unreachable meta mark 0x51 counter
+        }
+    }"""
+
+
+@case("on a bridge they are told as well, and do not pass for what arrived sealed")
+def bridge():
+    # The routes to the networks go with the addresses: this is the last.
+    with devices.on_bridge(alpha):
+        peers()
+        alpha.control.set_rx_mark(0x51, 0xFF)
+        alpha.run("nft", MARKS)
+        injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+        try:
+            with wire.Relay(hosts.wire) as relay:
+                relay.rule = Routers(injector, hops=2)
+                for address, path in (beta.v4, R4), (beta.v6, R6):
+                    trace(alpha, address, path, address)
+            counted = re.findall(r"packets (\d+)", alpha.run("nft", "list table inet t"))
+            check_equal(counted, ["0", "1"] * 2, "errors of routers, and the peer's")
+        finally:
+            injector.close()
+            alpha.control.set_rx_mark(0, 0)
+            alpha.run("nft", "delete table inet t")
 
 
 ktap.run(set_up)
