@@ -8,7 +8,6 @@
 
 #include "flows.h"
 #include "mark.h"
-#include "open.h"
 #include "policy.h"
 
 int veil_flows_hold(struct sk_buff *skb)
