@@ -97,11 +97,15 @@ def own_clock_back():
     check(second > first, "the second initiation is later", first, second)
 
 
+def forgotten():
+    """A peer and its session with the module, which has forgotten all since."""
+    session = connected().session
+    return fresh(), session
+
+
 @case("data under an unknown index makes us initiate to that peer, every 5 s at most")
 def unknown_index():
-    peer = connected()
-    session = peer.session
-    peer = fresh()
+    peer, session = forgotten()
     time.sleep(100)
     peer.forget()
     message = peer.sealed(b"from before", session)
@@ -118,9 +122,7 @@ def unknown_index():
 
 @case("data under an unknown index does nothing to a session that is heard")
 def unknown_index_heard():
-    peer = connected()
-    session = peer.session
-    peer = fresh()
+    peer, session = forgotten()
     time.sleep(6)
     peer.initiate()
     peer.talk()

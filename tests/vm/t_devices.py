@@ -291,6 +291,14 @@ def macvlan():
         traffic_passes()
 
 
+def other_inside(v6):
+    """The ends of a packet from beta to alpha, of one in the other family, and that
+    one, which is to be inside."""
+    outer, inner = ((beta.addresses[i], alpha.addresses[i]) for i in (v6, 1 - v6))
+    segment = packets.udp(*inner, 7000, 7000, MARKER)
+    return outer, inner, packets.ip(*inner, packets.UDP, segment)
+
+
 @case("what begins anew on a device is not copied to its macvlans")
 def copied():
     """A frame to all on the link, with IPv6 inside of IPv4, or the reverse."""
@@ -302,10 +310,7 @@ def copied():
     try:
         peer = pypeer.connected()
         for v6 in 0, 1:
-            outer = beta.addresses[v6], alpha.addresses[v6]
-            inner = beta.addresses[1 - v6], alpha.addresses[1 - v6]
-            segment = packets.udp(*inner, 7000, 7000, MARKER)
-            packet = packets.ip(*inner, packets.UDP, segment)
+            outer, inner, packet = other_inside(v6)
             with alpha.udp(inner[1], 7000) as sock:
                 for target, wanted in (alpha.mac(), [MARKER]), (b"\xff" * 6, []):
                     tap, before = wire.Tap(hosts.wire, "mv0"), alpha.drops()
@@ -343,10 +348,7 @@ def elsewhere():
     try:
         peer = pypeer.connected()
         for v6 in 0, 1:
-            outer = beta.addresses[v6], alpha.addresses[v6]
-            inner = beta.addresses[1 - v6], alpha.addresses[1 - v6]
-            segment = packets.udp(*inner, 7000, 7000, MARKER)
-            packet = packets.ip(*inner, packets.UDP, segment)
+            outer, inner, packet = other_inside(v6)
             nodad = "" if v6 else " nodad"
             ip_batch(gamma, "addr add %s dev mv1%s" % (inner[1], nodad))
             with alpha.udp(inner[1], 7000) as here, gamma.udp(inner[1], 7000) as there:
