@@ -191,7 +191,7 @@ static int veil_network_make_local(struct veil_net *vn,
 	local->node.prefix = *prefix;
 	list_add_tail(&local->list, made);
 	/* What is ours is not behind a peer any more. */
-	veil_weaken_touch(vn, prefix);
+	veil_weaken_touch_network(vn, prefix);
 	return 0;
 }
 

@@ -210,16 +210,11 @@ static int veil_peer_check_endpoint(const struct veil_peer_config *config,
 static void veil_peer_touch(struct veil_peer *peer)
 {
 	const struct veil_address *address;
-	const struct veil_policy_node *node;
 
 	list_for_each_entry(address, &peer->addresses, list)
 		veil_weaken_touch(peer->vn, &address->node.prefix);
 	list_for_each_entry(address, &peer->prefixes, list)
-		veil_weaken_touch(peer->vn, &address->node.prefix);
-	/* "prefer" within a prefix behind it follows its sessions as well. */
-	list_for_each_entry(node, &peer->vn->policy_list, list)
-		if (node->kind == NETVEIL_POLICY_PREFER)
-			veil_weaken_touch(peer->vn, &node->node.prefix);
+		veil_weaken_touch_network(peer->vn, &address->node.prefix);
 }
 
 /* "prefer" is an operator's word: it means both forms again, also when it was

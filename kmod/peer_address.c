@@ -80,7 +80,7 @@ static int veil_address_insert(struct veil_address *address)
 	/* Checked before; but a step may have added one since. */
 	if (veil_policy_find(address->peer->vn, &address->node.prefix))
 		return -EADDRINUSE;
-	veil_weaken_touch(address->peer->vn, &address->node.prefix);
+	veil_weaken_touch_network(address->peer->vn, &address->node.prefix);
 	err = veil_prefix_insert(table, &address->node);
 	return err == -EEXIST ? veil_address_take_over(table, address) : err;
 }
@@ -89,7 +89,7 @@ static void veil_address_remove(struct veil_address *address)
 {
 	struct veil_prefix_table *table = &address->peer->vn->addresses;
 
-	veil_weaken_touch(address->peer->vn, &address->node.prefix);
+	veil_weaken_touch_network(address->peer->vn, &address->node.prefix);
 	if (address->replaced)
 		veil_prefix_replace(table, &address->node,
 				    &address->replaced->node);

@@ -111,14 +111,6 @@ void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix)
 	list_add_tail(&touched->list, &vn->touched_list);
 }
 
-/* Whether longer prefixes share out all of prefix's addresses among them, so
- * that its own kind is nobody's.
- */
-struct veil_weaken_cover {
-	const struct veil_prefix *prefix;
-	u32 parts[VEIL_PREFIX_BITS + 1];	/* of each length, disjoint */
-};
-
 static bool veil_weaken_within(const struct veil_prefix *inner,
 			       const struct veil_prefix *outer)
 {
@@ -126,6 +118,30 @@ static bool veil_weaken_within(const struct veil_prefix *inner,
 	       veil_addr_is_v4(&inner->addr) == veil_addr_is_v4(&outer->addr) &&
 	       ipv6_prefix_equal(&inner->addr, &outer->addr, outer->length);
 }
+
+void veil_weaken_touch_network(struct veil_net *vn,
+			       const struct veil_prefix *prefix)
+{
+	const struct veil_policy_node *node;
+
+	veil_weaken_touch(vn, prefix);
+	if (prefix->length == VEIL_PREFIX_BITS)
+		return;
+	cond_resched();
+	list_for_each_entry(node, &vn->policy_list, list) {
+		if (node->kind == NETVEIL_POLICY_PREFER &&
+		    veil_weaken_within(&node->node.prefix, prefix))
+			veil_weaken_touch(vn, &node->node.prefix);
+	}
+}
+
+/* Whether longer prefixes share out all of prefix's addresses among them, so
+ * that its own kind is nobody's.
+ */
+struct veil_weaken_cover {
+	const struct veil_prefix *prefix;
+	u32 parts[VEIL_PREFIX_BITS + 1];	/* of each length, disjoint */
+};
 
 static void veil_weaken_count(struct veil_net *vn,
 			      struct veil_weaken_cover *cover,

@@ -22,6 +22,11 @@ void veil_weaken_begin(struct veil_net *vn, const char *reason);
  */
 void veil_weaken_rarely(struct veil_net *vn, struct ratelimit_state *limit);
 void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix);
+/* The same where a peer gets or loses prefix, or we: a "prefer" within follows the
+ * sessions of whoever has the addresses.
+ */
+void veil_weaken_touch_network(struct veil_net *vn,
+			       const struct veil_prefix *prefix);
 void veil_weaken_end(struct veil_net *vn);
 
 int veil_weaken_init(struct veil_net *vn);

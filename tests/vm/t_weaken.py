@@ -369,6 +369,35 @@ def word():
     weakened(lambda: control().set_peer_policy(peer.me.public, "prefer"))
 
 
+@case("what is preferred within a network that changes hands, or is behind nobody then")
+def within():
+    public, network, part = preferred().me.public, "10.40.0.0/16", "10.40.3.0/24"
+    control().set_prefixes(public, network)
+    weakened(lambda: control().add_policy(part, "prefer"))
+    # With the one there was a session, with the other one not yet.
+    weakened(
+        lambda: control().add_peer(OTHER, "10.7.0.3", prefixes=("10.40.0.0/20",)),
+        (part, "peer-added"),
+    )
+    weakened(lambda: control().delete_peer(OTHER), ("10.7.0.3", "peer-removed"))
+    weakened(
+        lambda: control().set_prefixes(public),
+        (network, "peer-changed"),
+        (part, "peer-changed"),
+    )
+    # The same where it is made our own; its halves take all of the network there.
+    weakened(lambda: control().set_prefixes(public, network))
+    ours, halves = "10.40.0.0/20", ("10.40.0.0/21", "10.40.8.0/21")
+    for half in halves:
+        weakened(lambda prefix=half: control().add_policy(prefix, "prefer"))
+    weakened(
+        lambda: control().set_locals(ours),
+        (part, "local-changed"),
+        *((half, "local-changed") for half in halves),
+    )
+    weakened(lambda: control().set_locals())
+
+
 @case("many at once: a line for 16, and how many more")
 def many():
     fresh(*(("10.30.%d.0/24" % i, "require") for i in range(20)))
