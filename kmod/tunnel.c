@@ -266,6 +266,8 @@ bool veil_tunnel_returned(const struct veil_net *vn, struct sk_buff *skb)
 void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb,
 			    bool sealed)
 {
+	bool taken;
+
 	/* The device's macvlans have copies of what is for all on the link, opened
 	 * now; and anybody can write a frame's header.
 	 */
@@ -277,8 +279,8 @@ void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb,
 	/* Who takes packets off the device may take them to a namespace where no
 	 * hook of ours takes the mark away, and IPsec's checks read past it.
 	 */
-	if (!rcu_access_pointer(skb->dev->rx_handler) &&
-	    veil_mark(skb, VEIL_MARK_OPENED)) {
+	taken = rcu_access_pointer(skb->dev->rx_handler);
+	if (!taken && veil_mark(skb, VEIL_MARK_OPENED)) {
 		veil_drop(vn, skb, VEIL_DROP_no_memory);
 		return;
 	}
@@ -293,7 +295,11 @@ void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb,
 	VEIL_TUNNEL_CB(skb)->vn = vn;
 	VEIL_TUNNEL_CB(skb)->sealed = sealed;
 	skb_dst_drop(skb);
-	skb_dst_set_noref(skb, &veil_tunnel_mark->dst);
+	/* And may queue them, for longer than we are here. */
+	if (taken)
+		skb_dst_set(skb, dst_clone(&veil_tunnel_mark->dst));
+	else
+		skb_dst_set_noref(skb, &veil_tunnel_mark->dst);
 	__vlan_hwaccel_clear_tag(skb);
 	/* Taps, traffic control and generic XDP have seen the outer packet. */
 	skb->tc_skip_classify = 1;
