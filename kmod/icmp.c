@@ -39,7 +39,7 @@ struct veil_icmp_error {
 	struct veil_addr_pair addrs;	/* of the quoted packet */
 	u8 protocol;
 	bool later;			/* of a later fragment: no L4 header */
-	bool hidden;			/* in a later piece of the error itself */
+	bool hidden;			/* what it quotes is in a later piece of it */
 	unsigned int l4;		/* offset of the quoted L4 header */
 };
 
@@ -81,6 +81,15 @@ static bool veil_icmp_parse4(const struct sk_buff *skb,
 	return true;
 }
 
+/* Where the first fragment header is, or 0. */
+static unsigned int veil_icmp_piece6(const struct sk_buff *skb)
+{
+	unsigned int offset = 0;
+
+	return ipv6_find_hdr(skb, &offset, NEXTHDR_FRAGMENT, NULL, NULL) < 0 ?
+	       0 : offset;
+}
+
 static bool veil_icmp_parse6(const struct sk_buff *skb,
 			     struct veil_icmp_error *error)
 {
@@ -88,25 +97,33 @@ static bool veil_icmp_parse6(const struct sk_buff *skb,
 	struct ipv6hdr *ip6h, buffer;
 	unsigned int offset;
 	u8 nexthdr = ipv6_hdr(skb)->nexthdr;
+	unsigned int end = 0;
 	__be16 fragment;
 	int quoted;
 
 	/* Behind whatever comes before it. */
 	offset = ipv6_skip_exthdr(skb, skb_network_offset(skb) +
 				  sizeof(struct ipv6hdr), &nexthdr, &fragment);
-	if ((int)offset < 0 || nexthdr != IPPROTO_ICMPV6 ||
-	    fragment & htons(IP6_OFFSET))
+	error->hidden = true;
+	/* Which may be cut, be too much for this kernel, or be pieces of pieces. */
+	if ((int)offset < 0)
+		return ipv6_find_hdr(skb, &end, -1, NULL, NULL) < 0;
+	if (nexthdr == NEXTHDR_FRAGMENT)
+		return veil_icmp_piece6(skb) != offset;
+	if (nexthdr != IPPROTO_ICMPV6)
 		return false;
 	icmp = skb_header_pointer(skb, offset, sizeof(icmp_buffer),
 				  &icmp_buffer);
-	if (!icmp || icmp->icmp6_type & ICMPV6_INFOMSG_MASK)
+	if (!icmp)
+		return veil_icmp_piece6(skb);
+	if (icmp->icmp6_type & ICMPV6_INFOMSG_MASK)
 		return false;
 	ip6h = skb_header_pointer(skb, offset + sizeof(*icmp), sizeof(buffer),
 				  &buffer);
-	error->hidden = !ip6h && fragment & htons(IP6_MF);
-	if (error->hidden)
-		return true;
-	if (!ip6h || ip6h->version != 6)
+	if (!ip6h)
+		return veil_icmp_piece6(skb);
+	error->hidden = false;
+	if (ip6h->version != 6)
 		return false;
 
 	error->icmp = offset;
@@ -343,7 +360,9 @@ unsigned int veil_icmp(struct veil_net *vn, struct sk_buff *skb,
 	if (ipv4 ? !veil_icmp_parse4(skb, &error) :
 		   !veil_icmp_parse6(skb, &error))
 		return NF_ACCEPT;
-	/* No router makes a piece that is too short for the quoted header. */
+	/* No router makes a piece that is too short for the quoted header, and nobody
+	 * a first one that has not all headers (RFC 7112), or pieces of pieces.
+	 */
 	if (error.hidden) {
 		veil_drop(vn, skb, VEIL_DROP_malformed);
 		return NF_STOLEN;

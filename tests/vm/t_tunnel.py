@@ -322,6 +322,23 @@ def first_piece(error, size):
     return packets.ipv6(one.source, one.destination, packets.FRAGMENT, piece)
 
 
+def headers_only(error):
+    """First fragments of an ICMPv6 error that end before it begins."""
+    one = packets.parse_ipv6(error)
+    options, fragment, icmp = packets.DSTOPTS, packets.FRAGMENT, packets.ICMPV6
+    for kind, header in (
+        (options, struct.pack(">BBBB4x", icmp, 0, 1, 4)),
+        # Of this one there is more, and another one behind this.
+        (options, struct.pack(">BBBB4x", icmp, 1, 1, 4)),
+        (options, struct.pack(">BBBB4x", options, 0, 1, 4)),
+        # Pieces of pieces, the first and a later one
+        (fragment, struct.pack(">BxHI", icmp, 0, 9)),
+        (fragment, struct.pack(">BxHI", icmp, 8, 9)),
+    ):
+        piece = struct.pack(">BxHI", kind, 1, 9) + header
+        yield packets.ipv6(one.source, one.destination, fragment, piece)
+
+
 @case("what went into a network behind the peer, no router in between complains about")
 def complaints():
     left, right = state["left"], state["right"]
@@ -343,6 +360,8 @@ def complaints():
                 forged(left, error, "icmp_forged")
                 forged(left, first_piece(error, 64), "icmp_forged")
                 forged(left, first_piece(error, 8), "malformed")
+            for piece in headers_only(error) if v6 else ():
+                forged(left, piece, "malformed")
 
 
 @case("what a local network exchanges with the peer itself is protected on demand")
