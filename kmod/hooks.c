@@ -330,6 +330,8 @@ static unsigned int veil_hook_local(void *priv, struct sk_buff *skb,
 	/* In a VRF this comes once, with its device. */
 	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK)
 		return NF_ACCEPT;
+	/* IPVS may send it on from here. */
+	veil_hooks_note_local(priv, skb);
 	return veil_rx_local(priv, skb, state);
 }
 

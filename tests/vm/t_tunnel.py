@@ -23,7 +23,7 @@ import ktap
 import packets
 import wire
 from hosts import alpha, beta, drops_since
-from ktap import case, check, check_equal, wait_until
+from ktap import case, check, check_equal, skip, wait_until
 from packets import UDP
 
 APP, PORT = 7000, 51888
@@ -159,13 +159,14 @@ def inside_v6():
     sealed(lambda host: [host.v6])
 
 
-def forged(host, packet, reason):
-    """A packet in clear from the wire to alpha moves that one counter on it, and
-    does not come out at host."""
+def forged(host, packet, *reasons):
+    """A packet in clear from the wire to alpha moves one counter on it, that of such
+    a reason, and does not come out at host."""
     tap, before = wire.Tap(host, host.device), alpha.drops()
     state["wire"].packet(packet)
     wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
-    check_equal(drops_since(before, alpha.drops()), {reason: 1}, "drops")
+    drops = drops_since(before, alpha.drops())
+    check(drops in [{reason: 1} for reason in reasons], "drops for %s" % (reasons,), drops)
     hosts.ping_once(state["right"], state["left"].v4)
     check(not any(MARKER in frame for frame in tap.frames()), "it does not arrive")
     tap.close()
@@ -322,21 +323,30 @@ def first_piece(error, size):
     return packets.ipv6(one.source, one.destination, packets.FRAGMENT, piece)
 
 
-def headers_only(error):
-    """First fragments of an ICMPv6 error that end before it begins."""
+def obscured(error):
+    """First fragments of an ICMPv6 error that end before what it quotes; and all of
+    it behind more headers than kernels from 7.2 on look at."""
     one = packets.parse_ipv6(error)
     options, fragment, icmp = packets.DSTOPTS, packets.FRAGMENT, packets.ICMPV6
-    for kind, header in (
-        (options, struct.pack(">BBBB4x", icmp, 0, 1, 4)),
+
+    def option(kind, length=0):
+        return struct.pack(">BBBB4x", kind, length, 1, 4)
+
+    def piece(kind, place, more=0):
+        return struct.pack(">BxHI", kind, place + more, 9)
+
+    for kind, payload in (
+        (fragment, piece(options, 0, 1) + option(icmp)),
         # Of this one there is more, and another one behind this.
-        (options, struct.pack(">BBBB4x", icmp, 1, 1, 4)),
-        (options, struct.pack(">BBBB4x", options, 0, 1, 4)),
+        (fragment, piece(options, 0, 1) + option(icmp, 1)),
+        (fragment, piece(options, 0, 1) + option(options)),
         # Pieces of pieces, the first and a later one
-        (fragment, struct.pack(">BxHI", icmp, 0, 9)),
-        (fragment, struct.pack(">BxHI", icmp, 8, 9)),
+        (fragment, piece(fragment, 0, 1) + piece(icmp, 0)),
+        (fragment, piece(fragment, 0, 1) + piece(icmp, 8)),
+        (fragment, piece(fragment, 0) + piece(icmp, 0, 1) + one.payload[:8]),
+        (options, 12 * option(options) + option(icmp) + one.payload),
     ):
-        piece = struct.pack(">BxHI", kind, 1, 9) + header
-        yield packets.ipv6(one.source, one.destination, fragment, piece)
+        yield packets.ipv6(one.source, one.destination, kind, payload)
 
 
 @case("what went into a network behind the peer, no router in between complains about")
@@ -360,8 +370,8 @@ def complaints():
                 forged(left, error, "icmp_forged")
                 forged(left, first_piece(error, 64), "icmp_forged")
                 forged(left, first_piece(error, 8), "malformed")
-            for piece in headers_only(error) if v6 else ():
-                forged(left, piece, "malformed")
+            for packet in obscured(error) if v6 else ():
+                forged(left, packet, "malformed", "icmp_forged")
 
 
 @case("what a local network exchanges with the peer itself is protected on demand")
@@ -467,6 +477,54 @@ def translated_out():
                 if locals_a:
                     ours = alpha.addresses + beta.addresses
                     wire.only_netveil(tap.frames(), ours, (MARKER,))
+                for each in sink, tap, sock:
+                    each.close()
+
+
+SERVICES = "192.0.2.100", "2001:db8::100"
+
+
+@contextlib.contextmanager
+def balances():
+    """IPVS at alpha, with NAT's connections: datagrams to SERVICES go to beta."""
+    try:
+        alpha.run("ipvsadm", "-C")
+    except AssertionError as error:
+        skip("no IPVS: " + str(error)[-200:])
+    alpha.sysctl("ipv4/vs/conntrack", 1)
+    addrs = ["addr %%s %s dev lo" % service for service in SERVICES]
+    hosts.ip_batch(alpha, *(words % "add" for words in addrs))
+    try:
+        for form, ends in ("%s:%d", (SERVICES[0], beta.v4)), ("[%s]:%d", (SERVICES[1], beta.v6)):
+            service, real = (form % (address, APP) for address in ends)
+            alpha.run("ipvsadm", "-A", "-u", service, "-s", "rr")
+            alpha.run("ipvsadm", "-a", "-u", service, "-r", real, "-m")
+        yield
+    finally:
+        alpha.run("ipvsadm", "-C")
+        alpha.sysctl("ipv4/vs/conntrack", 0)
+        hosts.ip_batch(alpha, *(words % "del" for words in addrs))
+
+
+@case("nor what IPVS makes of a packet that was for this host")
+def translated_by_ipvs():
+    left, behind_beta = state["left"], ("10.2.0.0/24", "fd02::/64")
+    for locals_a, aliases in ((), ()), (LOCALS, ALIASES):
+        hosts.make_gateways(prefixes=(LOCALS + aliases, behind_beta))
+        alpha.control.set_locals(*locals_a)
+        with translates(NAT), balances():
+            for v6 in False, True:
+                sink, sock = beta.udp(beta.addresses[v6], APP), left.udp(left.addresses[v6], APP)
+                tap = wire.Tap(hosts.wire)
+                sock.sendto(MARKER, (SERVICES[v6], APP))
+                wait_until(lambda: hosts.receive_all(sink), 10, "a datagram")
+                if locals_a:
+                    sink.sendto(MARKER, (ALIASES[v6], APP))
+                    wait_until(lambda: hosts.receive_all(sock), 10, "an answer")
+                    ours = alpha.addresses + beta.addresses
+                    wire.only_netveil(tap.frames(), ours, (MARKER,))
+                else:
+                    check(any(MARKER in f for f in tap.frames()), "the control")
                 for each in sink, tap, sock:
                     each.close()
 
