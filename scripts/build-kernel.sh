@@ -26,7 +26,26 @@ kmake() {
 	make -C "$source" ARCH="$arch" O="$tree" "$@"
 }
 
+# User Mode Linux gives a process its FPU registers from a buffer of 2696 bytes, which
+# the host refuses (EFAULT) where its CPU has more of them, as with AMX: init dies. The
+# host wants a buffer of at least its own size, and takes zeros for what is not in use.
+# (Mended in 6.13, which asks the host for the size.)
+mend_registers() {
+	local file=$source/arch/x86/um/os-Linux/registers.c
+
+	! grep -q 'host_fp_size\|static char all' "$file" || return 0
+	sed -i \
+		-e '/^int restore_fp_registers/,/^}/{' \
+		-e 's/^\tstruct iovec iov;/&\n\tstatic char all[16384];/' \
+		-e 's/iov_base = fp_regs;/iov_base = __builtin_memcpy(all, fp_regs, FP_SIZE * sizeof(long));/' \
+		-e 's/iov_len = .*/iov_len = sizeof(all);/' \
+		-e '}' "$file"
+	[ "$(grep -c 'static char all\|memcpy(all\|sizeof(all)' "$file")" -eq 3 ] ||
+		die "$file is not what it was: look at mend_registers in scripts/build-kernel.sh"
+}
+
 configure() {
+	[ "$arch" != um ] || with_lock "$NETVEIL_CACHE/lock/source" mend_registers
 	mkdir -p "$tree"
 	kmake "${base[@]}"
 	(cd "$source" && ./scripts/kconfig/merge_config.sh -m -O "$tree" \
@@ -106,7 +125,7 @@ choose() {
 main() {
 	choose "${1:-}"
 	source=$NETVEIL_CACHE/src/linux-source-$SOURCE_SERIES
-	key=$(hash_of "$SOURCE_SERIES" "$(cat "${fragments[@]}")" "${watched[*]}" "$(declare -f configure compile place)")
+	key=$(hash_of "$SOURCE_SERIES" "$(cat "${fragments[@]}")" "${watched[*]}" "$(declare -f mend_registers configure compile place)")
 	build=$NETVEIL_CACHE/$name/$key
 	tree=$build modules=$build/netveil-modules
 	[ "$arch" = um ] || tree=$build/build modules=$build
