@@ -7,8 +7,8 @@
  * what protects first, and for now no weaker than what held before; peers take over
  * addresses and keys of those that leave.  What known peers get is made as well,
  * beside them.  That can be undone, and is if memory runs out: nothing was in clear
- * meanwhile.  Then comes what cannot fail any more, and last what is removed, what
- * protects last.
+ * meanwhile.  Then comes what cannot fail any more, then what is removed, what protects
+ * last, and at the end what is new becomes as weak as it is to be.
  */
 #include <linux/sched.h>
 #include <linux/sort.h>
@@ -359,7 +359,8 @@ static void veil_nl_end_sets(struct veil_nl_step *step, bool put)
 	}
 }
 
-static void veil_nl_set_policies(struct veil_nl_step *step)
+/* Those that become require, or the others. */
+static void veil_nl_set_policies(struct veil_nl_step *step, bool require)
 {
 	struct veil_nl_change *change;
 	struct veil_nl_part part;
@@ -368,7 +369,8 @@ static void veil_nl_set_policies(struct veil_nl_step *step)
 	for (i = 0; i < step->count; i++) {
 		change = &step->changes[i];
 		if (change->command == NETVEIL_CMD_POLICY_SET &&
-		    !veil_nl_get_part(step, change, &part))
+		    !veil_nl_get_part(step, change, &part) &&
+		    (veil_nl_kind(&part) == NETVEIL_POLICY_REQUIRE) == require)
 			veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
 	}
 }
@@ -428,7 +430,20 @@ static void veil_nl_remove_one(struct veil_nl_step *step,
 	cond_resched();
 }
 
-/* What was added is as weak as it is to be, now that nothing can fail any more. */
+/* The weaker kinds first: without a longer prefix they would hold for its addresses
+ * until they go as well.
+ */
+static void veil_nl_finish(struct veil_nl_step *step)
+{
+	size_t i;
+	u8 kind;
+
+	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--)
+		for (i = 0; i < step->count; i++)
+			veil_nl_remove_one(step, &step->changes[i], kind);
+}
+
+/* What was added is as weak as it is to be, now that all the rest is done. */
 static void veil_nl_keep(struct veil_nl_step *step)
 {
 	struct veil_nl_change *change;
@@ -443,19 +458,6 @@ static void veil_nl_keep(struct veil_nl_step *step)
 			veil_nl_policy_keep(step->vn, &part.info);
 		cond_resched();
 	}
-}
-
-/* The weaker kinds first: without a longer prefix they would hold for its addresses
- * until they go as well.
- */
-static void veil_nl_finish(struct veil_nl_step *step)
-{
-	size_t i;
-	u8 kind;
-
-	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--)
-		for (i = 0; i < step->count; i++)
-			veil_nl_remove_one(step, &step->changes[i], kind);
 }
 
 /* Whether something of the namespace itself is set. */
@@ -492,10 +494,12 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 		veil_nl_undo(step);
 		return err;
 	}
+	/* "Prefer" on a peer weakens what is preferred within its networks. */
+	veil_nl_set_policies(step, true);
 	veil_nl_end_sets(step, true);
-	veil_nl_set_policies(step);
-	veil_nl_keep(step);
+	veil_nl_set_policies(step, false);
 	veil_nl_finish(step);
+	veil_nl_keep(step);
 	return 0;
 }
 

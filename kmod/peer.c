@@ -449,6 +449,7 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	if (peer) {
 		peer->wanted = config->policy ?: NETVEIL_POLICY_REQUIRE;
 		peer->policy = veil_peer_held(vn, config, peer->wanted);
+		peer->held = true;
 	}
 	/* Before its addresses can be found. */
 	if (peer && known) {
@@ -487,6 +488,7 @@ void veil_peer_keep(struct veil_peer *peer)
 		address->replaced = NULL;
 	list_for_each_entry(address, &peer->prefixes, list)
 		address->replaced = NULL;
+	WRITE_ONCE(peer->held, false);
 	if (peer->policy != peer->wanted) {
 		WRITE_ONCE(peer->policy, peer->wanted);
 		/* What waits, or was begun, meanwhile. */

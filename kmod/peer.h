@@ -118,6 +118,8 @@ struct veil_outstanding {
  * @keepalive: seconds, or 0; read without a lock
  * @policy: enum netveil_policy, of what is its own; read without a lock
  * @wanted: what that becomes when the peer is kept; vn->lock
+ * @held: it is not kept yet, and "prefer" within a network behind it, which may have
+ *	been another peer's, is as "require"; read without a lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
  *	read without
  * @closed: it said goodbye to the session that @confirmed came from; lock
@@ -200,6 +202,7 @@ struct veil_peer {
 	u16 keepalive;
 	u8 policy;
 	u8 wanted;
+	bool held;
 	bool confirmed;
 	bool closed;
 	struct work_struct closed_work;

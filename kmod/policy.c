@@ -64,7 +64,8 @@ static void veil_policy_read(const struct veil_found *found,
 		policy->kind = READ_ONCE(policy->node->kind);
 	}
 	if (policy->kind == NETVEIL_POLICY_PREFER && policy->peer &&
-	    READ_ONCE(policy->peer->confirmed))
+	    (READ_ONCE(policy->peer->confirmed) ||
+	     (policy->node && READ_ONCE(policy->peer->held))))
 		policy->kind = NETVEIL_POLICY_REQUIRE;
 }
 

@@ -311,6 +311,28 @@ def weaker_meanwhile():
     others = list(strangers(MANY))
     more = [(genl.POLICY_ADD, "10.79.%d.%d/32" % divmod(n, 256), "require")
             for n in range(3 * MANY)]
+    # What is preferred follows the sessions of whoever has the network.
+    right = state["b"].public
+    alpha.control.set_prefixes(right, "10.70.0.0/16")
+    alpha.control.add_policy("10.70.1.0/24", "prefer")
+    half = genl.P_PREFIX, genl.prefix_bytes("10.70.0.0/17")
+    with sending_to("10.70.1.1"):
+        step_refused(
+            "given to two peers",
+            (genl.PEER_ADD, wide, half, "10.77.0.1"),
+            *others,
+            *((genl.PEER_ADD, stranger(), *twice) for _ in range(2)),
+        )
+    alpha.control.delete_policy("10.70.1.0/24")
+    for _ in range(10):
+        apply((genl.POLICY_ADD, "10.70.1.0/24", "prefer"),
+              *((genl.POLICY_ADD, prefix, "bypass") for _, prefix, _ in more))
+        with sending_to("10.70.1.1"):
+            gone = ("10.70.1.0/24", *(prefix for _, prefix, _ in more))
+            apply((genl.PEER_ADD, wide, half, "10.77.0.1"),
+                  *((genl.POLICY_DEL, prefix) for prefix in gone))
+        alpha.control.delete_peer(wide)
+    alpha.control.set_prefixes(right)
     alpha.control.add_policy("10.70.0.0/16", "require")
     with sending_to("10.70.1.1"):
         weak = genl.PEER_ADD, wide, BYPASS, behind, "10.77.0.1"
