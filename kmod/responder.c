@@ -284,6 +284,11 @@ enum veil_drop veil_responder_handle(struct veil_peer *peer,
 
 	if (!peer->usable || peer->dead)
 		return VEIL_DROP_no_key;
+	/* Under the old key or psk it would be forgotten within a moment, while the
+	 * other end seals under it; and there is a session, just confirmed.
+	 */
+	if (READ_ONCE(peer->rotate))
+		return VEIL_DROP_crossed_initiation;
 	/* A pair may have gone since the hook. */
 	if (place == VEIL_PAIR_NONE)
 		return VEIL_DROP_bad_stamp;
