@@ -62,8 +62,8 @@ int veil_open_checksum(struct sk_buff *skb, u8 protocol);
  */
 #define VEIL_OPENED	BIT(15)
 
-/* In the same place from FORWARD or LOCAL_IN to POST_ROUTING: it comes from a local network,
- * whatever source NAT gives it.
+/* In the same place from FORWARD or LOCAL_IN to POST_ROUTING: it comes from a
+ * local network, whatever source NAT gives it.
  */
 #define VEIL_FROM_LOCAL	BIT(14)
 

@@ -209,10 +209,12 @@ void veil_rotate_work(struct work_struct *work)
 	if (vn->retire_at && ktime_get_boottime_seconds() >= vn->retire_at)
 		veil_rotate_retire_now(vn);
 	/* Looks again at least every minute: a clock of the work's own would
-	 * stand still while the host sleeps.
+	 * stand still while the host sleeps.  Not later than veil_rotate_soon()
+	 * has asked for meanwhile: until then that peer gets no answer.
 	 */
 	if (vn->retire_at)
-		mod_delayed_work(veil_queues_of(vn->net)->all, &vn->rotate_work,
-				 HZ * min_t(u32, veil_rotate_deadline(vn), 60));
+		queue_delayed_work(veil_queues_of(vn->net)->all,
+				   &vn->rotate_work,
+				   HZ * min_t(u32, veil_rotate_deadline(vn), 60));
 	up_write(&vn->lock);
 }
