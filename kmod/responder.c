@@ -87,18 +87,36 @@ veil_responder_find_psk(const struct veil_peer *peer,
 	return NULL;
 }
 
-/* The newest psk that both have, named in message 2 by its place in the offer.
- * With one configured at either end there is no session without it; a next one
- * alone is not yet.
+/* Each end has the other's next psk as its current one.  Were the initiator's order
+ * the one that counts, two handshakes that cross would make each end change to what
+ * the other forgets.
+ */
+static bool veil_responder_psks_opposed(const struct veil_peer *peer,
+					const struct veil_offer *offer)
+{
+	return peer->psk && peer->psk_next &&
+	       !crypto_memneq(offer->psk_id[0], peer->psk->id,
+			      VEIL_PSK_ID_LEN) &&
+	       !crypto_memneq(offer->psk_id[1], peer->psk_next->id,
+			      VEIL_PSK_ID_LEN);
+}
+
+/* The newest psk that both have, named in message 2 by its place in the offer; of two
+ * that are the newest of one end each, the one with the larger id.  With one
+ * configured at either end there is no session without it; a next one alone is not
+ * yet.
  */
 static enum veil_drop veil_responder_psk(struct veil_peer *peer,
 					 struct veil_answer *answer)
 {
+	const struct veil_offer *offer = &answer->offer;
+	bool second = veil_responder_psks_opposed(peer, offer) &&
+		      memcmp(offer->psk_id[1], offer->psk_id[0],
+			     VEIL_PSK_ID_LEN) > 0;
 	unsigned int i;
 
-	for (i = 0; i < VEIL_PSKS_MAX; i++) {
-		answer->psk = veil_responder_find_psk(peer,
-						      answer->offer.psk_id[i]);
+	for (i = second; i < VEIL_PSKS_MAX; i++) {
+		answer->psk = veil_responder_find_psk(peer, offer->psk_id[i]);
 		if (!answer->psk)
 			continue;
 		answer->msg.header.psk_choice = i + 1;

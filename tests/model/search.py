@@ -46,6 +46,7 @@ BREAKS = {
     "no-yield": "the larger key ignores the other's initiation for ever",
     "psk-greedy": "the old psk goes when the new one is set",
     "yield-early": "an initiation that may be an old one ends our own",
+    "psk-order": "of psks in opposite order the offer's first is taken",
 }
 
 
@@ -73,6 +74,9 @@ class Model:
         return host.attempts <= 1 or "no-yield" in self.broken
 
     def choose_psk(self, host, message):
+        opposed = len(host.psks) == 2 and message.psks == host.psks[::-1]
+        if opposed and "psk-order" not in self.broken:
+            return max(host.psks)
         for psk in message.psks:
             if psk in host.psks:
                 return psk
@@ -111,7 +115,7 @@ class Model:
         return host, [Data(session, me, False)]
 
     def confirm(self, host, session):
-        psks = (NEW,) if session.psk == NEW else host.psks
+        psks = host.psks[:1] if session.psk == host.psks[0] else host.psks
         policy = "sticky" if host.policy == "prefer" else host.policy
         return host._replace(confirmed=True, policy=policy, psks=psks, attempts=0)
 
@@ -194,12 +198,11 @@ def restarted(host, start):
 class Search:
     """Every state within the bounds, and the properties in each."""
 
-    def __init__(self, start, budget, rotating=False, broken=()):
+    def __init__(self, starts, budget, rotating=False, broken=()):
         self.model = Model(broken)
         self.rotating = rotating
-        self.start = start
-        hosts = (start, start)
-        self.first = World(hosts, frozenset(), frozenset(), budget)
+        self.starts = starts
+        self.first = World(starts, frozenset(), frozenset(), budget)
 
     def delivered(self, world, me, message):
         model, host = self.model, world.hosts[me]
@@ -234,7 +237,7 @@ class Search:
             yield put(world, me, host, [Data(host.cur, me, False)])
             poorer = spend(world, "closes")
             if poorer:
-                gone = restarted(host, self.start)
+                gone = restarted(host, self.starts[me])
                 yield put(poorer, me, gone, [Data(host.cur, me, True)])
 
     def mishaps(self, world, me):
@@ -244,7 +247,7 @@ class Search:
                 yield put(world, me, model.expire(host, slot))
         poorer = spend(world, "restarts")
         if poorer:
-            yield put(poorer, me, restarted(host, self.start))
+            yield put(poorer, me, restarted(host, self.starts[me]))
         poorer = spend(world, "steps")
         if poorer:
             for clock in {0, 2} - {host.clock}:
@@ -365,20 +368,23 @@ def fresh(policy="require", psks=(OLD,)):
     return Host(1, 0, 0, 0, None, 0, None, None, None, policy, False, psks)
 
 
-# Name, how a host starts, what may happen, whether psks change.
+OPPOSED = fresh(psks=(NEW, OLD)), fresh(psks=(OLD, NEW))
+
+# Name, how the hosts start, what may happen, whether psks change.
 SCENES = (
-    ("crossing", fresh(), Budget((2, 1), 3, 0, 0, 0, 0), False),
-    ("restarts and clocks", fresh(), Budget((2, 1), 2, 1, 1, 0, 0), False),
-    ("forged initiations", fresh(), Budget((1, 1), 3, 0, 0, 1, 0), False),
-    ("prefer", fresh("prefer"), Budget((1, 1), 2, 1, 0, 1, 1), False),
-    ("psk rotation", fresh(), Budget((2, 1), 2, 0, 0, 0, 0), True),
+    ("crossing", (fresh(),) * 2, Budget((2, 1), 3, 0, 0, 0, 0), False),
+    ("restarts and clocks", (fresh(),) * 2, Budget((2, 1), 2, 1, 1, 0, 0), False),
+    ("forged initiations", (fresh(),) * 2, Budget((1, 1), 3, 0, 0, 1, 0), False),
+    ("prefer", (fresh("prefer"),) * 2, Budget((1, 1), 2, 1, 0, 1, 1), False),
+    ("psk rotation", (fresh(),) * 2, Budget((2, 1), 2, 0, 0, 0, 0), True),
+    ("psks in opposite order", OPPOSED, Budget((2, 1), 2, 0, 0, 0, 0), False),
 )
 
 
 def search(broken=()):
-    for name, start, budget, rotating in SCENES:
+    for name, starts, budget, rotating in SCENES:
         try:
-            yield name, Search(start, budget, rotating, broken).run(), None
+            yield name, Search(starts, budget, rotating, broken).run(), None
         except Violation as violation:
             yield name, None, violation
 

@@ -197,13 +197,27 @@ def psks():
         check_equal(last_choice(peer, offered), choice, "the psk named")
     peer.refused("psk_mismatch", peer.initiator(psks=()).initiation())
     peer.refused("psk_mismatch", peer.initiator(psks=(os.urandom(32),)).initiation())
-    peer.initiate(psks=(PSK, PSK_NEXT))
-    peer.talk()
-    check(alpha.peer()["has_psk_next"], "the offer's order counts")
     peer.initiate(psks=(PSK_NEXT, PSK))
     peer.talk()
     wait_until(lambda: not alpha.peer()["has_psk_next"], 5, "the change")
     peer.refused("psk_mismatch", peer.initiator(psks=(PSK,)).initiation())
+
+
+@case("psks in opposite order: the larger id is named, whoever has it as the next one")
+def psks_opposed():
+    larger = max(PSK, PSK_NEXT, key=veilproto.psk_id)
+    for psk, psk_next in (PSK, PSK_NEXT), (PSK_NEXT, PSK):
+        peer = fresh(psk=psk)
+        change(peer, (genl.P_PSK_NEXT, psk_next))
+        offered = psk, psk_next
+        choice = 1 + offered.index(larger)
+        check_equal(last_choice(peer, offered), choice, "the psk named")
+        peer.initiate(psks=offered)
+        peer.talk()
+        kept = larger == psk
+        wait_until(
+            lambda k=kept: alpha.peer()["has_psk_next"] == k, 5, "whether one is left"
+        )
 
 
 @case("a psk that the module has not is never left out, wherever the offer has it")
