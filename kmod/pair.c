@@ -80,15 +80,17 @@ enum veil_drop veil_pair_time(struct veil_peer *peer, int place, u64 ns)
 {
 	enum veil_drop verdict = VEIL_DROPS;
 	struct veil_pair *pair;
+	u64 pending;
 
 	spin_lock_bh(&peer->lock);
 	pair = veil_pair_at(peer, place);
+	pending = pair && time_before(jiffies, pair->pending_until) ?
+		  pair->pending : 0;
 	if (!pair) {
 		verdict = VEIL_DROP_bad_stamp;
-	} else if (ns <= pair->committed) {
+	} else if (ns <= pair->committed || ns < pending) {
 		verdict = VEIL_DROP_stale_initiation;
-	} else if (ns <= pair->pending &&
-		   time_before(jiffies, pair->pending_until)) {
+	} else if (ns == pending) {
 		verdict = VEIL_DROP_repeated_initiation;
 	} else {
 		pair->pending = ns;

@@ -297,8 +297,9 @@ class Paths:
         for start in self.lapsed(place, event):
             host = start.hosts[me]
             for message in self.initiations(start, me):
-                stale = message.time <= host.committed
-                repeated = message.time <= host.pending
+                older = message.time < host.pending
+                stale = message.time <= host.committed or older
+                repeated = message.time == host.pending
                 crossed = self.model.crossed(host, me)
                 fits = {
                     "stale_initiation": stale,

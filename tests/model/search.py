@@ -84,9 +84,9 @@ class Model:
 
     def take_initiation(self, host, me, message, answer):
         """None instead of a host where it is stale."""
-        if message.time <= host.committed:
+        if message.time <= host.committed or message.time < host.pending:
             return None, []
-        if message.time <= host.pending:
+        if message.time == host.pending:
             return host, []
         host = host._replace(pending=message.time)
         if self.crossed(host, me):

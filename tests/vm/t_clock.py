@@ -54,6 +54,25 @@ def clock_back():
     check_equal(peer.wait_udp(session=session), b"under the new one", "data")
 
 
+@case("a recording of a clock that was ahead keeps no one out who has the right time again")
+def recorded_ahead():
+    peer = fresh()
+    peer.respond()
+    peer.wait_confirmed()
+    # Nobody confirms its session; and nothing is heard of the peer for 5 s.
+    recording = peer.initiator(time=veilproto.tai64n(time.time() + 86400)).initiation()
+    peer.send(recording)
+    peer.wait(veilproto.RESPONSE)
+    time.sleep(6)
+    peer.refused("repeated_initiation", recording)
+    peer.forget()
+    peer.refused("stale_initiation", peer.initiator().initiation())
+    peer.respond(seconds=3)
+    peer.wait_confirmed()
+    peer.say(b"by the module's own")
+    check_equal(peer.wait_udp(session=peer.session), b"by the module's own", "data")
+
+
 @case("ten years ahead, then restarted with the right time: a session in seconds")
 def ten_years_ahead():
     for larger in "peer", "module":
