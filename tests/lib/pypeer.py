@@ -162,16 +162,16 @@ class PythonPeer:
         self.send(message, local=local)
         return self.adopt(session)
 
+    def has_heard(self, session):
+        """Whether the module has sent something under it."""
+        index = session.local.to_bytes(4, "big")
+        return any(e[3][:1] == bytes([DATA]) and e[3][4:8] == index for e in self.poll())
+
     def wait_confirmed(self, seconds=10):
         """Until the module has sent something under our last session."""
-        index = self.session.local.to_bytes(4, "big")
-
-        def heard():
-            return any(
-                e[3][:1] == bytes([DATA]) and e[3][4:8] == index for e in self.poll()
-            )
-
-        wait_until(heard, seconds, "data under the new session")
+        wait_until(
+            lambda: self.has_heard(self.session), seconds, "data under the new session"
+        )
 
     def psk_of(self, responder):
         offered = [p for p in self.psks if veilproto.psk_id(p) in responder.psk_ids]
