@@ -89,9 +89,9 @@ int veil_nl_check_set(struct genl_info *info)
 				    "a private key is either given or made, not both");
 		return -EINVAL;
 	}
-	if (nexts > 1 || (nexts && keys)) {
+	if (nexts > 1 || (keys && info->attrs[NETVEIL_A_RETIRE])) {
 		GENL_SET_ERR_MSG(info,
-				 "one change of the current or the next key at a time");
+				 "the next key is either given, made, forgotten or put in the place of the current one");
 		return -EINVAL;
 	}
 	return veil_nl_check_mark(info);
@@ -102,13 +102,14 @@ struct veil_nl_identity {
 	u8 given;
 	u8 serial;
 	u8 made;
-	bool next;
 	u8 origin;		/* NETVEIL_KEY_NONE: by none of them */
 	struct veil_identity identity;
 };
 
+/* other: what it must differ from. */
 static int veil_nl_get_identity(struct veil_net *vn, struct genl_info *info,
-				struct veil_nl_identity *new)
+				struct veil_nl_identity *new,
+				const struct veil_identity *other)
 {
 	struct nlattr *given = info->attrs[new->given];
 	struct nlattr *serial = info->attrs[new->serial];
@@ -130,24 +131,71 @@ static int veil_nl_get_identity(struct veil_net *vn, struct genl_info *info,
 		err = veil_nl_check_private(info, given ?: serial, private);
 	if (!err)
 		err = veil_rotate_make(vn, given || serial ? private : NULL,
-				       new->next, &new->identity, info->extack);
+				       other, &new->identity, info->extack);
 	memzero_explicit(private, sizeof(private));
 	return err;
 }
 
-static int veil_nl_check_retire(struct veil_net *vn, struct genl_info *info)
+/* What the request calls our next identity is the only one by now: so it is when a
+ * file is loaded again that was written before, and the other one is not to come back.
+ */
+static bool veil_nl_has_changed(const struct veil_net *vn,
+				const struct veil_nl_identity *new,
+				const struct veil_nl_identity *next)
 {
-	struct nlattr *retire = info->attrs[NETVEIL_A_RETIRE];
-
-	if (!retire)
-		return 0;
-	return veil_rotate_may_retire(vn, nla_get_u32(retire),
-				      info->attrs[NETVEIL_A_FORCE],
-				      info->extack);
+	return new->origin != NETVEIL_KEY_NONE &&
+	       next->origin != NETVEIL_KEY_NONE &&
+	       vn->next_origin == NETVEIL_KEY_NONE &&
+	       veil_rotate_is_own(vn, next->identity.public);
 }
 
-static void veil_nl_set_next(struct veil_net *vn, struct genl_info *info,
-			     const struct veil_nl_identity *next)
+/* Both identities of the request, which must differ from each other, or from the one
+ * that stays.
+ */
+static int veil_nl_get_identities(struct veil_net *vn, struct genl_info *info,
+				  struct veil_nl_identity *new,
+				  struct veil_nl_identity *next)
+{
+	bool next_stays = !info->attrs[next->given] &&
+			  !info->attrs[next->serial] &&
+			  !info->attrs[next->made] &&
+			  !info->attrs[NETVEIL_A_NO_NEXT];
+	int err;
+
+	err = veil_nl_get_identity(vn, info, new,
+				   next_stays ? &vn->next_identity : NULL);
+	if (!err)
+		err = veil_nl_get_identity(vn, info, next,
+					   new->origin == NETVEIL_KEY_NONE ?
+					   &vn->identity : &new->identity);
+	if (!err && veil_nl_has_changed(vn, new, next)) {
+		new->origin = NETVEIL_KEY_NONE;
+		next->origin = NETVEIL_KEY_NONE;
+	}
+	return err;
+}
+
+static int veil_nl_check_next(struct veil_net *vn, struct genl_info *info,
+			      const struct veil_nl_identity *new,
+			      const struct veil_nl_identity *next)
+{
+	struct nlattr *retire = info->attrs[NETVEIL_A_RETIRE];
+	bool force = info->attrs[NETVEIL_A_FORCE];
+	bool drops = info->attrs[NETVEIL_A_NO_NEXT] ||
+		     next->origin != NETVEIL_KEY_NONE;
+
+	if (retire)
+		return veil_rotate_may_retire(vn, nla_get_u32(retire), force,
+					      info->extack);
+	if (!drops || veil_rotate_is_next(vn, new->identity.public) ||
+	    veil_rotate_is_next(vn, next->identity.public))
+		return 0;
+	return veil_rotate_may_drop_next(vn, force, info->extack);
+}
+
+static void veil_nl_set_identities(struct veil_net *vn, struct genl_info *info,
+				   const struct veil_nl_identity *new,
+				   const struct veil_nl_identity *next)
 {
 	struct nlattr *retire = info->attrs[NETVEIL_A_RETIRE];
 
@@ -155,6 +203,8 @@ static void veil_nl_set_next(struct veil_net *vn, struct genl_info *info,
 		veil_rotate_drop_next(vn);
 	if (retire)
 		veil_rotate_retire(vn, nla_get_u32(retire));
+	if (new->origin != NETVEIL_KEY_NONE)
+		veil_rotate_set(vn, &new->identity, new->origin);
 	if (next->origin != NETVEIL_KEY_NONE)
 		veil_rotate_set_next(vn, &next->identity, next->origin);
 }
@@ -246,29 +296,24 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 		.given = NETVEIL_A_NEXT_PRIVATE_KEY,
 		.serial = NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL,
 		.made = NETVEIL_A_GENERATE_NEXT,
-		.next = true,
 	};
 	struct veil_prefix *locals = NULL;
 	unsigned int local_count = 0;
 	int err;
 
-	err = veil_nl_get_identity(vn, info, &new);
+	err = veil_nl_get_identities(vn, info, &new, &next);
 	if (!err)
-		err = veil_nl_get_identity(vn, info, &next);
-	if (!err)
-		err = veil_nl_check_retire(vn, info);
+		err = veil_nl_check_next(vn, info, &new, &next);
 	if (!err)
 		err = veil_nl_check_locals(vn, info, &locals, &local_count);
 	if (!err)
 		err = veil_nl_set_scarce(vn, info, locals, local_count);
-	if (!err)
-		veil_nl_set_next(vn, info, &next);
 	if (!err && cipher)
 		veil_net_set_cipher(vn, nla_get_u8(cipher));
 	if (!err)
 		veil_nl_set_mark(vn, info);
-	if (!err && new.origin != NETVEIL_KEY_NONE)
-		veil_rotate_set(vn, &new.identity, new.origin);
+	if (!err)
+		veil_nl_set_identities(vn, info, &new, &next);
 	kfree(locals);
 	memzero_explicit(&new, sizeof(new));
 	memzero_explicit(&next, sizeof(next));

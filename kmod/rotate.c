@@ -16,21 +16,32 @@
 #include "peer_key.h"
 #include "rotate.h"
 
+static bool veil_rotate_is_current(const struct veil_net *vn,
+				   const u8 public_key[VEIL_KEY_LEN])
+{
+	return vn->origin != NETVEIL_KEY_NONE &&
+	       !memcmp(public_key, vn->identity.public, VEIL_KEY_LEN);
+}
+
+bool veil_rotate_is_next(const struct veil_net *vn,
+			 const u8 public_key[VEIL_KEY_LEN])
+{
+	return vn->next_origin != NETVEIL_KEY_NONE &&
+	       !memcmp(public_key, vn->next_identity.public, VEIL_KEY_LEN);
+}
+
 bool veil_rotate_is_own(const struct veil_net *vn,
 			const u8 public_key[VEIL_KEY_LEN])
 {
-	return (vn->origin != NETVEIL_KEY_NONE &&
-		!memcmp(public_key, vn->identity.public, VEIL_KEY_LEN)) ||
-	       (vn->next_origin != NETVEIL_KEY_NONE &&
-		!memcmp(public_key, vn->next_identity.public, VEIL_KEY_LEN));
+	return veil_rotate_is_current(vn, public_key) ||
+	       veil_rotate_is_next(vn, public_key);
 }
 
-int veil_rotate_make(struct veil_net *vn, const u8 *private, bool next,
+int veil_rotate_make(struct veil_net *vn, const u8 *private,
+		     const struct veil_identity *other,
 		     struct veil_identity *identity,
 		     struct netlink_ext_ack *extack)
 {
-	const struct veil_identity *other = next ? &vn->identity :
-						   &vn->next_identity;
 	int err;
 
 	if (private) {
@@ -53,7 +64,7 @@ int veil_rotate_make(struct veil_net *vn, const u8 *private, bool next,
 	/* A public key of zeros, as one that is not there has it, has no private
 	 * half.
 	 */
-	if (!memcmp(other->public, identity->public, VEIL_KEY_LEN)) {
+	if (other && !memcmp(other->public, identity->public, VEIL_KEY_LEN)) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "this host's current and next key must differ");
 		return -EINVAL;
@@ -75,28 +86,6 @@ static void veil_rotate_pairs(struct veil_net *vn)
 	}
 }
 
-void veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
-		     u8 origin)
-{
-	struct veil_peer *peer;
-
-	/* Given again it is no change; new pairs would not know what initiations
-	 * came in.
-	 */
-	if (vn->origin != NETVEIL_KEY_NONE &&
-	    !memcmp(vn->identity.public, identity->public, VEIL_KEY_LEN)) {
-		vn->origin = origin;
-		return;
-	}
-	list_for_each_entry(peer, &vn->peers, list)
-		veil_pairs_drop(peer, 0, VEIL_PAIR_OUR_NEXT);
-	vn->identity = *identity;
-	vn->origin = origin;
-	veil_rotate_pairs(vn);
-	list_for_each_entry(peer, &vn->peers, list)
-		veil_peer_restart(peer);
-}
-
 void veil_rotate_drop_next(struct veil_net *vn)
 {
 	struct veil_peer *peer;
@@ -108,11 +97,39 @@ void veil_rotate_drop_next(struct veil_net *vn)
 	vn->retire_at = 0;
 }
 
+void veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
+		     u8 origin)
+{
+	struct veil_peer *peer;
+
+	/* Given again it is no change; new pairs would not know what initiations
+	 * came in.
+	 */
+	if (veil_rotate_is_current(vn, identity->public)) {
+		vn->origin = origin;
+		return;
+	}
+	if (veil_rotate_is_next(vn, identity->public))
+		veil_rotate_drop_next(vn);
+	list_for_each_entry(peer, &vn->peers, list)
+		veil_pairs_drop(peer, 0, VEIL_PAIR_OUR_NEXT);
+	vn->identity = *identity;
+	vn->origin = origin;
+	veil_rotate_pairs(vn);
+	list_for_each_entry(peer, &vn->peers, list)
+		veil_peer_restart(peer);
+}
+
 void veil_rotate_set_next(struct veil_net *vn,
 			  const struct veil_identity *identity, u8 origin)
 {
 	struct veil_peer *peer;
 
+	/* As above; the date for the current one stays, too. */
+	if (veil_rotate_is_next(vn, identity->public)) {
+		vn->next_origin = origin;
+		return;
+	}
 	veil_rotate_drop_next(vn);
 	vn->next_identity = *identity;
 	vn->next_origin = origin;
@@ -131,6 +148,16 @@ static unsigned int veil_rotate_behind(struct veil_net *vn)
 	list_for_each_entry(peer, &vn->peers, list)
 		count += !veil_peer_on_next(peer);
 	return count;
+}
+
+int veil_rotate_may_drop_next(struct veil_net *vn, bool force,
+			      struct netlink_ext_ack *extack)
+{
+	if (force || veil_rotate_behind(vn) == vn->peer_count)
+		return 0;
+	NL_SET_ERR_MSG_MOD(extack,
+			   "some peers have changed to the next key (veil peer show tells which) and would be cut off: veil key retire makes it the current one");
+	return -EBUSY;
 }
 
 static void veil_rotate_retire_now(struct veil_net *vn)

@@ -9,13 +9,14 @@
 #include "net.h"
 
 /* Complete this private key, or one made now if it is NULL; refuses a peer's, and
- * the one that we have as next or current.
+ * the other one that we are to have, if that is not NULL.
  */
-int veil_rotate_make(struct veil_net *vn, const u8 *private, bool next,
+int veil_rotate_make(struct veil_net *vn, const u8 *private,
+		     const struct veil_identity *other,
 		     struct veil_identity *identity,
 		     struct netlink_ext_ack *extack);
 /* Take it; origin: enum netveil_key_origin.  Ends all sessions and starts new
- * handshakes.
+ * handshakes.  If it was the next one there is none from then on.
  */
 void veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
 		     u8 origin);
@@ -24,6 +25,12 @@ void veil_rotate_set_next(struct veil_net *vn,
 			  const struct veil_identity *identity, u8 origin);
 /* Wipe the next one. */
 void veil_rotate_drop_next(struct veil_net *vn);
+/* That is refused while a peer is known to refuse the current one, if not forced. */
+int veil_rotate_may_drop_next(struct veil_net *vn, bool force,
+			      struct netlink_ext_ack *extack);
+/* Whether this public key is our next one. */
+bool veil_rotate_is_next(const struct veil_net *vn,
+			 const u8 public_key[VEIL_KEY_LEN]);
 /* Retiring is refused without a next one and, if it is to be now and is not forced,
  * while there is a peer that has had no session under it.
  */

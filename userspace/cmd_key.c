@@ -81,6 +81,12 @@ int cmd_pubkey(struct env *env, struct words *words)
 	return code;
 }
 
+struct key_words {
+	bool force;
+	bool next;
+	uint32_t after;		/* seconds */
+};
+
 static int refuse_replacing(const struct state *state, bool next)
 {
 	char text[TEXT_LEN];
@@ -106,8 +112,10 @@ static int check_replacing(struct nl *nl, bool next)
 	return code;
 }
 
-static int generate(struct nl *nl, struct state *state, bool next)
+static int generate(struct nl *nl, struct state *state,
+		    const struct key_words *given)
 {
+	bool next = given->next;
 	struct nlmsghdr *request;
 	char buffer[NL_REQUEST_SIZE];
 	int code;
@@ -115,17 +123,13 @@ static int generate(struct nl *nl, struct state *state, bool next)
 	request = nl_request(nl, buffer, NETVEIL_CMD_SET, 0);
 	mnl_attr_put(request, next ? NETVEIL_A_GENERATE_NEXT :
 				     NETVEIL_A_GENERATE, 0, NULL);
+	if (next && given->force)
+		mnl_attr_put(request, NETVEIL_A_FORCE, 0, NULL);
 	code = nl_call(nl, request, model_parse_state, state, "key generate");
 	if (!code && !(next ? state->has_next_key : state->has_key))
 		code = err("key generate: the kernel did not tell the public key");
 	return code;
 }
-
-struct key_words {
-	bool force;
-	bool next;
-	uint32_t after;		/* seconds */
-};
 
 static int take_force(void *target, const char *value)
 {
@@ -166,7 +170,7 @@ static int key_generate(struct env *env, struct words *words)
 	if (!code && !given.force)
 		code = check_replacing(&nl, given.next);
 	if (!code)
-		code = generate(&nl, &state, given.next);
+		code = generate(&nl, &state, &given);
 	if (!code)
 		code = print_public(env, given.next ? state.next_key :
 						      state.public_key);

@@ -107,7 +107,8 @@ enum netveil_cmd {
  * @NETVEIL_A_RETIRE: u32, seconds, 0 for now: when the current identity is
  *	wiped, and the next one takes its place
  * @NETVEIL_A_FORCE: flag, with @NETVEIL_A_RETIRE of 0: also while there are peers
- *	that had no session under the next identity yet
+ *	that had no session under the next identity yet; with another next
+ *	identity or @NETVEIL_A_NO_NEXT: also while there are some that have
  * @NETVEIL_A_PRIVATE_KEY_SERIAL: s32: the private key is the payload, 32 bytes,
  *	of this key in the kernel's keyrings: a logon, encrypted or trusted one
  *	that the caller may search

@@ -356,6 +356,9 @@ class Control:
     def set_next_private_key(self, key):
         self.request(SET, attr(A_NEXT_PRIVATE_KEY, key))
 
+    def set_private_keys(self, key, next_key):
+        self.request(SET, attr(A_PRIVATE_KEY, key) + attr(A_NEXT_PRIVATE_KEY, next_key))
+
     def generate_next(self):
         """The kernel makes the next private key: its public half."""
         return dict(self.request(SET, attr(A_GENERATE_NEXT))[0])[A_NEXT_PUBLIC_KEY]

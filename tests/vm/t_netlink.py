@@ -365,7 +365,14 @@ def prefix_refusals():
                 genl.SET,
                 attr(genl.A_NEXT_PRIVATE_KEY, OTHER) + attr(genl.A_NO_NEXT),
                 bad,
-                "one change",
+                "either given, made, forgotten",
+                None,
+            ),
+            (
+                genl.SET,
+                attr(genl.A_PRIVATE_KEY, OTHER) + attr(genl.A_RETIRE, bytes(4)),
+                bad,
+                "either given, made, forgotten",
                 None,
             ),
         ]

@@ -156,6 +156,13 @@ def retire():
     change(beta, (genl.P_NEXT_KEY, new))
     alpha.control.retire(100)
     pair.until(lambda: only(beta, new), "the peer has changed")
+    pair.until(lambda: alpha.peer()["on_next"], "the owner knows that it did")
+    for give_up in alpha.control.no_next, alpha.control.generate_next:
+        try:
+            give_up()
+            check(False, "given up a key that a peer knows alone")
+        except genl.Refused as refused:
+            check("key retire" in refused.strerror, "the way out", refused.strerror)
     check(80 < alpha.control.get()["retire"] <= 100, "the date is told")
     pair.streams.run(80)
     check_equal(alpha.control.get()["next_key"], new, "both keys, before the date")
@@ -168,6 +175,32 @@ def retire():
     check_equal(alpha.control.get()["public_key"], new, "retired by force")
     check(only(beta, fresh.a.public), "the peer does not know it")
     fresh.streams.judge()
+
+
+@case("the same next key given again is no change: date, peers and sessions stay")
+def given_again():
+    pair = Pair()
+    new = Identity()
+    alpha.control.set_next_private_key(new.private)
+    change(beta, (genl.P_NEXT_KEY, new.public))
+    pair.until(lambda: alpha.peer()["on_next"], "the owner knows that it did")
+    alpha.control.retire(60)
+    sent = alpha.peer()["session_age"]
+    alpha.control.set_next_private_key(new.private)
+    check(0 < alpha.control.get()["retire"] <= 60, "the date stays")
+    check(alpha.peer()["on_next"], "who uses it is known")
+    pair.streams.run(8)
+    check(alpha.peer()["session_age"] > sent + 5000, "the session stays")
+    # As when a file that has both is loaded again, and after the date.
+    both = lambda: alpha.control.set_private_keys(pair.a.private, new.private)
+    both()
+    check_equal(alpha.control.get()["public_key"], pair.a.public, "both keys")
+    pair.until(lambda: not alpha.control.get()["next_key"], "the date", 70)
+    both()
+    check_equal(alpha.control.get()["public_key"], new.public, "the new key alone")
+    check_equal(alpha.control.get()["next_key"], None, "its next key")
+    pair.streams.run(3)
+    pair.judge()
 
 
 @case("next keys are given up again: what there was stays")
