@@ -410,8 +410,10 @@ int veil_nl_make_set(struct genl_info *info, struct veil_peer *peer,
 		       GFP_KERNEL_ACCOUNT);
 	if (config && *set)
 		err = veil_nl_parse_config(info, config, &key);
-	if (!err)
+	if (!err) {
+		veil_peer_know_psk(peer, config);
 		err = veil_peer_make(peer, config, &(*set)->change);
+	}
 	if (!err) {
 		memcpy(&(*set)->config, config, kept);
 	} else {
@@ -435,9 +437,11 @@ int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
 		*peer = veil_nl_find_peer(vn, key, info->extack);
 		err = *peer ? 0 : -ENOENT;
 		/* It may have been named by its next key. */
-		if (!err)
+		if (!err) {
 			memcpy(config->public_key, (*peer)->public_key,
 			       VEIL_KEY_LEN);
+			veil_peer_know_psk(*peer, config);
+		}
 	}
 	if (!err && stages & VEIL_NL_CHECK)
 		err = veil_nl_check_change(vn, info, config, *peer);

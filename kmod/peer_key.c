@@ -218,6 +218,17 @@ static bool veil_psk_equal(const struct veil_psk *psk,
 	return psk && !crypto_memneq(psk->key, key, VEIL_KEY_LEN);
 }
 
+void veil_peer_know_psk(const struct veil_peer *peer,
+			struct veil_peer_config *config)
+{
+	if (!config->has_psk_next || peer->psk_next ||
+	    !veil_psk_equal(peer->psk, config->psk_next))
+		return;
+	config->has_psk = false;
+	config->no_psk = false;
+	config->has_psk_next = false;
+}
+
 bool veil_peer_same_psk(const struct veil_peer *peer,
 			const struct veil_peer_config *config)
 {
@@ -236,10 +247,6 @@ bool veil_peer_same_keys(const struct veil_peer *peer,
 	if (config->has_next_key && !veil_peer_key_equal(peer->next_key, next) &&
 	    !veil_peer_key_equal(peer->key, next))
 		return false;
-	/* The next one has taken the place of the other since. */
-	if (config->has_psk && config->has_psk_next && !peer->psk_next &&
-	    veil_psk_equal(peer->psk, config->psk_next))
-		return true;
 	if (config->no_psk_next && peer->psk_next)
 		return false;
 	if (config->has_psk_next &&

@@ -8,12 +8,16 @@
 
 #include "peer.h"
 
+/* Take out of config what it says of psks if the next one that it names is the
+ * peer's only one by now: so it is when a file is loaded again, and nobody but us can
+ * compare psks.
+ */
+void veil_peer_know_psk(const struct veil_peer *peer,
+			struct veil_peer_config *config);
 /* Whether config leaves the peer's psk as it is. */
 bool veil_peer_same_psk(const struct veil_peer *peer,
 			const struct veil_peer_config *config);
-/* Whether it leaves all keys as they are, or names what was next and is in use:
- * so it is when a file is loaded again, and nobody but us can compare psks.
- */
+/* Whether it leaves all keys as they are, or names a next key that is in use. */
 bool veil_peer_same_keys(const struct veil_peer *peer,
 			 const struct veil_peer_config *config);
 /* Give a new peer its key; it is in veil_net.by_key from now on. */
