@@ -531,6 +531,7 @@ int veil_peer_check_set(struct veil_peer *peer,
 	if (veil_trial_refuses(peer->vn, extack))
 		return -EBUSY;
 	if (config->confirm && (config->prefix_count || config->no_prefix ||
+				config->has_keepalive ||
 				veil_peer_config_ends(peer, config) ||
 				veil_peer_config_renews(config))) {
 		NL_SET_ERR_MSG_MOD(extack,

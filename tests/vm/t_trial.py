@@ -170,6 +170,10 @@ def not_tried():
     code, said = veil(*words)
     check(code and "only its policy" in said, "refused", code, said)
     check_equal(alpha.peer()["addresses"], ["10.7.0.9"], "addresses")
+    words = "peer", "set", hosts_key(KEY), "keepalive", "25", "confirm", "9"
+    code, said = veil(*words)
+    check(code and "only its policy" in said, "refused", code, said)
+    check_equal(alpha.peer()["keepalive"], 0, "keepalive")
 
 
 def trace(switch):
