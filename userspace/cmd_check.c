@@ -285,10 +285,16 @@ static void check_networks(struct doctor *doctor, const struct peer *peer)
 		     peer->prefix_count);
 }
 
-/* Where a peer is, or what it is called inside of the tunnel if it roams. */
+/* Where a peer is, or what it is called inside of the tunnel if it roams: of no
+ * length if it has only networks behind it.
+ */
 static const struct address *address_of(const struct peer *peer)
 {
-	return peer->roaming ? &peer->addresses[0] : &peer->endpoint.address;
+	static const struct address none;
+
+	if (!peer->roaming)
+		return &peer->endpoint.address;
+	return peer->address_count ? &peer->addresses[0] : &none;
 }
 
 /* One that is named by a word, or all. */

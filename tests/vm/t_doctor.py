@@ -202,4 +202,18 @@ def networks():
     check(code == 1 and "no such peer" in err, "behind nobody", code, out, err)
 
 
+@case("check looks at a peer that roams and has networks only, heard or not")
+def roams():
+    connected()
+    key = veil("-j", "peer")[1].split('"')[3]
+    words = "prefix", "10.50.0.7/32", "roaming"
+    for endpoint in (), ("endpoint", beta.v4):
+        veil("peer", "del", key)
+        check_equal(veil("peer", "add", key, *words, *endpoint), (0, "", ""), "peer add")
+        for word in (), (key[:6],):
+            found("policy", "ok", "10.50.0.7 is encrypted", *word)
+            _, told = checked(*word)
+            check_equal("handshake" in told, not endpoint, "waits for it to begin")
+
+
 ktap.run(set_up)
