@@ -29,6 +29,15 @@ void batch_add(struct batch *batch, const struct nlmsghdr *request)
 	memcpy(change->attrs, genl + 1, change->len);
 }
 
+int batch_refuse_trial(const struct batch *batch, uint32_t confirm,
+		       const char *what)
+{
+	if (!batch || !confirm)
+		return 0;
+	return err_usage("%s: what a file says is not on trial: leave out confirm, which is for commands",
+			 what);
+}
+
 void batch_free(struct batch *batch)
 {
 	size_t i;

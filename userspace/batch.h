@@ -25,6 +25,11 @@ struct batch {
 	size_t count;
 };
 
+/* For a command on trial for confirm seconds, 0 being none: a batch takes none.  An
+ * exit code.
+ */
+int batch_refuse_trial(const struct batch *batch, uint32_t confirm,
+		       const char *what);
 void batch_add(struct batch *batch, const struct nlmsghdr *request);
 /* Wipes what it held. */
 void batch_free(struct batch *batch);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "batch.h"
 #include "cmd.h"
 #include "err.h"
 #include "format.h"
@@ -394,6 +395,8 @@ static int configure(struct env *env, struct words *words, uint8_t command,
 		code = options_take(options, option_count, words, &config);
 	if (!code)
 		code = check_config(&config, what);
+	if (!code)
+		code = batch_refuse_trial(env->batch, config.confirm, what);
 	if (!code && command == NETVEIL_CMD_PEER_ADD && !config.address_count &&
 	    !(config.roaming && config.prefix_count))
 		code = err_usage("%s: say where the peer is: address ADDR",

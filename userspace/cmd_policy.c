@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "batch.h"
 #include "cmd.h"
 #include "err.h"
 #include "format.h"
@@ -15,7 +16,7 @@
 #include "nl.h"
 #include "out.h"
 
-struct change {
+struct asked {
 	uint8_t command;
 	struct prefix prefix;
 	uint8_t policy;		/* 0: none is given */
@@ -133,7 +134,7 @@ static const struct policy *find_policy(const struct policies *policies,
 }
 
 /* Who is preferred and speaks plaintext would be cut off. */
-static int check_clear(struct nl *nl, const struct change *change)
+static int check_clear(struct nl *nl, const struct asked *change)
 {
 	char packets[TEXT_LEN], text[TEXT_LEN], ago[TEXT_LEN];
 	struct policies policies = {0};
@@ -165,7 +166,7 @@ static void put_prefix(struct nlmsghdr *request, const struct prefix *prefix)
 	mnl_attr_put(request, NETVEIL_A_PREFIX, len + 1, bytes);
 }
 
-static int request_change(struct env *env, const struct change *change)
+static int request_change(struct env *env, const struct asked *change)
 {
 	struct nlmsghdr *request;
 	char buffer[NL_REQUEST_SIZE];
@@ -191,7 +192,7 @@ static int request_change(struct env *env, const struct change *change)
 
 static int take_force(void *target, const char *value)
 {
-	struct change *change = target;
+	struct asked *change = target;
 
 	(void)value;
 	change->force = true;
@@ -200,7 +201,7 @@ static int take_force(void *target, const char *value)
 
 static int take_confirm(void *target, const char *value)
 {
-	struct change *change = target;
+	struct asked *change = target;
 	const char *reason = parse_seconds(&change->confirm, value);
 
 	if (!reason && change->confirm > CONFIRM_MAX)
@@ -214,7 +215,7 @@ static const struct option options[] = {
 	{ "force", NULL, false, take_force },
 };
 
-static int take_prefix(struct change *change, struct words *words)
+static int take_prefix(struct asked *change, struct words *words)
 {
 	const char *word = words_next(words);
 	const char *reason;
@@ -225,7 +226,7 @@ static int take_prefix(struct change *change, struct words *words)
 	return reason ? err_usage("policy: prefix '%s': %s", word, reason) : 0;
 }
 
-static int take_kind(struct change *change, struct words *words)
+static int take_kind(struct asked *change, struct words *words)
 {
 	const char *word = words_next(words);
 	const char *reason;
@@ -238,7 +239,7 @@ static int take_kind(struct change *change, struct words *words)
 
 static int policy_change(struct env *env, struct words *words, uint8_t command)
 {
-	struct change change = { .command = command };
+	struct asked change = { .command = command };
 	int code = take_prefix(&change, words);
 
 	if (!code && command != NETVEIL_CMD_POLICY_DEL)
@@ -247,6 +248,8 @@ static int policy_change(struct env *env, struct words *words, uint8_t command)
 		code = options_take(options,
 				    1 + (command == NETVEIL_CMD_POLICY_SET),
 				    words, &change);
+	if (!code)
+		code = batch_refuse_trial(env->batch, change.confirm, what_for);
 	return code ? code : request_change(env, &change);
 }
 
