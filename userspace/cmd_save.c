@@ -96,16 +96,21 @@ static const char *find_key(const struct conf *conf,
 	return NULL;
 }
 
-/* A key that came from somewhere is named by where it came from. */
+/* A key that came from somewhere is named by where it came from. Nobody can read one in
+ * a keyring: whether what is the only key was the next one is not known.
+ */
 static void put_identity(FILE *to, const char *option, uint8_t origin,
 			 const uint8_t public[NETVEIL_KEY_LEN],
-			 const struct conf *known)
+			 const struct conf *known, bool alone)
 {
+	const char *name = find_word(known, "set", NULL, option);
+
+	if (alone && find_word(known, "set", NULL, "next-private-key"))
+		name = NULL;
 	if (origin == NETVEIL_KEY_USER)
 		put_file(to, option, find_key(known, public), "this host");
 	if (origin == NETVEIL_KEY_KEYRING)
-		put_file(to, option, find_word(known, "set", NULL, option),
-			 "this host");
+		put_file(to, option, name, "this host");
 	if (origin == NETVEIL_KEY_KERNEL)
 		fprintf(to, "# The %s was made in the kernel and is nowhere else: veil key generate\n",
 			option);
@@ -119,9 +124,9 @@ static void put_settings(FILE *to, const struct state *state,
 
 	fprintf(to, "set\n");
 	put_identity(to, "private-key", state->origin, state->public_key,
-		     known);
+		     known, !state->has_next_key);
 	put_identity(to, "next-private-key", state->next_origin,
-		     state->next_key, known);
+		     state->next_key, known, false);
 	fprintf(to, "\tlisten-port %u\n\tcipher %s\n", state->listen_port,
 		name_of(cipher_names, CIPHER_NAMES, state->cipher));
 	for (i = 0; i < state->local_count; i++)
@@ -130,6 +135,25 @@ static void put_settings(FILE *to, const struct state *state,
 	if (state->rx_mask)
 		fprintf(to, "\trx-mark 0x%x/0x%x\n", state->rx_mark,
 			state->rx_mask);
+}
+
+/* A psk that was to be replaced may have been: only the kernel can tell one from
+ * another. Who loads both takes the one that the other end has.
+ */
+static void put_psk(FILE *to, const struct record *peer,
+		    const struct conf *known, const char *key)
+{
+	const char *name = find_word(known, "peer", key, prop_psk->word);
+	const char *next = find_word(known, "peer", key, prop_psk_next->word);
+
+	if (record_value(peer, prop_psk_next, 0))
+		next = NULL;
+	put_file(to, prop_psk->word, name ? name : next, key);
+	if (!name || !next)
+		return;
+	put_file(to, prop_psk_next->word, next, key);
+	warn("save: whether %s has the psk of %s still, or that of %s by now, is not known: both are named, which is right either way",
+	     key, name, next);
 }
 
 static void put_peer(FILE *to, const struct record *peer,
@@ -144,7 +168,9 @@ static void put_peer(FILE *to, const struct record *peer,
 	for (i = 0; i < prop_count; i++)
 		for (n = 0; record_value(peer, &props[i], n); n++) {
 			word = record_word(text, peer, &props[i], n);
-			if (props[i].kind == PROP_SECRET)
+			if (&props[i] == prop_psk)
+				put_psk(to, peer, known, key);
+			else if (props[i].kind == PROP_SECRET)
 				put_file(to, props[i].word,
 					 find_word(known, "peer", key,
 						   props[i].word), key);

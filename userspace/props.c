@@ -45,6 +45,8 @@ const struct prop props[] = {
 
 const size_t prop_count = ARRAY_LEN(props);
 const struct prop *const prop_next_key = &props[NEXT_KEY];
+const struct prop *const prop_psk = &props[PSK];
+const struct prop *const prop_psk_next = &props[PSK_NEXT];
 
 static const struct prop *prop_find(uint16_t attr)
 {

@@ -54,6 +54,8 @@ struct record {
 extern const struct prop props[];
 extern const size_t prop_count;
 extern const struct prop *const prop_next_key;
+extern const struct prop *const prop_psk;
+extern const struct prop *const prop_psk_next;
 
 /* Reads a NETVEIL_A_PEER, and adds what is meant where nothing is said. */
 void record_read(struct record *record, const struct nlattr *nest);
