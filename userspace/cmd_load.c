@@ -144,7 +144,7 @@ static int tell(struct env *env, const struct plan *plan,
 {
 	(void)nl;
 	(void)what;
-	differs = plan_differs(plan);
+	differs = plan_differs(plan, &present->state);
 	return show_plan(env, plan, present);
 }
 

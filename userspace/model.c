@@ -32,7 +32,7 @@ static bool take_address(const struct nlattr *attr, struct address *address)
 	return take(attr, address->bytes, len);
 }
 
-static bool take_prefix(const struct nlattr *attr, struct prefix *prefix)
+bool model_take_prefix(const struct nlattr *attr, struct prefix *prefix)
 {
 	const uint8_t *bytes = mnl_attr_get_payload(attr);
 	uint16_t len = mnl_attr_get_payload_len(attr) - 1;
@@ -48,7 +48,7 @@ static bool take_prefix(const struct nlattr *attr, struct prefix *prefix)
 static void add_local(const struct nlattr *attr, struct state *state)
 {
 	if (state->local_count < NETVEIL_LOCALS_MAX &&
-	    take_prefix(attr, &state->locals[state->local_count]))
+	    model_take_prefix(attr, &state->locals[state->local_count]))
 		state->local_count++;
 }
 
@@ -234,7 +234,7 @@ static void add_prefix(const struct nlattr *attr, struct peer *peer)
 {
 	peer->prefixes = grow(peer->prefixes, peer->prefix_count,
 			      sizeof(*peer->prefixes));
-	if (take_prefix(attr, &peer->prefixes[peer->prefix_count]))
+	if (model_take_prefix(attr, &peer->prefixes[peer->prefix_count]))
 		peer->prefix_count++;
 }
 
@@ -406,7 +406,7 @@ static void parse_policy_attr(const struct nlattr *attr, struct policy *policy)
 {
 	switch (mnl_attr_get_type(attr)) {
 	case NETVEIL_A_PREFIX:
-		take_prefix(attr, &policy->prefix);
+		model_take_prefix(attr, &policy->prefix);
 		break;
 	case NETVEIL_A_POLICY:
 		take(attr, &policy->kind, sizeof(policy->kind));
@@ -471,7 +471,8 @@ static void parse_event_attr(const struct nlattr *attr, struct event *event)
 		take_address(attr, &event->address);
 		break;
 	case NETVEIL_A_PREFIX:
-		event->has_prefix = take_prefix(attr, &event->prefix);
+		event->has_prefix = model_take_prefix(attr,
+						      &event->prefix);
 		break;
 	case NETVEIL_A_POLICY:
 		take(attr, &event->policy, sizeof(event->policy));

@@ -113,6 +113,8 @@ struct event {
 
 /* For nl_call() and nl_listen(), with the struct of that name as data. */
 int model_parse_state(const struct nlmsghdr *answer, void *state);
+/* A NETVEIL_A_PREFIX, NETVEIL_A_LOCAL or NETVEIL_PEER_A_PREFIX; false if it is none. */
+bool model_take_prefix(const struct nlattr *attr, struct prefix *prefix);
 /* Adds the message's peer to struct peers. */
 int model_parse_peer(const struct nlmsghdr *answer, void *peers);
 

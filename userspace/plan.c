@@ -3,15 +3,12 @@
  * What has to change for the kernel to be as configuration files say.
  */
 #include <linux/genetlink.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
 #include "err.h"
 #include "plan.h"
-
-#define PORT_DEFAULT	51888
 
 /* What is there */
 
@@ -261,179 +258,6 @@ static int plan_peers(struct plan *plan, const struct present *present,
 	return code;
 }
 
-/* Settings */
-
-static void add_setting(struct plan *plan, const struct nlattr *attr,
-			const struct statement *statement)
-{
-	plan->settings = reallocarray(plan->settings, plan->setting_count + 1,
-				      sizeof(*plan->settings));
-	if (!plan->settings)
-		die_no_memory();
-	plan->settings[plan->setting_count++] =
-		(struct setting){ attr, statement };
-}
-
-static bool setting_same(const struct nlattr *attr, const struct state *state)
-{
-	const void *data = mnl_attr_get_payload(attr);
-	uint8_t public[NETVEIL_KEY_LEN];
-
-	switch (mnl_attr_get_type(attr)) {
-	case NETVEIL_A_PRIVATE_KEY:
-		return state->has_key && !crypto_scalarmult_base(public, data) &&
-		       !memcmp(public, state->public_key, sizeof(public));
-	case NETVEIL_A_NEXT_PRIVATE_KEY:
-		return state->has_next_key &&
-		       !crypto_scalarmult_base(public, data) &&
-		       !memcmp(public, state->next_key, sizeof(public));
-	case NETVEIL_A_LISTEN_PORT:
-		return mnl_attr_get_u16(attr) == state->listen_port;
-	case NETVEIL_A_CIPHER:
-		return mnl_attr_get_u8(attr) == state->cipher;
-	case NETVEIL_A_NO_LOCAL:
-		return !state->local_count;
-	case NETVEIL_A_RX_MARK:
-		return mnl_attr_get_u32(attr) == state->rx_mark;
-	case NETVEIL_A_RX_MASK:
-		return mnl_attr_get_u32(attr) == state->rx_mask;
-	default:
-		return false;
-	}
-}
-
-/* Whether the next key of the files is the current one by now. */
-static bool key_promoted(const struct batch *batch, const struct state *state)
-{
-	uint8_t public[NETVEIL_KEY_LEN];
-	const struct nlattr *attr;
-	size_t i;
-
-	for (i = 0; i < batch->count; i++) {
-		const struct change *change = &batch->list[i];
-
-		if (change->command != NETVEIL_CMD_SET || !state->has_key)
-			continue;
-		mnl_attr_for_each_payload(change->attrs, change->len)
-			if (mnl_attr_get_type(attr) == NETVEIL_A_NEXT_PRIVATE_KEY &&
-			    !crypto_scalarmult_base(public,
-						    mnl_attr_get_payload(attr)) &&
-			    !memcmp(public, state->public_key, sizeof(public)))
-				return true;
-	}
-	return false;
-}
-
-static bool is_local(const struct nlattr *attr, const struct state *state)
-{
-	size_t len = mnl_attr_get_payload_len(attr) - 1u;
-	const uint8_t *data = mnl_attr_get_payload(attr);
-	unsigned int i;
-
-	for (i = 0; i < state->local_count; i++) {
-		const struct prefix *local = &state->locals[i];
-
-		if (local->address.len == len && local->length == data[len] &&
-		    !memcmp(local->address.bytes, data, len))
-			return true;
-	}
-	return false;
-}
-
-/* Whether the kernel has all local networks of a statement, and no others. */
-static bool locals_same(const struct change *change, const struct state *state)
-{
-	const struct nlattr *attr;
-	unsigned int count = 0;
-
-	mnl_attr_for_each_payload(change->attrs, change->len) {
-		if (mnl_attr_get_type(attr) != NETVEIL_A_LOCAL)
-			continue;
-		if (!is_local(attr, state))
-			return false;
-		count++;
-	}
-	return count == state->local_count;
-}
-
-static int refuse_setting_twice(const struct statement *statement)
-{
-	err_place(statement->places);
-	return err_usage("something that is set here is set before already");
-}
-
-static int plan_settings(struct plan *plan, const struct change *change,
-			 const struct state *state, bool promoted,
-			 uint64_t *given)
-{
-	bool same = locals_same(change, state);
-	uint64_t before = *given;
-	const struct nlattr *attr;
-
-	mnl_attr_for_each_payload(change->attrs, change->len) {
-		uint64_t bit = 1ULL << mnl_attr_get_type(attr);
-
-		if (before & bit)
-			return refuse_setting_twice(change->statement);
-		*given |= bit;
-		if (promoted &&
-		    (mnl_attr_get_type(attr) == NETVEIL_A_PRIVATE_KEY ||
-		     mnl_attr_get_type(attr) == NETVEIL_A_NEXT_PRIVATE_KEY))
-			continue;
-		if (mnl_attr_get_type(attr) == NETVEIL_A_LOCAL && same)
-			continue;
-		if (!setting_same(attr, state))
-			add_setting(plan, attr, change->statement);
-	}
-	return 0;
-}
-
-static void add_no_mark(struct plan *plan, struct nlattr *attr)
-{
-	attr->nla_type = NETVEIL_A_RX_MARK;
-	attr->nla_len = MNL_ATTR_HDRLEN + sizeof(uint32_t);
-	add_setting(plan, attr, NULL);
-	attr = mnl_attr_next(attr);
-	attr->nla_type = NETVEIL_A_RX_MASK;
-	attr->nla_len = MNL_ATTR_HDRLEN + sizeof(uint32_t);
-	add_setting(plan, attr, NULL);
-}
-
-/* What a whole configuration does not mention. The key stays: it may have been
- * made in the kernel.
- */
-static void plan_defaults(struct plan *plan, const struct state *state,
-			  uint64_t given)
-{
-	struct nlattr *attr = (struct nlattr *)plan->defaults;
-	uint16_t port = PORT_DEFAULT;
-
-	if (!(given & 1ULL << NETVEIL_A_LISTEN_PORT) &&
-	    state->listen_port != port) {
-		attr->nla_type = NETVEIL_A_LISTEN_PORT;
-		attr->nla_len = MNL_ATTR_HDRLEN + sizeof(port);
-		memcpy(mnl_attr_get_payload(attr), &port, sizeof(port));
-		add_setting(plan, attr, NULL);
-		attr = mnl_attr_next(attr);
-	}
-	if (!(given & 1ULL << NETVEIL_A_CIPHER) &&
-	    state->cipher != NETVEIL_CIPHER_AUTO) {
-		attr->nla_type = NETVEIL_A_CIPHER;
-		attr->nla_len = MNL_ATTR_HDRLEN + sizeof(uint8_t);
-		add_setting(plan, attr, NULL);
-		attr = mnl_attr_next(attr);
-	}
-	if (!(given & (1ULL << NETVEIL_A_LOCAL | 1ULL << NETVEIL_A_NO_LOCAL)) &&
-	    state->local_count) {
-		attr->nla_type = NETVEIL_A_NO_LOCAL;
-		attr->nla_len = MNL_ATTR_HDRLEN;
-		add_setting(plan, attr, NULL);
-		attr = mnl_attr_next(attr);
-	}
-	if (!(given & 1ULL << NETVEIL_A_RX_MASK) && state->rx_mask)
-		add_no_mark(plan, attr);
-}
-
 /* Policies */
 
 /* Whether change adds one, and which. */
@@ -445,24 +269,12 @@ static bool policy_read(struct policy *policy, const struct change *change)
 	if (change->command != NETVEIL_CMD_POLICY_ADD)
 		return false;
 	mnl_attr_for_each_payload(change->attrs, change->len) {
-		const uint8_t *data = mnl_attr_get_payload(attr);
-		uint8_t len = (uint8_t)(mnl_attr_get_payload_len(attr) - 1);
-
 		if (mnl_attr_get_type(attr) == NETVEIL_A_POLICY)
-			policy->kind = *data;
-		if (mnl_attr_get_type(attr) != NETVEIL_A_PREFIX)
-			continue;
-		policy->prefix.address.len = len;
-		memcpy(policy->prefix.address.bytes, data, len);
-		policy->prefix.length = data[len];
+			policy->kind = mnl_attr_get_u8(attr);
+		if (mnl_attr_get_type(attr) == NETVEIL_A_PREFIX)
+			model_take_prefix(attr, &policy->prefix);
 	}
 	return true;
-}
-
-static bool same_prefix(const struct policy *a, const struct policy *b)
-{
-	return a->prefix.length == b->prefix.length &&
-	       address_equal(&a->prefix.address, &b->prefix.address);
 }
 
 /* The kernel is asked to add it, or to change the one that it has. */
@@ -474,7 +286,7 @@ static void plan_policy(struct plan *plan, const struct change *change,
 	size_t i;
 
 	for (i = 0; i < present->count; i++)
-		if (same_prefix(wanted, &present->list[i]))
+		if (prefix_equal(&wanted->prefix, &present->list[i].prefix))
 			break;
 	if (i < present->count && wanted->kind == present->list[i].kind)
 		return;
@@ -491,7 +303,7 @@ static bool is_wanted(const struct policy *policy, const struct batch *batch)
 
 	for (i = 0; i < batch->count; i++)
 		if (policy_read(&wanted, &batch->list[i]) &&
-		    same_prefix(&wanted, policy))
+		    prefix_equal(&wanted.prefix, &policy->prefix))
 			return true;
 	return false;
 }
@@ -513,24 +325,14 @@ static void plan_policies(struct plan *plan, const struct batch *batch,
 int plan_make(struct plan *plan, const struct batch *batch,
 	      const struct present *present, bool whole)
 {
-	bool promoted = key_promoted(batch, &present->state);
-	uint64_t given = 0;
-	size_t i;
 	int code;
 
 	read_wanted(plan, batch);
 	code = plan_peers(plan, present, whole);
-	for (i = 0; i < batch->count && !code; i++) {
-		const struct change *change = &batch->list[i];
-
-		if (change->command == NETVEIL_CMD_SET)
-			code = plan_settings(plan, change, &present->state,
-					     promoted, &given);
-	}
+	if (!code)
+		code = plan_settings(plan, batch, &present->state, whole);
 	if (!code)
 		plan_policies(plan, batch, &present->policies, whole);
-	if (!code && whole)
-		plan_defaults(plan, &present->state, given);
 	err_place(NULL);
 	return code;
 }

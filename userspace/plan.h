@@ -52,6 +52,9 @@ void present_free(struct present *present);
 int plan_make(struct plan *plan, const struct batch *batch,
 	      const struct present *present, bool whole);
 void plan_free(struct plan *plan);
+/* What plan_make() has of settings (plan_settings.c). */
+int plan_settings(struct plan *plan, const struct batch *batch,
+		  const struct state *state, bool whole);
 /* Asks the kernel for all of it at once. */
 int plan_apply(const struct plan *plan, struct nl *nl, const char *what);
 
@@ -59,8 +62,10 @@ int plan_apply(const struct plan *plan, struct nl *nl, const char *what);
 int show_plan(struct env *env, const struct plan *plan,
 	      const struct present *present);
 /* Whether anything changes for certain. */
-bool plan_differs(const struct plan *plan);
+bool plan_differs(const struct plan *plan, const struct state *state);
 
+/* Whether the kernel has this NETVEIL_A_LOCAL. */
+bool plan_is_local(const struct nlattr *attr, const struct state *state);
 /* Whether a step changes prop, or might: the kernel compares secrets. */
 bool step_changes(const struct step *step, const struct prop *prop);
 

@@ -166,55 +166,181 @@ static void show_step(struct out *out, const struct step *step)
 	out_close(out);
 }
 
-static void show_setting(struct out *out, const struct setting *setting,
+/* was or is may be empty: there was, or will be, nothing of it. */
+static void show_lines(struct out *out, const char *was, const char *is)
+{
+	if (*was)
+		line_begin(out, GOES, was);
+	if (*was)
+		out_text(out, COLOR_NONE, "\n");
+	if (*is)
+		line_begin(out, COMES, is);
+	if (*is)
+		out_text(out, COLOR_NONE, "\n");
+}
+
+static void show_identity(struct out *out, const struct setting *setting,
+			  const char *word, const uint8_t *public)
+{
+	char was[2 * TEXT_LEN] = "", is[2 * TEXT_LEN] = "", key[TEXT_LEN];
+
+	out_json_string(out, NULL, word);
+	if (public)
+		snprintf(was, sizeof(was), "set %s, whose public key is %s",
+			 word, format_key(key, public));
+	if (mnl_attr_get_type(setting->attr) != NETVEIL_A_NO_NEXT)
+		snprintf(is, sizeof(is), "set %s %s", word,
+			 word_after(setting->statement, word));
+	show_lines(out, was, is);
+}
+
+static void show_mark(struct out *out, const struct setting *mark,
+		      const struct setting *mask, const struct state *state)
+{
+	char was[2 * TEXT_LEN] = "", is[2 * TEXT_LEN] = "";
+
+	out_json_string(out, NULL, "rx-mark");
+	if (state->rx_mask)
+		snprintf(was, sizeof(was), "set rx-mark 0x%x/0x%x",
+			 state->rx_mark, state->rx_mask);
+	if (mnl_attr_get_u32(mask->attr))
+		snprintf(is, sizeof(is), "set rx-mark 0x%x/0x%x",
+			 mnl_attr_get_u32(mark->attr),
+			 mnl_attr_get_u32(mask->attr));
+	show_lines(out, was, is);
+}
+
+static const struct setting *find_setting(const struct plan *plan,
+					  uint16_t type)
+{
+	size_t i;
+
+	for (i = 0; i < plan->setting_count; i++)
+		if (mnl_attr_get_type(plan->settings[i].attr) == type)
+			return &plan->settings[i];
+	return NULL;
+}
+
+static bool stays_local(const struct plan *plan, const struct prefix *local)
+{
+	struct prefix prefix;
+	size_t i;
+
+	for (i = 0; i < plan->setting_count; i++)
+		if (mnl_attr_get_type(plan->settings[i].attr) ==
+			    NETVEIL_A_LOCAL &&
+		    model_take_prefix(plan->settings[i].attr, &prefix) &&
+		    prefix_equal(&prefix, local))
+			return true;
+	return false;
+}
+
+static void show_local(struct out *out, enum side side,
+		       const struct prefix *prefix)
+{
+	char text[TEXT_LEN];
+
+	line_begin(out, side, "set local ");
+	out_text(out, COLOR_NONE, "%s\n", format_prefix(text, prefix));
+}
+
+/* All networks of this host are one setting. */
+static void show_locals(struct out *out, const struct plan *plan,
+			const struct state *state)
+{
+	struct prefix prefix;
+	size_t i;
+
+	if (!find_setting(plan, NETVEIL_A_LOCAL) &&
+	    !find_setting(plan, NETVEIL_A_NO_LOCAL))
+		return;
+	out_json_string(out, NULL, "local");
+	for (i = 0; i < state->local_count; i++)
+		if (!stays_local(plan, &state->locals[i]))
+			show_local(out, GOES, &state->locals[i]);
+	for (i = 0; i < plan->setting_count; i++)
+		if (mnl_attr_get_type(plan->settings[i].attr) ==
+			    NETVEIL_A_LOCAL &&
+		    !plan_is_local(plan->settings[i].attr, state) &&
+		    model_take_prefix(plan->settings[i].attr, &prefix))
+			show_local(out, COMES, &prefix);
+}
+
+/* Whether it changes for certain: nobody but the kernel can read a keyring, and a next
+ * key may have become the current one.
+ */
+static bool setting_differs(const struct setting *setting,
+			    const struct state *state)
+{
+	switch (mnl_attr_get_type(setting->attr)) {
+	case NETVEIL_A_PRIVATE_KEY_SERIAL:
+		return state->origin != NETVEIL_KEY_KEYRING;
+	case NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL:
+		return state->next_origin != NETVEIL_KEY_KEYRING &&
+		       (state->has_next_key ||
+			state->origin != NETVEIL_KEY_KEYRING);
+	default:
+		return true;
+	}
+}
+
+static void show_setting(struct out *out, const struct plan *plan,
+			 const struct setting *setting,
 			 const struct state *state)
 {
-	char key[TEXT_LEN] = "(none)", was[2 * TEXT_LEN], is[2 * TEXT_LEN];
-	const char *word = "setting";
+	char was[2 * TEXT_LEN], is[2 * TEXT_LEN];
 
+	if (!setting_differs(setting, state))
+		return;
 	switch (mnl_attr_get_type(setting->attr)) {
 	case NETVEIL_A_LISTEN_PORT:
-		word = "listen-port";
+		out_json_string(out, NULL, "listen-port");
 		snprintf(was, sizeof(was), "set listen-port %u",
 			 state->listen_port);
 		snprintf(is, sizeof(is), "set listen-port %u",
 			 mnl_attr_get_u16(setting->attr));
+		show_lines(out, was, is);
 		break;
 	case NETVEIL_A_CIPHER:
-		word = "cipher";
+		out_json_string(out, NULL, "cipher");
 		snprintf(was, sizeof(was), "set cipher %s",
 			 name_of(cipher_names, CIPHER_NAMES, state->cipher));
 		snprintf(is, sizeof(is), "set cipher %s",
 			 name_of(cipher_names, CIPHER_NAMES,
 				 mnl_attr_get_u8(setting->attr)));
+		show_lines(out, was, is);
 		break;
 	case NETVEIL_A_PRIVATE_KEY:
-		word = "private-key";
-		if (state->has_key)
-			format_key(key, state->public_key);
-		snprintf(was, sizeof(was), "set private-key, whose public key is %s",
-			 key);
-		snprintf(is, sizeof(is), "set private-key %s",
-			 word_after(setting->statement, "private-key"));
+	case NETVEIL_A_PRIVATE_KEY_SERIAL:
+		show_identity(out, setting, "private-key",
+			      state->has_key ? state->public_key : NULL);
+		break;
+	case NETVEIL_A_NEXT_PRIVATE_KEY:
+	case NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL:
+	case NETVEIL_A_NO_NEXT:
+		show_identity(out, setting, "next-private-key",
+			      state->has_next_key ? state->next_key : NULL);
+		break;
+	case NETVEIL_A_RX_MARK:
+		show_mark(out, setting,
+			  find_setting(plan, NETVEIL_A_RX_MASK), state);
 		break;
 	default:
-		return;
+		break;
 	}
-	out_json_string(out, NULL, word);
-	line_begin(out, GOES, was);
-	out_text(out, COLOR_NONE, "\n");
-	line_begin(out, COMES, is);
-	out_text(out, COLOR_NONE, "\n");
 }
 
-bool plan_differs(const struct plan *plan)
+bool plan_differs(const struct plan *plan, const struct state *state)
 {
 	size_t i;
 
 	for (i = 0; i < plan->count; i++)
 		if (step_differs(&plan->steps[i]))
 			return true;
-	return plan->setting_count;
+	for (i = 0; i < plan->setting_count; i++)
+		if (setting_differs(&plan->settings[i], state))
+			return true;
+	return false;
 }
 
 int show_plan(struct env *env, const struct plan *plan,
@@ -227,7 +353,8 @@ int show_plan(struct env *env, const struct plan *plan,
 	out_object(&out, NULL);
 	out_array(&out, "settings");
 	for (i = 0; i < plan->setting_count; i++)
-		show_setting(&out, &plan->settings[i], &present->state);
+		show_setting(&out, plan, &plan->settings[i], &present->state);
+	show_locals(&out, plan, &present->state);
 	out_close(&out);
 	out_array(&out, "peers");
 	for (i = 0; i < plan->count; i++)

@@ -182,6 +182,8 @@ def refusals():
         ("1:2", "goes on from none", " listen-port 5\n"),
         ("1:17", "does not end", 'set private-key "a.key\n'),
         ("3:10", "say where", good + "peer add %s\n" % key),
+        ("3:80", "not on trial", good + "peer add %s address 10.9.0.4 confirm 9\n" % key),
+        ("3:40", "not on trial", good + "policy add 10.9.0.0/24 require confirm 9\n"),
         ("3:1", "set before already", good + "set listen-port 4001\n"),
         ("4:1", "given already", good + "\npeer add %s address 10.9.0.9\n"
          % good.split()[5]),
@@ -620,6 +622,91 @@ def rotated():
     same(other, beta)
     same_session(before)
     hosts.ping_once(alpha, beta.v4)
+
+
+def with_nexts(extra=""):
+    """Both ends' files amid a change of alpha's key and of the psk."""
+    new = Identity()
+    write("a2.key", text_of(new.private) + "\n")
+    write("psk2", text_of(os.urandom(32)) + "\n")
+    psks = "\tpsk psk\n\tpsk-next psk2\n" + extra
+    ours = conf_of(alpha).replace("a.key", "a.key next-private-key a2.key") + psks
+    theirs = conf_of(beta) + psks + "\tnext-key %s\n" % text_of(new.public)
+    return new, write("alpha.conf", ours), write("beta.conf", theirs)
+
+
+@case("a host that boots amid a change of key and psk has both by its files, and by save's")
+def booted():
+    up(psk="psk")
+    new, path, other = with_nexts()
+    for host in alpha, beta:
+        veil("flush", host=host)
+    check_equal(veil("sync", path), (0, "", ""), "sync at boot")
+    whole = alpha.control.get()
+    check_equal((whole["public_key"], whole["next_key"]), (state["a"].public, new.public),
+                "both keys")
+    check_equal(veil("sync", other, host=beta), (0, "", ""), "sync at boot")
+    hosts.ping_once(alpha, beta.v4)
+    wait_until(lambda: alpha.peer()["on_next"] and not alpha.peer()["has_psk_next"]
+               and not beta.peer()["has_psk_next"], 20, "both use the next key and psk")
+    code, _, err = veil("save", path)
+    check(code == 0 and "psk of psk still, or that of psk2" in err, "a warning", err)
+    with open(path, encoding="ascii") as file:
+        saved = file.read()
+    check("\tpsk psk\n\tpsk-next psk2\n" in saved, "both psks", saved)
+    before = settled()
+    check_equal(veil("sync", path)[0], 0, "sync of what was saved")
+    same_session(before)
+    veil("flush")
+    check_equal(veil("sync", path), (0, "", ""), "sync at the next boot")
+    hosts.ping_once(alpha, beta.v4)
+
+
+@case("a file with a psk that was replaced changes nothing of it, whatever else it changes")
+def old_psk():
+    up(psk="psk")
+    _, path, other = with_nexts()
+    veil("sync", path)
+    veil("sync", other, host=beta)
+    wait_until(lambda: alpha.peer()["on_next"] and not alpha.peer()["has_psk_next"]
+               and not beta.peer()["has_psk_next"], 20, "both use the next key and psk")
+    before = settled()
+    for old, new in ("\tpsk psk\n", ""), ("psk-next psk2\n", "psk-next psk2\n\tkeepalive 25\n"):
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+        write("alpha.conf", text.replace(old, new))
+        check_equal(veil("sync", path), (0, "", ""), "sync")
+        same_session(before)
+        peer = alpha.peer()
+        check_equal((peer["has_psk"], peer["has_psk_next"]), (True, False), "its psks")
+    check_equal(alpha.peer()["keepalive"], 25, "what the file changes")
+
+
+@case("settings one by one: diff tells what comes and goes, sync does it, then nothing is left")
+def settings():
+    up()
+    path = path_of("alpha.conf")
+    new = text_of(Identity().private)
+    write("a3.key", new + "\n")
+    text = conf_of(alpha)
+    for words, lines in (
+        ("local 10.70.0.0/16 local 10.71.0.0/16",
+         ("+ set local 10.70.0.0/16", "+ set local 10.71.0.0/16")),
+        ("local 10.71.0.0/16", ("- set local 10.70.0.0/16",)),
+        ("rx-mark 0x1/0xff", ("+ set rx-mark 0x1/0xff", "- set local 10.71.0.0/16")),
+        ("rx-mark 0x1/0xf", ("- set rx-mark 0x1/0xff", "+ set rx-mark 0x1/0xf")),
+        ("next-private-key a3.key", ("- set rx-mark 0x1/0xf",
+                                     "+ set next-private-key a3.key")),
+        ("no-next-private-key", ()),
+    ):
+        write("alpha.conf", text.replace("a.key", "a.key " + words))
+        code, out, err = veil("diff", path)
+        check_equal((code, err), (1, ""), "diff, " + words)
+        for line in lines:
+            check(line in out.splitlines(), line, out)
+        check(json.loads(veil("-j", "diff", path)[1])["settings"], "as JSON")
+        check_equal(veil("sync", path), (0, "", ""), "sync, " + words)
+        same(path, alpha)
 
 
 @case("networks behind a peer and our own are part of the configuration")

@@ -51,6 +51,22 @@ next_key() {
 		alpha set no-next-private-key
 }
 
+# A file with both: loaded into a kernel without either, again, and after the change.
+by_file() {
+	echo "set private-key keyring:netveil:two next-private-key keyring:netveil:one" >"$dir/conf"
+	alpha flush && alpha sync "$dir/conf" && both_by_file && alpha key retire after 1000 &&
+		alpha sync "$dir/conf" && both_by_file && [ "$(alpha -j show | jq '.retire > 0')" = true ] &&
+		alpha diff "$dir/conf" && alpha key retire force && alpha sync "$dir/conf" &&
+		alpha diff "$dir/conf" && [ "$(public)" = "$(veil pubkey <"$dir/one")" ] || return
+	alpha save "$dir/conf" 2>&1 | grep 'private-key of this host is not known' &&
+		grep 'private-key unknown' "$dir/conf"
+}
+
+both_by_file() {
+	[ "$(public)" = "$(veil pubkey <"$dir/two")" ] &&
+		[ "$(alpha -j show | jq -r .next_public_key)" = "$(veil pubkey <"$dir/one")" ]
+}
+
 # The kernel makes the key, and nobody ever sees it in clear.
 encrypted() {
 	keyctl add user netveil-master "$(head -c 32 /dev/urandom | base64 -w 0)" @u &&
@@ -105,13 +121,14 @@ zeros() {
 }
 
 
-plan 12
+plan 13
 check "two hosts" topo_up
 check "the module loads" load_module
 check "keys are put into the user's keyring" make_keys
 check "a private key by serial" by_serial
 check "a private key by description" by_description
 check "a next private key" next_key
+check "both by a file, loaded again and after the change" by_file
 check "an encrypted key, which nobody has seen" encrypted
 check "two hosts with keys from keyring and file talk" talk
 check "a next psk" psk_next
