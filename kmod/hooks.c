@@ -167,6 +167,32 @@ static bool veil_hooks_skips_out(const struct sk_buff *skb,
 	       skb_ext_exist(skb, SKB_EXT_BRIDGE_NF);
 }
 
+/* What IPsec makes of skb comes by on its own (STACK A6), for the same peer: where it
+ * tunnels to another host, that host would have what is for the peer.
+ */
+static bool veil_hooks_transformed(struct veil_net *vn,
+				   const struct sk_buff *skb,
+				   const struct veil_addr_pair *addrs,
+				   const struct veil_policy *policy)
+{
+	struct in6_addr outer = addrs->destination;
+	const struct dst_entry *dst = skb_dst(skb);
+	struct veil_policy to;
+
+	for (; dst && dst->xfrm; dst = xfrm_dst_child(dst)) {
+		const struct xfrm_state *state = dst->xfrm;
+
+		if (state->props.mode == XFRM_MODE_TRANSPORT)
+			continue;
+		outer = state->id.daddr.in6;
+		if (state->props.family == AF_INET)
+			ipv6_addr_set_v4mapped(state->id.daddr.a4, &outer);
+	}
+	veil_policy_lookup(vn, &outer, &to);
+	return to.peer == policy->peer && !veil_policy_clear(&to) &&
+	       (to.kind == policy->kind || to.kind == NETVEIL_POLICY_REQUIRE);
+}
+
 /* What is sealed for peer, or dropped. */
 static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 				    const struct nf_hook_state *state,
@@ -175,9 +201,9 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 	struct nf_hook_state rest = *state;
 	struct veil_net *vn = peer->vn;
 
-	/* At LOCAL_OUT: wrapped in clear next. */
+	/* At LOCAL_OUT, or with IPsec to do: wrapped in clear next. */
 	if (READ_ONCE(vn->dying) || state->hook == NF_INET_LOCAL_OUT ||
-	    veil_hooks_offloaded(skb)) {
+	    skb_dst(skb)->xfrm || veil_hooks_offloaded(skb)) {
 		veil_peer_drop(peer, skb, READ_ONCE(vn->dying) ?
 			       VEIL_DROP_namespace_exit :
 			       VEIL_DROP_unprotectable);
@@ -232,8 +258,8 @@ static noinline unsigned int veil_hooks_out(struct veil_net *vn,
 	if (veil_socket_owns(vn, state->sk) || veil_socket_owns(vn, skb->sk) ||
 	    veil_hooks_neighbour(skb))
 		return NF_ACCEPT;
-	/* The transformed packet comes by on its own (STACK A6). */
-	if (skb_dst(skb)->xfrm)
+	if (skb_dst(skb)->xfrm &&
+	    veil_hooks_transformed(vn, skb, &addrs, &policy))
 		return NF_ACCEPT;
 	if (policy.kind == NETVEIL_POLICY_PREFER &&
 	    (!policy.peer || !veil_tx_prefers(policy.peer))) {

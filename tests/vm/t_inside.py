@@ -6,13 +6,17 @@ IPsec, GRE, IP in IP, VXLAN (STACK A6, A8).
 """
 
 import os
+import struct
 import sys
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 import hosts
 import ktap
 import packets
+import pypeer
 import traffic
 import wire
 from hosts import Host, alpha, beta, drops_since, ip_batch
@@ -22,6 +26,8 @@ from veilproto import Identity
 
 OURS = alpha.addresses + beta.addresses
 KEY = "0x" + "42" * 20
+ESP, ESP_CIPHER = 50, ("aead", "rfc4106(gcm(aes))", KEY, "128")
+ROUTER = "10.9.0.77"
 
 
 def set_up():
@@ -144,7 +150,7 @@ def xfrm(mode, selectors):
                 host.run(
                     *("ip", "xfrm", "state", "add", "src", source, "dst", target),
                     *("proto", "esp", "spi", spi, "mode", mode),
-                    *("aead", "rfc4106(gcm(aes))", KEY, "128"),
+                    *ESP_CIPHER,
                 )
             for way, (source, target) in (
                 ("out", (own, far)),
@@ -222,11 +228,79 @@ def bare_esp():
     before = alpha.drops()
     injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
     for ends_of in (beta.v4, alpha.v4), (beta.v6, alpha.v6):
-        injector.packet(packets.ip(*ends_of, 50, b"\0\0\0\x11" + bytes(40)))
+        injector.packet(packets.ip(*ends_of, ESP, b"\0\0\0\x11" + bytes(40)))
     wait_until(
         lambda: drops_since(before, alpha.drops()) == {"plaintext_in": 2}, 10, "drops"
     )
     injector.close()
+
+
+def tunnel_state(source, target):
+    """alpha has an IPsec tunnel between these."""
+    try:
+        alpha.run(
+            *("ip", "xfrm", "state", "add", "src", source, "dst", target),
+            *("proto", "esp", "spi", "0x77", "mode", "tunnel", *ESP_CIPHER),
+        )
+    except AssertionError as error:
+        skip("no IPsec on this kernel: " + str(error)[-200:])
+
+
+@case("an IPsec tunnel to another host gets nothing that is for the peer")
+def ipsec_elsewhere():
+    tunnel_state(alpha.v4, ROUTER)
+    alpha.run(
+        *("ip", "xfrm", "policy", "add", "src", alpha.v4, "dst", beta.v4),
+        *("proto", "udp", "dport", "7000", "dir", "out"),
+        *("tmpl", "src", alpha.v4, "dst", ROUTER, "proto", "esp", "mode", "tunnel"),
+    )
+    neighbour = "lladdr 02:00:00:00:00:77 dev eth0 nud permanent"
+    ip_batch(alpha, "neigh replace %s %s" % (ROUTER, neighbour))
+    tap, before = wire.Tap(hosts.wire), alpha.drops()
+    try:
+        with alpha.udp(alpha.v4, 0) as sock:
+            sock.sendto(MARKER, (beta.v4, 7000))
+        wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+        check_equal(drops_since(before, alpha.drops()), {"unprotectable": 1}, "drops")
+        gone = [p for p in tap.packets() if p.destination == ROUTER]
+        check_equal(gone, [], "what the other host had")
+    finally:
+        no_xfrm()
+        tap.close()
+
+
+def in_esp(sequence, inner):
+    """inner in ESP from ROUTER to alpha (RFC 4303, 4106)."""
+    head, iv = struct.pack(">II", 0x77, sequence), os.urandom(8)
+    pad = -(len(inner) + 2) % 4
+    text = inner + bytes(range(1, pad + 1)) + bytes([pad, 4])
+    key = bytes.fromhex(KEY[2:])
+    sealed = AESGCM(key[:16]).encrypt(key[16:] + iv, text, head)
+    return packets.ip(ROUTER, alpha.v4, ESP, head + iv + sealed)
+
+
+@case("what the peer sealed is opened, also when an IPsec tunnel of another host brings it")
+def sealed_in_ipsec():
+    peer = pypeer.fresh()
+    tunnel_state(ROUTER, alpha.v4)
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+
+    def bring(sequence, message):
+        segment = packets.udp(beta.v4, alpha.v4, wire.PORT, wire.PORT, message)
+        inner = packets.ip(beta.v4, alpha.v4, packets.UDP, segment)
+        injector.packet(in_esp(sequence, inner))
+
+    try:
+        initiator = peer.initiator()
+        bring(1, initiator.initiation())
+        session = peer.finish(initiator)
+        check_equal(alpha.is_up(), False, "a session before it is confirmed")
+        bring(2, session.keepalive(beta.v4, alpha.v4))
+        wait_until(alpha.is_up, 10, "a session")
+    finally:
+        no_xfrm()
+        injector.close()
+        pypeer.close_all()
 
 
 ktap.run(set_up)
