@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # netveil-test: timeout=120
 """A second tunnel between the same two hosts goes inside of Netveil: WireGuard,
-IPsec, GRE, IP in IP, VXLAN (STACK A6, A8).
+IPsec, GRE, IP in IP, VXLAN (STACK A6, A8). One to another host takes nothing that is
+for the peer, and brings what the peer has sealed.
 """
 
 import os
