@@ -9,6 +9,7 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <net/dst.h>
+#include <net/dst_metadata.h>
 #include <net/ip6_route.h>
 #include <net/l3mdev.h>
 #include <net/lwtunnel.h>
@@ -375,7 +376,10 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 	if (veil_tunnel_returned(vn, skb))
 		return NF_ACCEPT;
 	veil_open_mark(vn, skb, false);
-	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK)
+	/* What this host has sent itself keeps its route; what MPLS takes out of its
+	 * labels for lo has none, and anybody may have sent it.
+	 */
+	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK && skb_valid_dst(skb))
 		return NF_ACCEPT;
 	/* What NFQUEUE held before us goes on in process context. */
 	local_bh_disable();

@@ -84,4 +84,15 @@ def plaintext_fragments():
     check_equal(arrives(b"after fragments", beta.v6), [], "delivered")
 
 
+@case("what comes by lo, and this host has not sent, is no exception")
+def by_loopback():
+    nobody = bytes(6)
+    injector = wire.Injector(alpha, "lo", nobody, nobody)
+    for number, local in enumerate((beta.v4, beta.v6)):
+        ends = local, state["peer"].remote_of(local)
+        for packet in plaintext(ends, 20 + number):
+            refused("plaintext_in", lambda: injector.packet(packet), local)
+    injector.close()
+
+
 ktap.run(inject.set_up)
