@@ -13,13 +13,22 @@
 #include "mark.h"
 #include "socket.h"
 
-/* Lets GRO join what comes for the port; nothing is received here (socket.h). */
+/* Lets GRO join what comes for the port. */
 static int veil_socket_gro(struct socket *sock)
 {
 	int on = 1;
 
 	return sock->ops->setsockopt(sock, SOL_UDP, UDP_GRO,
 				     KERNEL_SOCKPTR(&on), sizeof(on));
+}
+
+/* What the hook has not seen as for the port: behind extension headers, or from this
+ * host itself.  Nobody would ever take it out of the socket's queue.
+ */
+static int veil_socket_receive(struct sock *sk, struct sk_buff *skb)
+{
+	veil_drop(veil_net(sock_net(sk)), skb, VEIL_DROP_stranger);
+	return 0;
 }
 
 struct veil_socket_creation {
@@ -77,6 +86,8 @@ static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 	err = veil_socket_create(net, ipv6 ? AF_INET6 : AF_INET, &sock);
 	if (err)
 		return err;
+	udp_sk(sock->sk)->encap_rcv = veil_socket_receive;
+	udp_sk(sock->sk)->encap_type = 1;	/* none of UDP's own */
 	/* Outer packets obey the peer's path MTU, not the route's (STACK A2). */
 	inet_sk(sock->sk)->pmtudisc = IP_PMTUDISC_PROBE;
 	if (ipv6) {

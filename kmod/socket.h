@@ -2,7 +2,7 @@
 /*
  * Our UDP sockets: they hold the listen port, and packets that they own are our
  * handshakes and keepalives, which the hooks let pass (PROTOCOL section 5).
- * Nothing is received on them: the hook takes all that comes for the port.
+ * The hook takes what comes for the port: whatever gets here is dropped.
  */
 #ifndef _VEIL_SOCKET_H
 #define _VEIL_SOCKET_H

@@ -345,6 +345,25 @@ def control_group(code):
         hosts.command("umount", root)
 
 
+@case("what gets to the port behind the hook's back is dropped, counted, and kept nowhere")
+def behind_headers():
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    stranger, own = "fd09::77", alpha.addresses[1]
+    options = bytes([UDP_PROTOCOL, 0, 1, 4, 0, 0, 0, 0])
+    before = alpha.drops()
+    segment = packets.udp(stranger, own, 4000, wire.PORT, bytes(64))
+    injector.packet(packets.ipv6(stranger, own, 60, options + segment))
+    wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+    check_equal(drops_since(before, alpha.drops()), {"stranger": 1}, "drops")
+    with alpha.inside():
+        for name in "udp", "udp6":
+            with open("/proc/net/" + name, encoding="ascii") as file:
+                lines = [line.split() for line in file]
+            queues = [f[4] for f in lines if f[1].endswith(":%04X" % wire.PORT)]
+            check_equal(queues, ["00000000:00000000"], "queue of " + name)
+    injector.close()
+
+
 @case("a control group's program sees what its processes send, not what is sealed")
 def judged():
     with control_group(bpf.drop_protocol_of_sockets(UDP_PROTOCOL)):
