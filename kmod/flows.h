@@ -6,6 +6,7 @@
 #ifndef _VEIL_FLOWS_H
 #define _VEIL_FLOWS_H
 
+#include <linux/if_arp.h>
 #include <linux/netfilter.h>
 
 #include "net.h"
@@ -21,6 +22,15 @@ static inline bool veil_flows_possible(void)
 #else
 	return true;
 #endif
+}
+
+/* Since 6.19 a flow table wraps and unwraps what goes by such a device, and knows the
+ * inner addresses alone.
+ */
+static inline bool veil_flows_wraps(const struct net_device *dev)
+{
+	return dev->type == ARPHRD_TUNNEL || dev->type == ARPHRD_TUNNEL6 ||
+	       dev->type == ARPHRD_SIT;
 }
 
 /* Keep the flow table's hands off a packet while it passes the forward chains;

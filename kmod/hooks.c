@@ -332,10 +332,11 @@ static unsigned int veil_hook_forward(void *priv, struct sk_buff *skb,
 	verdict = veil_rx_forward(vn, skb);
 	if (verdict != NF_ACCEPT || !veil_flows_possible())
 		return verdict;
-	/* From a peer, or to one; before NAT or behind it. */
+	/* From a peer, or to one; before NAT or behind it; inside of a tunnel. */
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.destination, &policy);
-	if (!veil_opened(skb) && veil_policy_clear(&policy))
+	if (!veil_opened(skb) && veil_policy_clear(&policy) &&
+	    !veil_flows_wraps(state->in) && !veil_flows_wraps(state->out))
 		return NF_ACCEPT;
 	if (veil_flows_hold(skb)) {
 		veil_drop(vn, skb, VEIL_DROP_no_memory);

@@ -299,4 +299,33 @@ def vlan():
         routes_of_delta()
 
 
+@case("what is forwarded into an IP tunnel to a peer stays out of the table, too")
+def tunnels():
+    try:
+        for number, (host, other) in enumerate(((alpha, beta), (beta, alpha)), 1):
+            hosts.ip_batch(
+                host,
+                "link add t0 type ipip local %s remote %s" % (host.v4, other.v4),
+                "link set t0 up",
+                "addr add 10.6.0.%d/24 dev t0" % number,
+            )
+    except AssertionError as error:
+        skip("no such tunnel on this kernel: " + str(error)[-200:])
+    use_table(out="t0")
+    with Stream(state["delta"], beta, "10.6.0.2") as stream:
+        until_offloaded(stream)
+    protect()
+    tap, before = wire.Tap(hosts.wire), alpha.drops()
+    with Stream(state["delta"], beta, "10.6.0.2") as stream:
+        for _ in range(5):
+            stream.exchange(20000)
+        check_equal(in_table_to(stream), [], "connections in the table")
+    check_equal(in_clear(tap), [], "frames in clear")
+    moved = drops_since(before, alpha.drops())
+    # By which the tunnel learns the MTU.
+    moved.pop("too_big", 0)
+    check_equal(moved, {}, "drops")
+    tap.close()
+
+
 ktap.run(set_up)
