@@ -8,6 +8,7 @@
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/udp.h>
+#include <net/xfrm.h>
 
 #include "compat.h"
 #include "handshake.h"
@@ -247,9 +248,12 @@ static int veil_open_tunnel(struct veil_peer *peer, struct sk_buff *skb)
 {
 	int err = veil_tunnel_inner(peer, skb);
 
-	if (!err)
-		veil_open_scrub(peer->vn, skb);
-	return err;
+	if (err)
+		return err;
+	veil_open_scrub(peer->vn, skb);
+	/* IPsec that brought the outer packet has no policy for the inner one. */
+	secpath_reset(skb);
+	return 0;
 }
 
 /* The other end has forgotten this session: so do we, before we send on into

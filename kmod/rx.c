@@ -702,12 +702,16 @@ static noinline unsigned int veil_rx_judge(struct veil_net *vn,
 			       VEIL_DROP_namespace_exit : VEIL_DROP_bridged);
 		return NF_STOLEN;
 	}
+	/* IPsec may bring what is for the port; its fragments do not meet those that
+	 * are in clear.
+	 */
+	if (veil_rx_exempt(skb) &&
+	    (veil_rx_is_fragment(skb) || !veil_rx_for_port(vn, skb)))
+		return NF_ACCEPT;
 	if (!veil_rx_gather(vn, skb, IPPROTO_UDP, IPPROTO_UDP))
 		return NF_STOLEN;
-	/* Also what IPsec has brought here. */
 	if (!veil_rx_for_port(vn, skb))
-		return veil_rx_exempt(skb) ? NF_ACCEPT :
-		       veil_rx_clear(vn, skb, &policy, &addrs.source);
+		return veil_rx_clear(vn, skb, &policy, &addrs.source);
 	if (skb_is_gso(skb))
 		return veil_rx_batch(vn, peer, skb, state);
 	return veil_rx_message(vn, peer, skb, state);
