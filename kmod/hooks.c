@@ -356,7 +356,8 @@ static unsigned int veil_hook_local(void *priv, struct sk_buff *skb,
 				    const struct nf_hook_state *state)
 {
 	/* In a VRF this comes once, with its device. */
-	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK)
+	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK &&
+	    !veil_open_test(skb, VEIL_BY_LOOPBACK))
 		return NF_ACCEPT;
 	/* IPVS may send it on from here. */
 	veil_hooks_note_local(priv, skb);
@@ -380,8 +381,11 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 	/* What this host has sent itself keeps its route; what MPLS takes out of its
 	 * labels for lo has none, and anybody may have sent it.
 	 */
-	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK && skb_valid_dst(skb))
-		return NF_ACCEPT;
+	if (READ_ONCE(state->in->flags) & IFF_LOOPBACK) {
+		if (skb_valid_dst(skb))
+			return NF_ACCEPT;
+		veil_open_set(skb, VEIL_BY_LOOPBACK);
+	}
 	/* What NFQUEUE held before us goes on in process context. */
 	local_bh_disable();
 	verdict = veil_rx(vn, skb, state);

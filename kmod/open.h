@@ -67,6 +67,11 @@ int veil_open_checksum(struct sk_buff *skb, u8 protocol);
  */
 #define VEIL_FROM_LOCAL	BIT(14)
 
+/* In the same place from PRE_ROUTING to LOCAL_IN: it came by lo, and not from this
+ * host.
+ */
+#define VEIL_BY_LOOPBACK	BIT(13)
+
 /* A firewall sees by the mark what arrived sealed (veil set rx-mark). */
 static inline void veil_open_mark(const struct veil_net *vn,
 				  struct sk_buff *skb, bool opened)
