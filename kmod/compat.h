@@ -43,6 +43,13 @@ static inline void *veil_completion_context(veil_completion_data_t *data)
 }
 #endif
 
+/* Since 6.19 flow tables wrap and unwrap IP tunnels. */
+#ifdef VEIL_HAVE_DEV_PATH_TUN
+#define VEIL_FLOWS_WRAP		true
+#else
+#define VEIL_FLOWS_WRAP		false
+#endif
+
 /* 7.x: fragments may be a device's memory. */
 static inline bool veil_frags_readable(const struct sk_buff *skb)
 {

@@ -6,6 +6,7 @@
  */
 #include <net/netfilter/nf_conntrack.h>
 
+#include "compat.h"
 #include "flows.h"
 #include "mark.h"
 #include "policy.h"
@@ -32,16 +33,54 @@ static bool veil_flows_address(struct veil_net *vn, u16 family,
 	return !veil_policy_clear(&policy);
 }
 
+/* Whether dev is an IP tunnel to an address that is protected, or to any. */
+static bool veil_flows_tunnel(struct veil_net *vn, const struct net_device *dev)
+{
+	union nf_inet_addr remote = {};
+	bool v6 = dev->type == ARPHRD_TUNNEL6;
+
+	if (!veil_flows_wraps(dev) || !(READ_ONCE(dev->flags) & IFF_UP))
+		return false;
+	memcpy(&remote, dev->broadcast,
+	       v6 ? sizeof(remote.in6) : sizeof(remote.in));
+	return ipv6_addr_any(&remote.in6) ||
+	       veil_flows_address(vn, v6 ? NFPROTO_IPV6 : NFPROTO_IPV4,
+				  &remote);
+}
+
+/* Whether a flow table may wrap what a connection's addresses say nothing of. */
+static bool veil_flows_wrap(struct veil_net *vn)
+{
+	struct net_device *dev;
+	bool found = false;
+
+	if (!VEIL_FLOWS_WRAP)
+		return false;
+	rcu_read_lock();
+	for_each_netdev_rcu(vn->net, dev)
+		found |= veil_flows_tunnel(vn, dev);
+	rcu_read_unlock();
+	return found;
+}
+
+struct veil_flows_cleanup {
+	struct veil_net *vn;
+	bool all;
+};
+
 /* Before NAT or behind it, either end. */
 static int veil_flows_protected(struct nf_conn *ct, void *data)
 {
 	const struct nf_conntrack_tuple_hash *way = ct->tuplehash;
+	const struct veil_flows_cleanup *which = data;
+	struct veil_net *vn = which->vn;
 	u16 family = nf_ct_l3num(ct);
-	struct veil_net *vn = data;
 	bool found;
 
 	if (!test_bit(IPS_OFFLOAD_BIT, &ct->status))
 		return 0;
+	if (which->all)
+		return 1;
 	rcu_read_lock();
 	found = veil_flows_address(vn, family, &way[0].tuple.src.u3) ||
 		veil_flows_address(vn, family, &way[0].tuple.dst.u3) ||
@@ -53,7 +92,10 @@ static int veil_flows_protected(struct nf_conn *ct, void *data)
 
 void veil_flows_end(struct veil_net *vn)
 {
-	struct nf_ct_iter_data data = { .net = vn->net, .data = vn };
+	struct veil_flows_cleanup which = {
+		.vn = vn, .all = veil_flows_wrap(vn),
+	};
+	struct nf_ct_iter_data data = { .net = vn->net, .data = &which };
 	typeof(nf_ct_iterate_cleanup_net) *cleanup;
 
 	if (!veil_flows_possible())
