@@ -429,6 +429,7 @@ int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
 {
 	struct veil_peer_config *config = kzalloc(sizeof(*config), GFP_KERNEL);
 	struct nlattr *key = NULL;
+	struct veil_peer *known;
 	int err = -ENOMEM;
 
 	if (config)
@@ -437,12 +438,14 @@ int veil_nl_change_peer(struct veil_net *vn, struct genl_info *info,
 		*peer = veil_nl_find_peer(vn, key, info->extack);
 		err = *peer ? 0 : -ENOENT;
 		/* It may have been named by its next key. */
-		if (!err) {
+		if (!err)
 			memcpy(config->public_key, (*peer)->public_key,
 			       VEIL_KEY_LEN);
-			veil_peer_know_psk(*peer, config);
-		}
 	}
+	/* Also of one that comes in the place of the same, in a step. */
+	known = err ? NULL : veil_peer_find(vn, config->public_key);
+	if (known)
+		veil_peer_know_psk(known, config);
 	if (!err && stages & VEIL_NL_CHECK)
 		err = veil_nl_check_change(vn, info, config, *peer);
 	if (!err && stages & VEIL_NL_MAKE)

@@ -224,7 +224,8 @@ void veil_peer_know_psk(const struct veil_peer *peer,
 	if (!config->has_psk_next || peer->psk_next ||
 	    !veil_psk_equal(peer->psk, config->psk_next))
 		return;
-	config->has_psk = false;
+	memcpy(config->psk, config->psk_next, VEIL_KEY_LEN);
+	config->has_psk = true;
 	config->no_psk = false;
 	config->has_psk_next = false;
 }

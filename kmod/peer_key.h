@@ -8,9 +8,8 @@
 
 #include "peer.h"
 
-/* Take out of config what it says of psks if the next one that it names is the
- * peer's only one by now: so it is when a file is loaded again, and nobody but us can
- * compare psks.
+/* If the next psk that config names is the peer's only one by now, that is what it
+ * says: so it is when a file is loaded again, and nobody but us can compare psks.
  */
 void veil_peer_know_psk(const struct veil_peer *peer,
 			struct veil_peer_config *config);
