@@ -144,6 +144,7 @@ static bool veil_nl_has_changed(const struct veil_net *vn,
 				const struct veil_nl_identity *next)
 {
 	return new->origin != NETVEIL_KEY_NONE &&
+	       new->origin != NETVEIL_KEY_KERNEL &&
 	       next->origin != NETVEIL_KEY_NONE &&
 	       vn->next_origin == NETVEIL_KEY_NONE &&
 	       veil_rotate_is_own(vn, next->identity.public);

@@ -232,6 +232,8 @@ int veil_pairs_copy(struct veil_peer *peer, struct veil_peer *from)
 		*pair = *known;
 		spin_unlock_bh(&from->lock);
 		pair->id = atomic_inc_return(&veil_pair_ids) ?: 1;
+		if (READ_ONCE(from->proven) == known->id)
+			WRITE_ONCE(peer->proven, pair->id);
 		spin_lock_bh(&peer->lock);
 		veil_pair_put(peer, place, pair);
 		spin_unlock_bh(&peer->lock);

@@ -115,6 +115,8 @@ void veil_rotate_set(struct veil_net *vn, const struct veil_identity *identity,
 		veil_pairs_drop(peer, 0, VEIL_PAIR_OUR_NEXT);
 	vn->identity = *identity;
 	vn->origin = origin;
+	/* It was for the one before. */
+	vn->retire_at = 0;
 	veil_rotate_pairs(vn);
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_peer_restart(peer);
@@ -153,11 +155,18 @@ static unsigned int veil_rotate_behind(struct veil_net *vn)
 int veil_rotate_may_drop_next(struct veil_net *vn, bool force,
 			      struct netlink_ext_ack *extack)
 {
-	if (force || veil_rotate_behind(vn) == vn->peer_count)
+	struct veil_peer *peer;
+
+	if (force)
 		return 0;
-	NL_SET_ERR_MSG_MOD(extack,
-			   "some peers have changed to the next key (veil peer show tells which) and would be cut off: veil key retire makes it the current one");
-	return -EBUSY;
+	list_for_each_entry(peer, &vn->peers, list) {
+		if (peer->leaving || !veil_peer_on_next(peer))
+			continue;
+		NL_SET_ERR_MSG_MOD(extack,
+				   "some peers have changed to the next key (veil peer show tells which) and would be cut off: veil key retire makes it the current one");
+		return -EBUSY;
+	}
+	return 0;
 }
 
 static void veil_rotate_retire_now(struct veil_net *vn)
