@@ -87,17 +87,16 @@ static int veil_socket_bind(struct net *net, bool ipv6, u16 port,
 	if (err)
 		return err;
 	udp_sk(sock->sk)->encap_rcv = veil_socket_receive;
-	udp_sk(sock->sk)->encap_type = 1;	/* none of UDP's own */
+	udp_sk(sock->sk)->encap_type = 1;	/* any will do */
 	/* Outer packets obey the peer's path MTU, not the route's (STACK A2). */
 	inet_sk(sock->sk)->pmtudisc = IP_PMTUDISC_PROBE;
-	if (ipv6) {
+	err = veil_socket_gro(sock);
+	if (!err && ipv6) {
 		sock->sk->sk_ipv6only = 1;
 		err = veil_kernel_bind(sock, &in6, sizeof(in6));
-	} else {
+	} else if (!err) {
 		err = veil_kernel_bind(sock, &in, sizeof(in));
 	}
-	if (!err)
-		err = veil_socket_gro(sock);
 	if (err) {
 		sock_release(sock);
 		return err;

@@ -355,6 +355,11 @@ def behind_headers():
     injector.packet(packets.ipv6(stranger, own, 60, options + segment))
     wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
     check_equal(drops_since(before, alpha.drops()), {"stranger": 1}, "drops")
+    with alpha.udp("127.0.0.1", 0) as sock:
+        sock.sendto(bytes(64), ("127.0.0.1", wire.PORT))
+    wait_until(
+        lambda: drops_since(before, alpha.drops()) == {"stranger": 2}, 10, "a drop, by lo"
+    )
     with alpha.inside():
         for name in "udp", "udp6":
             with open("/proc/net/" + name, encoding="ascii") as file:
