@@ -548,6 +548,12 @@ int veil_peer_check_set(struct veil_peer *peer,
 				   "a peer that does not roam needs an address: give it as well");
 		return -EINVAL;
 	}
+	if (config->no_prefix && !config->address_count &&
+	    list_empty(&peer->addresses)) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "nothing would be left of this peer, which has no address: veil peer del removes it");
+		return -EINVAL;
+	}
 	err = veil_peer_check_endpoint(config, config->has_roaming ?
 				       config->roaming : peer->roaming,
 				       known, extack);

@@ -214,6 +214,8 @@ def roams():
             found("policy", "ok", "10.50.0.7 is encrypted", *word)
             _, told = checked(*word)
             check_equal("handshake" in told, not endpoint, "waits for it to begin")
+    code, _, err = veil("peer", "set", key, "no-prefix")
+    check(code == 1 and "veil peer del" in err, "nothing would be left", code, err)
 
 
 ktap.run(set_up)
