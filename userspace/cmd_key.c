@@ -92,7 +92,7 @@ static int refuse_replacing(const struct state *state, bool next)
 	char text[TEXT_LEN];
 
 	if (next)
-		return err("key generate next: there is already the next key %s, which peers may have been told; to replace it: veil key generate next force",
+		return err("key generate next: there is already the next key %s; peers that use it (veil peer show) would be cut off: to make it the current one: veil key retire; to replace it all the same: veil key generate next force",
 			   format_key(text, state->next_key));
 	return err("key generate: this host already has the key %s, by which its peers know it; to change it while they talk: veil key generate next; to replace it at once: veil key generate force",
 		   format_key(text, state->public_key));

@@ -16,7 +16,7 @@
 #include "nl.h"
 #include "out.h"
 
-struct asked {
+struct policy_change {
 	uint8_t command;
 	struct prefix prefix;
 	uint8_t policy;		/* 0: none is given */
@@ -134,7 +134,7 @@ static const struct policy *find_policy(const struct policies *policies,
 }
 
 /* Who is preferred and speaks plaintext would be cut off. */
-static int check_clear(struct nl *nl, const struct asked *change)
+static int check_clear(struct nl *nl, const struct policy_change *change)
 {
 	char packets[TEXT_LEN], text[TEXT_LEN], ago[TEXT_LEN];
 	struct policies policies = {0};
@@ -166,7 +166,7 @@ static void put_prefix(struct nlmsghdr *request, const struct prefix *prefix)
 	mnl_attr_put(request, NETVEIL_A_PREFIX, len + 1, bytes);
 }
 
-static int request_change(struct env *env, const struct asked *change)
+static int request_change(struct env *env, const struct policy_change *change)
 {
 	struct nlmsghdr *request;
 	char buffer[NL_REQUEST_SIZE];
@@ -192,7 +192,7 @@ static int request_change(struct env *env, const struct asked *change)
 
 static int take_force(void *target, const char *value)
 {
-	struct asked *change = target;
+	struct policy_change *change = target;
 
 	(void)value;
 	change->force = true;
@@ -201,7 +201,7 @@ static int take_force(void *target, const char *value)
 
 static int take_confirm(void *target, const char *value)
 {
-	struct asked *change = target;
+	struct policy_change *change = target;
 	const char *reason = parse_seconds(&change->confirm, value);
 
 	if (!reason && change->confirm > CONFIRM_MAX)
@@ -215,7 +215,7 @@ static const struct option options[] = {
 	{ "force", NULL, false, take_force },
 };
 
-static int take_prefix(struct asked *change, struct words *words)
+static int take_prefix(struct policy_change *change, struct words *words)
 {
 	const char *word = words_next(words);
 	const char *reason;
@@ -226,7 +226,7 @@ static int take_prefix(struct asked *change, struct words *words)
 	return reason ? err_usage("policy: prefix '%s': %s", word, reason) : 0;
 }
 
-static int take_kind(struct asked *change, struct words *words)
+static int take_kind(struct policy_change *change, struct words *words)
 {
 	const char *word = words_next(words);
 	const char *reason;
@@ -239,7 +239,7 @@ static int take_kind(struct asked *change, struct words *words)
 
 static int policy_change(struct env *env, struct words *words, uint8_t command)
 {
-	struct asked change = { .command = command };
+	struct policy_change change = { .command = command };
 	int code = take_prefix(&change, words);
 
 	if (!code && command != NETVEIL_CMD_POLICY_DEL)

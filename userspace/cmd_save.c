@@ -22,26 +22,55 @@
 #include "plan.h"
 
 #define UNKNOWN	"unknown"
+#define KEYRING	"keyring:"
+#define NEXT_KEY	"next-private-key"
 
-/* The value of option in the statement that begins with these words. */
-static const char *find_word(const struct conf *conf, const char *object,
-			     const char *key, const char *option)
+static const char *word_after(const struct statement *statement, int first,
+			      const char *option)
 {
-	size_t i;
 	int n;
 
-	for (i = 0; i < conf->count; i++) {
+	for (n = first; n + 1 < statement->count; n++)
+		if (!strcmp(statement->words[n], option))
+			return statement->words[n + 1];
+	return NULL;
+}
+
+/* Whether it is about the peer with this key, which may be its next one there. */
+static bool is_about(const struct statement *statement, const char *key)
+{
+	const char *next;
+
+	if (strcmp(statement->words[0], "peer") || statement->count < 3)
+		return false;
+	next = word_after(statement, 3, prop_next_key->word);
+	return !strcmp(statement->words[2], key) || (next && !strcmp(next, key));
+}
+
+/* The value of option for a peer, or among the settings. */
+static const char *find_word(const struct conf *conf, const char *key,
+			     const char *option)
+{
+	const char *found = NULL;
+	size_t i;
+
+	for (i = 0; i < conf->count && !found; i++) {
 		const struct statement *statement = &conf->list[i];
 
-		if (strcmp(statement->words[0], object) ||
-		    (key && (statement->count < 3 ||
-			     strcmp(statement->words[2], key))))
-			continue;
-		for (n = key ? 3 : 1; n + 1 < statement->count; n++)
-			if (!strcmp(statement->words[n], option))
-				return statement->words[n + 1];
+		if (key && is_about(statement, key))
+			found = word_after(statement, 3, option);
+		else if (!key && !strcmp(statement->words[0], "set"))
+			found = word_after(statement, 1, option);
 	}
-	return NULL;
+	return found;
+}
+
+/* The same, if it is in a keyring. */
+static const char *find_in_keyring(const struct conf *conf, const char *option)
+{
+	const char *name = find_word(conf, NULL, option);
+
+	return name && !strncmp(name, KEYRING, strlen(KEYRING)) ? name : NULL;
 }
 
 static void put_file(FILE *to, const char *option, const char *name,
@@ -54,6 +83,21 @@ static void put_file(FILE *to, const char *option, const char *name,
 		fprintf(to, "\t%s \"%s\"\n", option, name);
 	else
 		fprintf(to, "\t%s %s\n", option, name ? name : UNKNOWN);
+}
+
+/* A secret that was to be replaced, and may have been: only the kernel can tell one
+ * from another. Who loads both goes by the one that the other end knows.
+ */
+static void put_either(FILE *to, const char *option, const char *name,
+		       const char *next_option, const char *next,
+		       const char *whose)
+{
+	put_file(to, option, name ? name : next, whose);
+	if (!name || !next)
+		return;
+	put_file(to, next_option, next, whose);
+	warn("save: whether the %s of %s is that of %s still, or that of %s by now, is not known: both are named, which is right unless the latter was taken back",
+	     option, whose, name, next);
 }
 
 /* Whether that file has the secret half. */
@@ -96,21 +140,17 @@ static const char *find_key(const struct conf *conf,
 	return NULL;
 }
 
-/* A key that came from somewhere is named by where it came from. Nobody can read one in
- * a keyring: whether what is the only key was the next one is not known.
- */
+/* A key that came from somewhere is named by where it came from. */
 static void put_identity(FILE *to, const char *option, uint8_t origin,
 			 const uint8_t public[NETVEIL_KEY_LEN],
 			 const struct conf *known, bool alone)
 {
-	const char *name = find_word(known, "set", NULL, option);
-
-	if (alone && find_word(known, "set", NULL, "next-private-key"))
-		name = NULL;
 	if (origin == NETVEIL_KEY_USER)
 		put_file(to, option, find_key(known, public), "this host");
 	if (origin == NETVEIL_KEY_KEYRING)
-		put_file(to, option, name, "this host");
+		put_either(to, option, find_in_keyring(known, option), NEXT_KEY,
+			   alone ? find_in_keyring(known, NEXT_KEY) : NULL,
+			   "this host");
 	if (origin == NETVEIL_KEY_KERNEL)
 		fprintf(to, "# The %s was made in the kernel and is nowhere else: veil key generate\n",
 			option);
@@ -125,7 +165,7 @@ static void put_settings(FILE *to, const struct state *state,
 	fprintf(to, "set\n");
 	put_identity(to, "private-key", state->origin, state->public_key,
 		     known, !state->has_next_key);
-	put_identity(to, "next-private-key", state->next_origin,
+	put_identity(to, NEXT_KEY, state->next_origin,
 		     state->next_key, known, false);
 	fprintf(to, "\tlisten-port %u\n\tcipher %s\n", state->listen_port,
 		name_of(cipher_names, CIPHER_NAMES, state->cipher));
@@ -137,43 +177,28 @@ static void put_settings(FILE *to, const struct state *state,
 			state->rx_mask);
 }
 
-/* A psk that was to be replaced may have been: only the kernel can tell one from
- * another. Who loads both takes the one that the other end has.
- */
-static void put_psk(FILE *to, const struct record *peer,
-		    const struct conf *known, const char *key)
-{
-	const char *name = find_word(known, "peer", key, prop_psk->word);
-	const char *next = find_word(known, "peer", key, prop_psk_next->word);
-
-	if (record_value(peer, prop_psk_next, 0))
-		next = NULL;
-	put_file(to, prop_psk->word, name ? name : next, key);
-	if (!name || !next)
-		return;
-	put_file(to, prop_psk_next->word, next, key);
-	warn("save: whether %s has the psk of %s still, or that of %s by now, is not known: both are named, which is right either way",
-	     key, name, next);
-}
-
 static void put_peer(FILE *to, const struct record *peer,
 		     const struct conf *known)
 {
+	bool alone = !record_value(peer, prop_psk_next, 0);
 	char key[TEXT_LEN], text[2 * TEXT_LEN];
-	const char *word;
+	const char *word, *psk, *psk_next;
 	unsigned int n;
 	size_t i;
 
 	fprintf(to, "\npeer add %s\n", format_key(key, peer->key));
+	psk = find_word(known, key, prop_psk->word);
+	psk_next = find_word(known, key, prop_psk_next->word);
 	for (i = 0; i < prop_count; i++)
 		for (n = 0; record_value(peer, &props[i], n); n++) {
 			word = record_word(text, peer, &props[i], n);
 			if (&props[i] == prop_psk)
-				put_psk(to, peer, known, key);
-			else if (props[i].kind == PROP_SECRET)
-				put_file(to, props[i].word,
-					 find_word(known, "peer", key,
-						   props[i].word), key);
+				put_either(to, prop_psk->word, psk,
+					   prop_psk_next->word,
+					   alone ? psk_next : NULL, key);
+			else if (&props[i] == prop_psk_next)
+				put_file(to, prop_psk_next->word, psk_next,
+					 key);
 			else if (word)
 				fprintf(to, "\t%s\n", word);
 		}

@@ -169,14 +169,14 @@ static void show_step(struct out *out, const struct step *step)
 /* was or is may be empty: there was, or will be, nothing of it. */
 static void show_lines(struct out *out, const char *was, const char *is)
 {
-	if (*was)
+	if (*was) {
 		line_begin(out, GOES, was);
-	if (*was)
 		out_text(out, COLOR_NONE, "\n");
-	if (*is)
+	}
+	if (*is) {
 		line_begin(out, COMES, is);
-	if (*is)
 		out_text(out, COLOR_NONE, "\n");
+	}
 }
 
 static void show_identity(struct out *out, const struct setting *setting,
@@ -269,10 +269,15 @@ static void show_locals(struct out *out, const struct plan *plan,
 /* Whether it changes for certain: nobody but the kernel can read a keyring, and a next
  * key may have become the current one.
  */
-static bool setting_differs(const struct setting *setting,
+static bool setting_differs(const struct plan *plan,
+			    const struct setting *setting,
 			    const struct state *state)
 {
 	switch (mnl_attr_get_type(setting->attr)) {
+	case NETVEIL_A_PRIVATE_KEY:
+		return state->has_next_key ||
+		       state->origin != NETVEIL_KEY_KEYRING ||
+		       !find_setting(plan, NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL);
 	case NETVEIL_A_PRIVATE_KEY_SERIAL:
 		return state->origin != NETVEIL_KEY_KEYRING;
 	case NETVEIL_A_NEXT_PRIVATE_KEY_SERIAL:
@@ -290,7 +295,7 @@ static void show_setting(struct out *out, const struct plan *plan,
 {
 	char was[2 * TEXT_LEN], is[2 * TEXT_LEN];
 
-	if (!setting_differs(setting, state))
+	if (!setting_differs(plan, setting, state))
 		return;
 	switch (mnl_attr_get_type(setting->attr)) {
 	case NETVEIL_A_LISTEN_PORT:
@@ -338,7 +343,7 @@ bool plan_differs(const struct plan *plan, const struct state *state)
 		if (step_differs(&plan->steps[i]))
 			return true;
 	for (i = 0; i < plan->setting_count; i++)
-		if (setting_differs(&plan->settings[i], state))
+		if (setting_differs(plan, &plan->settings[i], state))
 			return true;
 	return false;
 }

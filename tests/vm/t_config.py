@@ -624,12 +624,12 @@ def rotated():
     hosts.ping_once(alpha, beta.v4)
 
 
-def with_nexts(extra=""):
+def with_nexts():
     """Both ends' files amid a change of alpha's key and of the psk."""
     new = Identity()
     write("a2.key", text_of(new.private) + "\n")
     write("psk2", text_of(os.urandom(32)) + "\n")
-    psks = "\tpsk psk\n\tpsk-next psk2\n" + extra
+    psks = "\tpsk psk\n\tpsk-next psk2\n"
     ours = conf_of(alpha).replace("a.key", "a.key next-private-key a2.key") + psks
     theirs = conf_of(beta) + psks + "\tnext-key %s\n" % text_of(new.public)
     return new, write("alpha.conf", ours), write("beta.conf", theirs)
@@ -650,10 +650,14 @@ def booted():
     wait_until(lambda: alpha.peer()["on_next"] and not alpha.peer()["has_psk_next"]
                and not beta.peer()["has_psk_next"], 20, "both use the next key and psk")
     code, _, err = veil("save", path)
-    check(code == 0 and "psk of psk still, or that of psk2" in err, "a warning", err)
-    with open(path, encoding="ascii") as file:
-        saved = file.read()
-    check("\tpsk psk\n\tpsk-next psk2\n" in saved, "both psks", saved)
+    check(code == 0 and "that of psk still, or that of psk2" in err, "a warning", err)
+    # Here alpha is a peer with a new key by now.
+    check_equal(veil("save", other, host=beta)[0], 0, "save")
+    for name in path, other:
+        with open(name, encoding="ascii") as file:
+            saved = file.read()
+        check("\tpsk psk\n\tpsk-next psk2\n" in saved, "both psks", saved)
+        check("unknown" not in saved, "what loads", saved)
     before = settled()
     check_equal(veil("sync", path)[0], 0, "sync of what was saved")
     same_session(before)
@@ -680,31 +684,42 @@ def old_psk():
         peer = alpha.peer()
         check_equal((peer["has_psk"], peer["has_psk_next"]), (True, False), "its psks")
     check_equal(alpha.peer()["keepalive"], 25, "what the file changes")
+    # The peer goes and comes in one step.
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    write("alpha.conf", text.replace("fd09::2\n", "fd09::2\n\taddress fd09::22\n"))
+    check_equal(veil("sync", path), (0, "", ""), "sync")
+    peer = alpha.peer()
+    check_equal((peer["has_psk"], peer["has_psk_next"]), (True, False), "its psks")
+    hosts.ping_once(alpha, beta.v4)
 
 
 @case("settings one by one: diff tells what comes and goes, sync does it, then nothing is left")
 def settings():
     up()
     path = path_of("alpha.conf")
-    new = text_of(Identity().private)
-    write("a3.key", new + "\n")
+    new = Identity()
+    write("a3.key", text_of(new.private) + "\n")
     text = conf_of(alpha)
-    for words, lines in (
-        ("local 10.70.0.0/16 local 10.71.0.0/16",
+    was = "- set next-private-key, whose public key is "
+    for words, names, lines in (
+        ("local 10.70.0.0/16 local 10.71.0.0/16", ["local"],
          ("+ set local 10.70.0.0/16", "+ set local 10.71.0.0/16")),
-        ("local 10.71.0.0/16", ("- set local 10.70.0.0/16",)),
-        ("rx-mark 0x1/0xff", ("+ set rx-mark 0x1/0xff", "- set local 10.71.0.0/16")),
-        ("rx-mark 0x1/0xf", ("- set rx-mark 0x1/0xff", "+ set rx-mark 0x1/0xf")),
-        ("next-private-key a3.key", ("- set rx-mark 0x1/0xf",
-                                     "+ set next-private-key a3.key")),
-        ("no-next-private-key", ()),
+        ("local 10.71.0.0/16", ["local"], ("- set local 10.70.0.0/16",)),
+        ("rx-mark 0x1/0xff", ["rx-mark", "local"],
+         ("+ set rx-mark 0x1/0xff", "- set local 10.71.0.0/16")),
+        ("rx-mark 0x1/0xf", ["rx-mark"],
+         ("- set rx-mark 0x1/0xff", "+ set rx-mark 0x1/0xf")),
+        ("next-private-key a3.key", ["next-private-key", "rx-mark"],
+         ("- set rx-mark 0x1/0xf", "+ set next-private-key a3.key")),
+        ("no-next-private-key", ["next-private-key"], (was + text_of(new.public),)),
     ):
         write("alpha.conf", text.replace("a.key", "a.key " + words))
         code, out, err = veil("diff", path)
         check_equal((code, err), (1, ""), "diff, " + words)
-        for line in lines:
-            check(line in out.splitlines(), line, out)
-        check(json.loads(veil("-j", "diff", path)[1])["settings"], "as JSON")
+        check_equal(sorted(out.splitlines()), sorted(lines), "what it says")
+        told = json.loads(veil("-j", "diff", path)[1])
+        check_equal(told["settings"], names, "as JSON")
         check_equal(veil("sync", path), (0, "", ""), "sync, " + words)
         same(path, alpha)
 

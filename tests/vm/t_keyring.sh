@@ -54,12 +54,19 @@ next_key() {
 # A file with both: loaded into a kernel without either, again, and after the change.
 by_file() {
 	echo "set private-key keyring:netveil:two next-private-key keyring:netveil:one" >"$dir/conf"
-	alpha flush && alpha sync "$dir/conf" && both_by_file && alpha key retire after 1000 &&
+	alpha flush && {
+		alpha diff "$dir/conf"
+		[ $? = 1 ]
+	} && alpha sync "$dir/conf" && both_by_file && alpha key retire after 1000 &&
 		alpha sync "$dir/conf" && both_by_file && [ "$(alpha -j show | jq '.retire > 0')" = true ] &&
 		alpha diff "$dir/conf" && alpha key retire force && alpha sync "$dir/conf" &&
 		alpha diff "$dir/conf" && [ "$(public)" = "$(veil pubkey <"$dir/one")" ] || return
-	alpha save "$dir/conf" 2>&1 | grep 'private-key of this host is not known' &&
-		grep 'private-key unknown' "$dir/conf"
+	alpha save "$dir/conf" 2>&1 | grep 'both are named' && alpha sync "$dir/conf" &&
+		[ "$(public)" = "$(veil pubkey <"$dir/one")" ] &&
+		grep 'next-private-key keyring:netveil:one' "$dir/conf" || return
+	# What was in a file is not what is in a keyring now.
+	echo "set private-key $dir/two" >"$dir/conf"
+	alpha save "$dir/conf" 2>&1 | grep 'is not known' && grep 'private-key unknown' "$dir/conf"
 }
 
 both_by_file() {
