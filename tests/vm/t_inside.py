@@ -250,15 +250,15 @@ def tunnel_state(source, target):
 @case("an IPsec tunnel to another host gets nothing that is for the peer")
 def ipsec_elsewhere():
     tunnel_state(alpha.v4, ROUTER)
-    alpha.run(
-        *("ip", "xfrm", "policy", "add", "src", alpha.v4, "dst", beta.v4),
-        *("proto", "udp", "dport", "7000", "dir", "out"),
-        *("tmpl", "src", alpha.v4, "dst", ROUTER, "proto", "esp", "mode", "tunnel"),
-    )
-    neighbour = "lladdr 02:00:00:00:00:77 dev eth0 nud permanent"
-    ip_batch(alpha, "neigh replace %s %s" % (ROUTER, neighbour))
     tap, before = wire.Tap(hosts.wire), alpha.drops()
     try:
+        alpha.run(
+            *("ip", "xfrm", "policy", "add", "src", alpha.v4, "dst", beta.v4),
+            *("proto", "udp", "dport", "7000", "dir", "out"),
+            *("tmpl", "src", alpha.v4, "dst", ROUTER, "proto", "esp", "mode", "tunnel"),
+        )
+        neighbour = "lladdr 02:00:00:00:00:77 dev eth0 nud permanent"
+        ip_batch(alpha, "neigh replace %s %s" % (ROUTER, neighbour))
         with alpha.udp(alpha.v4, 0) as sock:
             sock.sendto(MARKER, (beta.v4, 7000))
         wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")

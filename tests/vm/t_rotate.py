@@ -155,6 +155,7 @@ def retire():
         check("retire force" in refused.strerror, "the way out", refused.strerror)
     change(beta, (genl.P_NEXT_KEY, new))
     alpha.control.retire(100)
+    check(80 < alpha.control.get()["retire"] <= 100, "the date is told")
     pair.until(lambda: only(beta, new), "the peer has changed")
     pair.until(lambda: alpha.peer()["on_next"], "the owner knows that it did")
     for give_up in alpha.control.no_next, alpha.control.generate_next:
@@ -163,7 +164,6 @@ def retire():
             check(False, "given up a key that a peer knows alone")
         except genl.Refused as refused:
             check("key retire" in refused.strerror, "the way out", refused.strerror)
-    check(80 < alpha.control.get()["retire"] <= 100, "the date is told")
     pair.streams.run(80)
     check_equal(alpha.control.get()["next_key"], new, "both keys, before the date")
     pair.until(lambda: not alpha.control.get()["next_key"], "the date", 30)
