@@ -92,9 +92,7 @@ static int veil_flows_protected(struct nf_conn *ct, void *data)
 
 void veil_flows_end(struct veil_net *vn)
 {
-	struct veil_flows_cleanup which = {
-		.vn = vn, .all = veil_flows_wrap(vn),
-	};
+	struct veil_flows_cleanup which = { .vn = vn };
 	struct nf_ct_iter_data data = { .net = vn->net, .data = &which };
 	typeof(nf_ct_iterate_cleanup_net) *cleanup;
 
@@ -106,6 +104,7 @@ void veil_flows_end(struct veil_net *vn)
 		return;
 	/* Who passed our hook in FORWARD before is in the flow table now. */
 	synchronize_rcu();
+	which.all = veil_flows_wrap(vn);
 	cleanup(veil_flows_protected, &data);
 	symbol_put(nf_ct_iterate_cleanup_net);
 }

@@ -31,9 +31,10 @@
  *	_NEXT_PUBLIC_KEY, _NEXT_KEY_ORIGIN, and _RETIRE if a date is set
  * @NETVEIL_CMD_SET: set any of _PRIVATE_KEY or _GENERATE, _LISTEN_PORT,
  *	_CIPHER, _LOCAL or _NO_LOCAL, _RX_MARK, _NEXT_PRIVATE_KEY or
- *	_GENERATE_NEXT or _NO_NEXT or _RETIRE, the private keys also by their
- *	_SERIAL; answers as @NETVEIL_CMD_GET does, so that the maker of a key
- *	learns its public half
+ *	_GENERATE_NEXT or _NO_NEXT or (without a current one) _RETIRE, the
+ *	private keys also by their _SERIAL; of both, none is set if the next one
+ *	is our only one by now; answers as @NETVEIL_CMD_GET does, so that the
+ *	maker of a key learns its public half
  * @NETVEIL_CMD_PEER_GET: one peer by _PEER/_PUBLIC_KEY, or all as a dump; each
  *	message holds one NETVEIL_A_PEER
  * @NETVEIL_CMD_PEER_ADD: new peer from NETVEIL_A_PEER; -EEXIST if known

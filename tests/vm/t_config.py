@@ -5,26 +5,25 @@
 of peers that stay as they are live on.
 """
 
-import base64
 import concurrent.futures
 import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import conffiles
 import genl
 import hosts
 import ktap
 import memory
-import pypeer
 import wire
+from conffiles import conf_of, folder, path_of, same, same_session, session, state
+from conffiles import stranger, take, text_of, up, veil, write
 from hosts import alpha, beta
 from ktap import case, check, check_equal, note, wait_until
 from veilproto import Identity
@@ -33,35 +32,6 @@ MANY = 2000
 BYPASS = genl.P_POLICY, bytes([genl.POLICIES.index("bypass")])
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
-folder = tempfile.mkdtemp()
-state = {}
-
-
-def text_of(key):
-    return base64.b64encode(key).decode()
-
-
-def path_of(name):
-    return os.path.join(folder, name)
-
-
-def write(name, text, mode=0o600):
-    with open(path_of(name), "w", encoding="ascii") as file:
-        file.write(text)
-    os.chmod(path_of(name), mode)
-    return path_of(name)
-
-
-def veil(*words, host=alpha):
-    """Exit code, standard output, standard error."""
-    done = subprocess.run(
-        (hosts.VEIL, "-n", host.name, *words),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def config(host=alpha):
@@ -85,77 +55,6 @@ def refused(place, reason, text, command="load"):
     check(err.startswith(wanted) and reason in err, "said why", wanted, reason, err)
     check_equal(err.count("\n"), 1, "lines of the message")
     check_equal(config(), before, "the configuration")
-
-
-def stranger():
-    return pypeer.identities()[0].public
-
-
-def set_up():
-    hosts.set_up()
-    a, b = pypeer.identities()
-    state["a"], state["b"] = a, b
-    write("a.key", text_of(a.private) + "\n")
-    write("b.key", text_of(b.private) + "\n")
-    write("psk", text_of(os.urandom(32)) + "\n")
-    write("other.psk", text_of(os.urandom(32)) + "\n")
-
-
-def conf_of(host, extra="", psk=""):
-    """Either end's file, in which file names are relative to it."""
-    mine, key, other = (
-        ("a.key", state["b"].public, beta)
-        if host is alpha
-        else ("b.key", state["a"].public, alpha)
-    )
-    return "# %s\nset private-key %s\n\npeer add %s  # the other\n%s%s\n%s" % (
-        host.name,
-        mine,
-        text_of(key),
-        "".join("\taddress %s\n" % a for a in other.addresses),
-        "\tpsk %s\n" % psk if psk else "",
-        extra,
-    )
-
-
-def take(command, host, **words):
-    """Both must succeed: the file is written and taken."""
-    path = write(host.name + ".conf", conf_of(host, **words))
-    code, out, err = veil(command, path, host=host)
-    check_equal((code, out, err), (0, "", ""), "%s %s" % (command, path))
-    return path
-
-
-def up(**words):
-    hosts.flush_all()
-    take("load", alpha, **words)
-    take("load", beta, **words)
-    hosts.ping_once(alpha, beta.v4)
-
-
-def session():
-    """What tells one session of alpha from the next: when it began, at the earliest
-    and at the latest, as a busy machine takes its time to tell."""
-    early = time.monotonic()
-    peer = alpha.peer(state["b"].public)
-    check_equal(peer["state"], genl.STATE_UP, "the peer's state")
-    late, age = time.monotonic(), peer["session_age"] / 1000
-    return early - age, late - age
-
-
-def settled():
-    """The session, once no handshake is under way any more: one that next keys or psks
-    have begun at both ends at once is over soon."""
-    wait_until(
-        lambda: alpha.peer(state["b"].public)["session_age"] > 1500, 20, "an older session"
-    )
-    return session()
-
-
-def same_session(before):
-    now = session()
-    overlap = min(now[1], before[1]) - max(now[0], before[0])
-    check(overlap > -0.1, "the session lives on", before, now)
 
 
 @case("load takes the statements of a file, with file names relative to it")
@@ -567,133 +466,6 @@ def save():
     check_equal(veil("load", path_of("new.conf"))[0], 1, "to be completed first")
 
 
-def same(path, host):
-    """Neither diff nor sync finds anything to do."""
-    check_equal(veil("diff", path, host=host), (0, "", ""), "diff of " + path)
-    check_equal(veil("sync", path, host=host), (0, "", ""), "sync of " + path)
-
-
-@case("keys and psks change by files, and a key's old file undoes nothing")
-def rotated():
-    up(psk="psk")
-    new = Identity()
-    write("a2.key", text_of(new.private) + "\n")
-    write("psk2", text_of(os.urandom(32)) + "\n")
-
-    def files(psk):
-        ours = conf_of(alpha, psk="psk").replace("a.key", "a.key next-private-key a2.key")
-        theirs = conf_of(beta, psk="psk") + "\tnext-key %s\n" % text_of(new.public)
-        return [write(host.name + ".conf", text.replace("\tpsk psk\n", psk))
-                for host, text in ((alpha, ours), (beta, theirs))]
-
-    before = alpha.drops()
-    path, other = files("\tpsk psk\n\tpsk-next psk2\n")
-    check_equal(veil("sync", path), (0, "", ""), "sync")
-    same(path, alpha)
-    # A handshake begins at once, and nothing ends before its session is there.
-    session()
-    hosts.ping_once(alpha, beta.v4)
-    check_equal(hosts.drops_since(before, alpha.drops()), {}, "drops on the way")
-    check_equal(alpha.peer(state["b"].public)["queued"], 0, "packets that wait")
-    check_equal(veil("save", path), (0, "", ""), "save")
-    same(path, alpha)
-    check_equal(veil("sync", other, host=beta), (0, "", ""), "sync")
-    wait_until(lambda: set(beta.control.peers()) == {new.public}
-               and not beta.peer()["has_psk_next"]
-               and alpha.peer()["on_next"] and not alpha.peer()["has_psk_next"],
-               20, "both use the next key and psk")
-    # The psk's files catch up; those of the keys do later.
-    path, other = files("\tpsk psk2\n")
-    before = settled()
-    same(path, alpha)
-    same(other, beta)
-    alpha.veil("key", "retire")
-    same(path, alpha)
-    check_equal(alpha.control.get()["public_key"], new.public, "alpha's key")
-    # What is saved is the key that there is now, not that of the old file.
-    check_equal(veil("save", path), (0, "", ""), "save")
-    with open(path, encoding="ascii") as file:
-        saved = file.read()
-    check("\tprivate-key a2.key\n" in saved and "a.key" not in saved, "saved", saved)
-    write("alpha.conf", conf_of(alpha, psk="psk2").replace("a.key", "a2.key"))
-    write("beta.conf", conf_of(beta, psk="psk2").replace(
-        text_of(state["a"].public), text_of(new.public)))
-    same(path, alpha)
-    same(other, beta)
-    same_session(before)
-    hosts.ping_once(alpha, beta.v4)
-
-
-def with_nexts():
-    """Both ends' files amid a change of alpha's key and of the psk."""
-    new = Identity()
-    write("a2.key", text_of(new.private) + "\n")
-    write("psk2", text_of(os.urandom(32)) + "\n")
-    psks = "\tpsk psk\n\tpsk-next psk2\n"
-    ours = conf_of(alpha).replace("a.key", "a.key next-private-key a2.key") + psks
-    theirs = conf_of(beta) + psks + "\tnext-key %s\n" % text_of(new.public)
-    return new, write("alpha.conf", ours), write("beta.conf", theirs)
-
-
-@case("a host that boots amid a change of key and psk has both by its files, and by save's")
-def booted():
-    up(psk="psk")
-    new, path, other = with_nexts()
-    for host in alpha, beta:
-        veil("flush", host=host)
-    check_equal(veil("sync", path), (0, "", ""), "sync at boot")
-    whole = alpha.control.get()
-    check_equal((whole["public_key"], whole["next_key"]), (state["a"].public, new.public),
-                "both keys")
-    check_equal(veil("sync", other, host=beta), (0, "", ""), "sync at boot")
-    hosts.ping_once(alpha, beta.v4)
-    wait_until(lambda: alpha.peer()["on_next"] and not alpha.peer()["has_psk_next"]
-               and not beta.peer()["has_psk_next"], 20, "both use the next key and psk")
-    code, _, err = veil("save", path)
-    check(code == 0 and "that of psk still, or that of psk2" in err, "a warning", err)
-    # Here alpha is a peer with a new key by now.
-    check_equal(veil("save", other, host=beta)[0], 0, "save")
-    for name in path, other:
-        with open(name, encoding="ascii") as file:
-            saved = file.read()
-        check("\tpsk psk\n\tpsk-next psk2\n" in saved, "both psks", saved)
-        check("unknown" not in saved, "what loads", saved)
-    before = settled()
-    check_equal(veil("sync", path)[0], 0, "sync of what was saved")
-    same_session(before)
-    veil("flush")
-    check_equal(veil("sync", path), (0, "", ""), "sync at the next boot")
-    hosts.ping_once(alpha, beta.v4)
-
-
-@case("a file with a psk that was replaced changes nothing of it, whatever else it changes")
-def old_psk():
-    up(psk="psk")
-    _, path, other = with_nexts()
-    veil("sync", path)
-    veil("sync", other, host=beta)
-    wait_until(lambda: alpha.peer()["on_next"] and not alpha.peer()["has_psk_next"]
-               and not beta.peer()["has_psk_next"], 20, "both use the next key and psk")
-    before = settled()
-    for old, new in ("\tpsk psk\n", ""), ("psk-next psk2\n", "psk-next psk2\n\tkeepalive 25\n"):
-        with open(path, encoding="ascii") as file:
-            text = file.read()
-        write("alpha.conf", text.replace(old, new))
-        check_equal(veil("sync", path), (0, "", ""), "sync")
-        same_session(before)
-        peer = alpha.peer()
-        check_equal((peer["has_psk"], peer["has_psk_next"]), (True, False), "its psks")
-    check_equal(alpha.peer()["keepalive"], 25, "what the file changes")
-    # The peer goes and comes in one step.
-    with open(path, encoding="ascii") as file:
-        text = file.read()
-    write("alpha.conf", text.replace("fd09::2\n", "fd09::2\n\taddress fd09::22\n"))
-    check_equal(veil("sync", path), (0, "", ""), "sync")
-    peer = alpha.peer()
-    check_equal((peer["has_psk"], peer["has_psk_next"]), (True, False), "its psks")
-    hosts.ping_once(alpha, beta.v4)
-
-
 @case("settings one by one: diff tells what comes and goes, sync does it, then nothing is left")
 def settings():
     up()
@@ -839,4 +611,4 @@ def many():
     same_session(before)
 
 
-ktap.run(set_up)
+ktap.run(conffiles.set_up)
