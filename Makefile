@@ -69,8 +69,9 @@ check-two-vms: ## Two VMs joined by virtio-net, and QEMU's capture of it (KERNEL
 check-selftests: ## Programs of the kernel's own networking selftests over an encrypted link
 	@LONG=selftests KERNELS="$(KERNELS)" VM="$(VM)" TESTS="$(TESTS)" scripts/check.sh
 
+# Six kernels on two CPUs take two hours.
 check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
-	@KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh
+	@LIMIT=$(or $(LIMIT),14400) KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh
 
 check-builds: ## No warning without IPv6, by clang, for arm64 and PREEMPT_RT; tests on the last two (BUILDS="no-ipv6 clang arm64 rt")
 	@BUILDS="$(BUILDS)" scripts/check-builds.sh

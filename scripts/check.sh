@@ -11,6 +11,7 @@
 #   GUESTS   how many at once
 #   LONG     yes: the long tests instead (make check-long); selftests: the
 #            kernel's own (make check-selftests); faults: make check-faults
+#   LIMIT    seconds after which what still runs is stopped, and counts as failed
 #   COVERAGE yes: with a module that notes what of it runs, for netveil-faults.ko as
 #            well (make coverage VM=uml)
 
@@ -26,7 +27,7 @@ GUESTS=${GUESTS:-$(nproc)}
 LONG=${LONG:-}
 COVERAGE=${COVERAGE:-}
 # CI stops at 90 minutes, and then says nothing of what failed
-TOTAL_SECONDS=4800
+LIMIT=${LIMIT:-4800}
 TESTS_PER_BOOT=3
 scripts=$NETVEIL_TOP/scripts
 passed=0 failed=0 skipped=0
@@ -294,9 +295,9 @@ main() {
 	prepare
 	build
 	plan
-	if ! run_jobs "$GUESTS" $((TOTAL_SECONDS - SECONDS)) "$results"; then
+	if ! run_jobs "$GUESTS" $((LIMIT - SECONDS)) "$results"; then
 		failed=$((failed + 1))
-		failures+=("the limit of $TOTAL_SECONDS s: not all tests ran")
+		failures+=("the limit of $LIMIT s: not all tests ran")
 	fi
 	rm -rf "$results/stage"
 	summary
