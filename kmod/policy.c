@@ -124,6 +124,7 @@ void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 	u64 word = 0;
 
 	memcpy(found.addr, addr, sizeof(found.addr));
+again:
 	/* Before the search: what changes meanwhile changes the number. */
 	found.changes = veil_policy_changes(vn);
 	if (veil_policy_recall(vn, &found)) {
@@ -137,6 +138,12 @@ void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 		return;
 	}
 	veil_policy_search(vn, addr, VEIL_PREFIX_BITS, &found);
+	/* What a step puts from one table into another was perhaps seen in neither:
+	 * that it has left the one is read before that it had come into the other.
+	 */
+	smp_rmb();
+	if (unlikely(found.changes != veil_policy_changes(vn)))
+		goto again;
 	veil_policy_read(&found, policy);
 	if (v4 && !found.own && !found.set)
 		this_cpu_write(vn->recent->stranger, word);
