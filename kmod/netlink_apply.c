@@ -4,8 +4,8 @@
  * unprotected in between.
  *
  * Under vn->lock, first everything is read and checked.  Then what is new is added,
- * what protects first, and for now no weaker than what held before; peers take over
- * addresses and keys of those that leave.  What known peers get is made as well,
+ * what protects first, and for now no weaker than what held before; it takes over
+ * addresses, networks and keys from what leaves.  What known peers get is made as well,
  * beside them.  That can be undone, and is if memory runs out: nothing was in clear
  * meanwhile.  Then comes what cannot fail any more, then what is removed, what protects
  * last, and at the end what is new becomes as weak as it is to be.
@@ -16,6 +16,7 @@
 
 #include "flows.h"
 #include "netlink_peer.h"
+#include "network.h"
 #include "session.h"
 #include "trial.h"
 #include "weaken.h"
@@ -161,7 +162,8 @@ static int veil_nl_check_part(struct veil_nl_step *step,
 			      struct veil_nl_change *change,
 			      struct veil_nl_part *part, bool leaving)
 {
-	bool leaves = change->command == NETVEIL_CMD_PEER_DEL;
+	bool leaves = change->command == NETVEIL_CMD_PEER_DEL ||
+		      change->command == NETVEIL_CMD_POLICY_DEL;
 	struct veil_peer *none = NULL;
 
 	if (leaving != leaves)
@@ -392,9 +394,22 @@ static void veil_nl_take_back(struct veil_nl_step *step,
 	cond_resched();
 }
 
+static void veil_nl_stay_one(struct veil_nl_step *step,
+			     struct veil_nl_change *change)
+{
+	struct veil_nl_part part;
+
+	if (change->command == NETVEIL_CMD_PEER_DEL && change->peer) {
+		change->peer->leaving = false;
+		change->peer->succeeded = false;
+	}
+	if (change->command == NETVEIL_CMD_POLICY_DEL &&
+	    !veil_nl_get_part(step, change, &part))
+		veil_nl_policy_step(step->vn, &part.info, VEIL_NL_UNDO);
+}
+
 static void veil_nl_undo(struct veil_nl_step *step)
 {
-	struct veil_nl_change *change;
 	size_t i;
 	u8 kind;
 
@@ -403,13 +418,9 @@ static void veil_nl_undo(struct veil_nl_step *step)
 	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--)
 		for (i = step->count; i--;)
 			veil_nl_take_back(step, &step->changes[i], kind);
-	for (i = 0; i < step->count; i++) {
-		change = &step->changes[i];
-		if (change->command != NETVEIL_CMD_PEER_DEL || !change->peer)
-			continue;
-		change->peer->leaving = false;
-		change->peer->succeeded = false;
-	}
+	for (i = 0; i < step->count; i++)
+		veil_nl_stay_one(step, &step->changes[i]);
+	veil_network_stay_locals(step->vn);
 }
 
 /* What leaves, if it is of this kind. */
@@ -478,6 +489,8 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 
 	if (!err && veil_trial_refuses(step->vn, step->info->extack))
 		err = -EBUSY;
+	if (!err && sets)
+		err = veil_nl_leave_locals(step->vn, step->info);
 	if (!err)
 		err = veil_nl_check_step(step, true);
 	if (!err)

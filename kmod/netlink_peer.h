@@ -80,7 +80,9 @@ int veil_nl_get_prefix(struct veil_prefix *prefix, const struct nlattr *attr,
 /* netlink_policy.c */
 extern const struct nla_policy veil_nl_policy_request[NETVEIL_A_CONFIRM + 1];
 int veil_nl_policy_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
-/* A change of a policy as part of a step; UNDO is of an addition, and so is keeping. */
+/* A change of a policy as part of a step.  CHECK of a removal notes that the policy
+ * leaves, which UNDO takes back, as it does an addition; keeping is of an addition.
+ */
 int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 			unsigned int stages);
 void veil_nl_policy_keep(struct veil_net *vn, struct genl_info *info);
@@ -93,6 +95,10 @@ int veil_nl_confirm_doit(struct sk_buff *request, struct genl_info *info);
  * see there what an error has changed.
  */
 int veil_nl_check_set(struct genl_info *info);
+/* The local networks that a step with this request will remove are marked so, until
+ * it has, or veil_network_stay_locals().
+ */
+int veil_nl_leave_locals(struct veil_net *vn, struct genl_info *info);
 int veil_nl_set(struct veil_net *vn, struct genl_info *info);
 
 /* netlink_apply.c */

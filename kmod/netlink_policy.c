@@ -139,6 +139,7 @@ bool veil_nl_policy_is(struct veil_net *vn, struct genl_info *info, u8 kind)
 int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 			unsigned int stages)
 {
+	bool leaves = info->genlhdr->cmd == NETVEIL_CMD_POLICY_DEL;
 	bool new = info->genlhdr->cmd == NETVEIL_CMD_POLICY_ADD;
 	struct nlattr *policy = info->attrs[NETVEIL_A_POLICY];
 	struct veil_prefix prefix;
@@ -149,12 +150,20 @@ int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 		return err;
 	if (stages & VEIL_NL_CHECK)
 		err = veil_policy_check(vn, &prefix, new, info->extack);
+	if (!err && stages & VEIL_NL_CHECK && !new &&
+	    !veil_policy_stays(vn, &prefix)) {
+		NL_SET_ERR_MSG(info->extack,
+			       "a policy is removed twice, or set and removed");
+		err = -EINVAL;
+	}
+	if (!err && leaves)
+		veil_policy_leave(vn, &prefix, stages & VEIL_NL_CHECK);
 	if (!err && stages & VEIL_NL_MAKE)
 		err = new ? veil_policy_add_held(vn, &prefix,
 						 nla_get_u8(policy),
 						 info->extack) :
 			    veil_nl_change_policy(vn, info, &prefix);
-	if (!err && stages & VEIL_NL_UNDO)
+	if (!err && new && stages & VEIL_NL_UNDO)
 		err = veil_policy_del(vn, &prefix, info->extack);
 	if (err && info->extack && !info->extack->bad_attr)
 		NL_SET_BAD_ATTR(info->extack, info->attrs[NETVEIL_A_PREFIX]);

@@ -210,9 +210,10 @@ static void veil_nl_set_identities(struct veil_net *vn, struct genl_info *info,
 		veil_rotate_set_next(vn, &next->identity, next->origin);
 }
 
-/* The request's local prefixes. */
+/* The request's local prefixes; check: whether they can be set now. */
 static int veil_nl_get_locals(struct veil_net *vn, struct genl_info *info,
-			      struct veil_prefix *prefixes, unsigned int *count)
+			      struct veil_prefix *prefixes, unsigned int *count,
+			      bool check)
 {
 	const struct nlattr *attr;
 	int left, err;
@@ -229,7 +230,7 @@ static int veil_nl_get_locals(struct veil_net *vn, struct genl_info *info,
 			continue;
 		err = veil_nl_get_prefixes(prefixes, count, NETVEIL_LOCALS_MAX,
 					   attr, info->extack);
-		if (!err)
+		if (!err && check)
 			err = veil_network_check_local(vn,
 						       &prefixes[*count - 1],
 						       info->extack);
@@ -242,16 +243,29 @@ static int veil_nl_get_locals(struct veil_net *vn, struct genl_info *info,
 }
 
 /* *prefixes: what the caller frees; NULL if the request says nothing of them. */
-static int veil_nl_check_locals(struct veil_net *vn, struct genl_info *info,
-				struct veil_prefix **prefixes,
-				unsigned int *count)
+static int veil_nl_read_locals(struct veil_net *vn, struct genl_info *info,
+			       struct veil_prefix **prefixes,
+			       unsigned int *count, bool check)
 {
 	if (!info->attrs[NETVEIL_A_LOCAL] && !info->attrs[NETVEIL_A_NO_LOCAL])
 		return 0;
 	*prefixes = kcalloc(NETVEIL_LOCALS_MAX, sizeof(**prefixes), GFP_KERNEL);
 	if (!*prefixes)
 		return -ENOMEM;
-	return veil_nl_get_locals(vn, info, *prefixes, count);
+	return veil_nl_get_locals(vn, info, *prefixes, count, check);
+}
+
+int veil_nl_leave_locals(struct veil_net *vn, struct genl_info *info)
+{
+	struct veil_prefix *locals = NULL;
+	unsigned int count = 0;
+	int err;
+
+	err = veil_nl_read_locals(vn, info, &locals, &count, false);
+	if (!err && locals)
+		veil_network_leave_locals(vn, locals, count);
+	kfree(locals);
+	return err;
 }
 
 static void veil_nl_set_mark(struct veil_net *vn, struct genl_info *info)
@@ -306,7 +320,8 @@ int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 	if (!err)
 		err = veil_nl_check_next(vn, info, &new, &next);
 	if (!err)
-		err = veil_nl_check_locals(vn, info, &locals, &local_count);
+		err = veil_nl_read_locals(vn, info, &locals, &local_count,
+					  true);
 	if (!err)
 		err = veil_nl_set_scarce(vn, info, locals, local_count);
 	if (!err && cipher)

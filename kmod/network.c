@@ -7,6 +7,7 @@
 #include "addr.h"
 #include "network.h"
 #include "peer_address.h"
+#include "policy.h"
 #include "weaken.h"
 
 bool veil_network_routable(const struct in6_addr *addr)
@@ -45,9 +46,9 @@ static int veil_network_refuse_equal(struct veil_net *vn,
 				     const struct veil_prefix *prefix,
 				     struct netlink_ext_ack *extack)
 {
-	if (veil_prefix_find(&vn->policies, prefix)) {
+	if (veil_policy_stays(vn, prefix)) {
 		NL_SET_ERR_MSG_MOD(extack,
-				   "prefix has a policy of its own: remove that first");
+				   "prefix has a policy of its own: veil policy del removes it, and veil sync replaces it without a gap");
 		return -EADDRINUSE;
 	}
 	return 0;
@@ -77,12 +78,28 @@ static int veil_network_check_form(const struct veil_prefix *prefix,
 	return 0;
 }
 
+static struct veil_address *veil_network_find(struct veil_net *vn,
+					      const struct veil_prefix *prefix)
+{
+	struct veil_prefix_node *node = veil_prefix_find(&vn->addresses, prefix);
+
+	return node ? container_of(node, struct veil_address, node) : NULL;
+}
+
+static struct veil_local *veil_network_find_local(struct veil_net *vn,
+						  const struct veil_prefix *prefix)
+{
+	struct veil_prefix_node *node = veil_prefix_find(&vn->locals, prefix);
+
+	return node ? container_of(node, struct veil_local, node) : NULL;
+}
+
 int veil_network_check(struct veil_net *vn, const u8 *public_key,
 		       const struct veil_prefix *prefix,
 		       struct netlink_ext_ack *extack)
 {
-	struct veil_prefix_node *node;
 	struct veil_address *address;
+	struct veil_local *local;
 	int err;
 
 	err = veil_network_check_form(prefix, extack);
@@ -90,16 +107,14 @@ int veil_network_check(struct veil_net *vn, const u8 *public_key,
 		err = veil_network_refuse_equal(vn, prefix, extack);
 	if (err)
 		return err;
-	if (veil_prefix_find(&vn->locals, prefix)) {
+	local = veil_network_find_local(vn, prefix);
+	if (local && !local->leaving) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "prefix is a local one: veil set no-local forgets those");
 		return -EADDRINUSE;
 	}
-	node = veil_prefix_find(&vn->addresses, prefix);
-	if (!node)
-		return 0;
-	address = container_of(node, struct veil_address, node);
-	if (address->peer->leaving)
+	address = veil_network_find(vn, prefix);
+	if (!address || address->peer->leaving)
 		return 0;
 	if (address->behind && !memcmp(address->peer->public_key, public_key,
 				       VEIL_KEY_LEN))
@@ -113,24 +128,18 @@ int veil_network_check_local(struct veil_net *vn,
 			     const struct veil_prefix *prefix,
 			     struct netlink_ext_ack *extack)
 {
+	const struct veil_address *address;
 	int err = veil_network_check_form(prefix, extack);
 
 	if (!err)
 		err = veil_network_refuse_equal(vn, prefix, extack);
-	if (!err && veil_prefix_find(&vn->addresses, prefix)) {
+	address = veil_network_find(vn, prefix);
+	if (!err && address && !address->peer->leaving) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "prefix is a peer's: veil peer show tells whose");
 		err = -EADDRINUSE;
 	}
 	return err;
-}
-
-static struct veil_address *veil_network_find(struct veil_net *vn,
-					      const struct veil_prefix *prefix)
-{
-	struct veil_prefix_node *node = veil_prefix_find(&vn->addresses, prefix);
-
-	return node ? container_of(node, struct veil_address, node) : NULL;
 }
 
 int veil_network_make(struct veil_peer *peer,
@@ -211,12 +220,35 @@ static int veil_network_add_local(struct veil_net *vn,
 	return err;
 }
 
+void veil_network_leave_locals(struct veil_net *vn,
+			       const struct veil_prefix *prefixes,
+			       unsigned int count)
+{
+	struct veil_local *local;
+	unsigned int i;
+
+	list_for_each_entry(local, &vn->local_list, list)
+		local->leaving = true;
+	for (i = 0; i < count; i++) {
+		local = veil_network_find_local(vn, &prefixes[i]);
+		if (local)
+			local->leaving = false;
+	}
+}
+
+void veil_network_stay_locals(struct veil_net *vn)
+{
+	struct veil_local *local;
+
+	list_for_each_entry(local, &vn->local_list, list)
+		local->leaving = false;
+}
+
 int veil_network_set_locals(struct veil_net *vn,
 			    const struct veil_prefix *prefixes,
 			    unsigned int count)
 {
 	struct veil_local *local, *next;
-	struct veil_prefix_node *node;
 	LIST_HEAD(kept);
 	LIST_HEAD(made);
 	LIST_HEAD(new);
@@ -225,10 +257,9 @@ int veil_network_set_locals(struct veil_net *vn,
 
 	veil_weaken_begin(vn, "local-changed");
 	for (i = 0; i < count && !err; i++) {
-		node = veil_prefix_find(&vn->locals, &prefixes[i]);
-		if (node)
-			list_move_tail(&container_of(node, struct veil_local,
-						     node)->list, &kept);
+		local = veil_network_find_local(vn, &prefixes[i]);
+		if (local)
+			list_move_tail(&local->list, &kept);
 		else
 			err = veil_network_make_local(vn, &prefixes[i], &made);
 	}

@@ -12,6 +12,7 @@
 struct veil_local {
 	struct veil_prefix_node node;
 	struct list_head list;		/* veil_net.local_list */
+	bool leaving;			/* removed by the step; vn->lock */
 	struct rcu_head rcu;
 };
 
@@ -37,6 +38,12 @@ void veil_network_put(struct veil_peer *peer,
 int veil_network_check_local(struct veil_net *vn,
 			     const struct veil_prefix *prefix,
 			     struct netlink_ext_ack *extack);
+/* A step will leave no others than these: a peer may have the others' prefixes. */
+void veil_network_leave_locals(struct veil_net *vn,
+			       const struct veil_prefix *prefixes,
+			       unsigned int count);
+/* None of them leaves. */
+void veil_network_stay_locals(struct veil_net *vn);
 /* These, checked, and then no others. */
 int veil_network_set_locals(struct veil_net *vn,
 			    const struct veil_prefix *prefixes,

@@ -35,9 +35,9 @@ int veil_peer_check_address(struct veil_net *vn, const struct in6_addr *addr,
 	struct net_device *dev;
 	bool local = false;
 
-	if (veil_policy_find(vn, &prefix)) {
+	if (veil_policy_stays(vn, &prefix)) {
 		NL_SET_ERR_MSG_MOD(extack,
-				   "an address has a policy of its own, where the peer's shall hold: veil policy del removes it");
+				   "an address has a policy of its own, where the peer's shall hold: veil policy del removes it, and veil sync replaces it without a gap");
 		return -EADDRINUSE;
 	}
 	rcu_read_lock();
@@ -78,7 +78,7 @@ static int veil_address_insert(struct veil_address *address)
 	int err;
 
 	/* Checked before; but a step may have added one since. */
-	if (veil_policy_find(address->peer->vn, &address->node.prefix))
+	if (veil_policy_stays(address->peer->vn, &address->node.prefix))
 		return -EADDRINUSE;
 	veil_weaken_touch_network(address->peer->vn, &address->node.prefix);
 	err = veil_prefix_insert(table, &address->node);

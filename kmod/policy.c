@@ -218,6 +218,22 @@ struct veil_policy_node *veil_policy_find(struct veil_net *vn,
 	return node ? container_of(node, struct veil_policy_node, node) : NULL;
 }
 
+bool veil_policy_stays(struct veil_net *vn, const struct veil_prefix *prefix)
+{
+	const struct veil_policy_node *node = veil_policy_find(vn, prefix);
+
+	return node && !node->leaving;
+}
+
+void veil_policy_leave(struct veil_net *vn, const struct veil_prefix *prefix,
+		       bool leaving)
+{
+	struct veil_policy_node *node = veil_policy_find(vn, prefix);
+
+	if (node)
+		node->leaving = leaving;
+}
+
 static void veil_policy_tell(struct veil_net *vn, enum netveil_event kind,
 			     const struct veil_policy_node *node)
 {
@@ -246,7 +262,7 @@ static int veil_policy_check_new(struct veil_net *vn,
 	rcu_read_lock();
 	own = veil_prefix_find(&vn->addresses, prefix);
 	rcu_read_unlock();
-	if (own) {
+	if (own && !container_of(own, struct veil_address, node)->peer->leaving) {
 		NL_SET_ERR_MSG_MOD(extack,
 				   "this prefix is a peer's, whose own policy holds for it: veil peer set PUBKEY policy changes that");
 		return -EADDRINUSE;

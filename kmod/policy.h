@@ -6,7 +6,8 @@
  * Two tables answer it, by longest prefix: veil_net.addresses, of peers (their
  * own addresses, and prefixes behind them), and veil_net.policies, of prefixes
  * that an administrator gave a policy.  The longer prefix gives the policy, which
- * is the peer's own where it is the peer's; no prefix is in both.
+ * is the peer's own where it is the peer's; no prefix is in both, but for one that
+ * a step moves from one to the other.
  */
 #ifndef _VEIL_POLICY_H
 #define _VEIL_POLICY_H
@@ -30,6 +31,7 @@ struct veil_policy_node {
 	struct list_head list;		/* veil_net.policy_list */
 	u8 kind;			/* enum netveil_policy, but for NONE */
 	u8 wanted;			/* once it is kept, or NONE: it is; vn->lock */
+	bool leaving;			/* removed at the end of the step; vn->lock */
 	struct veil_clear clear;	/* where there is no peer */
 	atomic64_t drops;		/* no_peer */
 	struct rcu_head rcu;
@@ -136,6 +138,12 @@ void veil_policy_flush(struct veil_net *vn);
 /* Or NULL. */
 struct veil_policy_node *veil_policy_find(struct veil_net *vn,
 					  const struct veil_prefix *prefix);
+/* Whether there is one, and no step is about to remove it: a peer, or networks of
+ * ours, may take its place then.
+ */
+bool veil_policy_stays(struct veil_net *vn, const struct veil_prefix *prefix);
+void veil_policy_leave(struct veil_net *vn, const struct veil_prefix *prefix,
+		       bool leaving);
 
 int veil_policies_init(struct veil_net *vn);
 void veil_policies_exit(struct veil_net *vn);

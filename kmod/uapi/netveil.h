@@ -46,7 +46,8 @@
  * @NETVEIL_CMD_APPLY: many changes as one step: all that @NETVEIL_CMD_SET takes,
  *	and any number of _CHANGE, or nothing of it; no peer is changed by two.
  *	What is removed stays protected until what takes its addresses over is
- *	there
+ *	there: a peer, a policy or a network of ours may take the place of
+ *	another
  * @NETVEIL_CMD_EVENT: sent to the group NETVEIL_EVENTS_NAME: NETVEIL_A_EVENT
  *	and what it concerns
  * @NETVEIL_CMD_POLICY_GET: all policies of prefixes as a dump; each message holds

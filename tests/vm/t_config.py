@@ -594,6 +594,40 @@ def policies_too():
     same_session(before)
 
 
+@case("policies, peers and networks take each other's places in one step, never in clear")
+def turns():
+    """Each file is synced after the one before it."""
+    up()
+    alpha.run("ip", "route", "add", "10.70.0.0/16", "via", beta.v4)
+    one, two = stranger(), stranger()
+    host, net = "10.70.1.1/32", "10.70.1.0/24"
+    policy, peer = "policy add %s require\n", "peer add %s address 10.70.1.1\n" % text_of(one)
+    behind = ["peer add %s address 10.77.0.1 prefix %s\n" % (text_of(k), net) for k in (one, two)]
+
+    def turn(*texts):
+        for text in texts:
+            take("sync", alpha, extra=text)
+            same(path_of("alpha.conf"), alpha)
+
+    turn(policy % host)
+    with sending_to("10.70.1.1"):
+        turn(peer, policy % host, behind[0], policy % net, *behind, policy % net, policy % host)
+    # What was to leave stays if the step is refused, and is in the way again.
+    both = (genl.PEER_ADD, one, "10.70.1.1"), (genl.PEER_ADD, two, "10.70.1.1")
+    step_refused("given to two peers", (genl.POLICY_DEL, host), *both)
+    step_refused("policy of its own", both[0])
+    for again in (genl.POLICY_SET, host, "bypass"), (genl.POLICY_DEL, host):
+        step_refused("removed twice, or set and", (genl.POLICY_DEL, host), again)
+    check_equal(policies(), {"10.70.1.1": "require"}, "the policies")
+    local = "set local %s\n" % net
+    turn(policy % net, local, behind[0], local)
+    twice = "peer add %s address 10.77.0.1\n" % text_of(two)
+    refused("", "given to two peers", conf_of(alpha, behind[0] + twice), "sync")
+    refused("", "is a local one", conf_of(alpha, behind[0]))
+    turn(policy % net, "")
+    alpha.run("ip", "route", "del", "10.70.0.0/16")
+
+
 @case("%d peers are loaded, synced and removed as one step each" % MANY)
 def many():
     up()
