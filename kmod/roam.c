@@ -105,6 +105,7 @@ void veil_roam_set(struct veil_peer *peer, bool roaming)
 		veil_handshake_queue(peer);
 	spin_lock_bh(&peer->lock);
 	memset(&peer->endpoint, 0, sizeof(peer->endpoint));
+	peer->roamer->heard = false;
 	spin_unlock_bh(&peer->lock);
 	WRITE_ONCE(peer->roaming, true);
 	list_add_tail_rcu(&peer->roamer->list, &vn->roamers);
@@ -129,15 +130,18 @@ void veil_roam_unlink(struct veil_peer *peer)
 void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known)
 {
 	struct in6_addr address;
+	bool heard;
 	u16 port;
 
 	if (!peer->roaming || !known->roaming ||
 	    veil_roam_endpoint(known, &address, &port))
 		return;
+	heard = READ_ONCE(known->roamer->heard);
 	spin_lock_bh(&peer->lock);
-	if (ipv6_addr_any(&peer->endpoint)) {
+	if (heard || ipv6_addr_any(&peer->endpoint)) {
 		peer->endpoint = address;
 		WRITE_ONCE(peer->port, port);
+		peer->roamer->heard = heard;
 		veil_roam_place(peer);
 	}
 	spin_unlock_bh(&peer->lock);
@@ -172,6 +176,7 @@ static void veil_roam_settle(struct veil_peer *peer,
 		WRITE_ONCE(peer->port, place->port);
 		veil_pmtu_forget(peer);
 	}
+	WRITE_ONCE(peer->roamer->heard, true);
 	veil_roam_place(peer);
 }
 

@@ -31,6 +31,7 @@ struct veil_endpoint {
  * @list: veil_net.roamers, while it roams
  * @place: veil_unknown.places, while @placed
  * @placed: it is there, by @endpoint; peer->lock
+ * @heard: where the peer is has been heard since it roams; "
  * @endpoint: copy of the peer's; "
  * @challenge: of a place where it may be now; "
  */
@@ -39,6 +40,7 @@ struct veil_roamer {
 	struct list_head list;
 	struct rhlist_head place;
 	bool placed;
+	bool heard;
 	struct veil_endpoint endpoint;
 	struct veil_challenge challenge;
 };
@@ -61,8 +63,8 @@ void veil_roam_place(struct veil_peer *peer);
 struct rhlist_head *veil_roam_at(struct veil_net *vn,
 				 const struct in6_addr *address, u16 port);
 
-/* peer takes over from known, and is where that one was heard, unless it was given
- * another place.  vn->lock written.
+/* peer takes over from known, and is where that one was heard, if it was: the place
+ * that a file has given it may be one of long ago.  vn->lock written.
  */
 void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known);
 

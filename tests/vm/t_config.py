@@ -546,6 +546,11 @@ def roaming():
     check_equal(veil("sync", path), (0, "", ""), "sync")
     shown = json.loads(veil("-j", "peer", "show", key)[1])[0]
     check_equal(shown["endpoint"], {"address": "192.0.2.2", "port": 1000}, "stays")
+    # Made anew, since something else of it changes; it was never heard.
+    take("sync", alpha, extra=peer + "\tprefix 10.51.0.0/24\n\tendpoint 192.0.2.3:998\n")
+    shown = json.loads(veil("-j", "peer", "show", key)[1])[0]
+    check_equal((shown["prefixes"], shown["endpoint"]),
+                (["10.51.0.0/24"], {"address": "192.0.2.3", "port": 998}), "as is given")
     for new, roams in ("", False), ("\troaming\n", True):
         extra = peer.replace("\troaming\n", new)
         code, out, _ = veil("diff", write("alpha.conf", conf_of(alpha, extra)))
@@ -555,6 +560,20 @@ def roaming():
         shown = json.loads(veil("-j", "peer", "show", key)[1])[0]
         check_equal(shown["roaming"], roams, "whether it roams")
         check_equal(veil("diff", path), (0, "", ""), "diff")
+
+
+@case("a peer that roams is where it was heard, also when it is made anew")
+def roamed():
+    up()
+    roams = "\troaming\n\tendpoint 192.0.2.1:999\n\taddress fd09::2"
+    text = conf_of(alpha).replace("\taddress fd09::2", roams)
+    for prefix in "", "\tprefix 10.51.0.0/24\n":
+        path = write("alpha.conf", text.replace("\troaming", prefix + "\troaming"))
+        check_equal(veil("sync", path), (0, "", ""), "sync")
+        hosts.ping_once(alpha if prefix else beta, (beta if prefix else alpha).v4)
+        shown = json.loads(veil("-j", "show")[1])["peers"][0]
+        check_equal((shown["prefixes"], shown["endpoint"]),
+                    (prefix.split()[1:], {"address": beta.v4, "port": 51888}), "where")
 
 
 def policies():
