@@ -20,6 +20,7 @@
 #include "exempt.h"
 #include "flows.h"
 #include "hooks.h"
+#include "ipsec.h"
 #include "mark.h"
 #include "network.h"
 #include "open.h"
@@ -177,18 +178,9 @@ static bool veil_hooks_transformed(struct veil_net *vn,
 				   const struct veil_policy *policy)
 {
 	struct in6_addr outer = addrs->destination;
-	const struct dst_entry *dst = skb_dst(skb);
 	struct veil_policy to;
 
-	for (; dst && dst->xfrm; dst = xfrm_dst_child(dst)) {
-		const struct xfrm_state *state = dst->xfrm;
-
-		if (state->props.mode == XFRM_MODE_TRANSPORT)
-			continue;
-		outer = state->id.daddr.in6;
-		if (state->props.family == AF_INET)
-			ipv6_addr_set_v4mapped(state->id.daddr.a4, &outer);
-	}
+	veil_ipsec_end(skb_dst(skb), &outer);
 	veil_policy_lookup(vn, &outer, &to);
 	return to.peer == policy->peer && !veil_policy_clear(&to) &&
 	       (to.kind == policy->kind || to.kind == NETVEIL_POLICY_REQUIRE);

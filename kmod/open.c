@@ -251,8 +251,11 @@ static int veil_open_tunnel(struct veil_peer *peer, struct sk_buff *skb)
 	if (err)
 		return err;
 	veil_open_scrub(peer->vn, skb);
-	/* IPsec that brought the outer packet has no policy for the inner one. */
+	/* IPsec that brought the outer packet has no policy for the inner one, and
+	 * in transport mode had routed it.
+	 */
 	secpath_reset(skb);
+	skb_dst_drop(skb);
 	return 0;
 }
 

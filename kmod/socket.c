@@ -10,6 +10,7 @@
 #include <net/udp.h>
 
 #include "compat.h"
+#include "ipsec.h"
 #include "mark.h"
 #include "socket.h"
 
@@ -182,6 +183,26 @@ void veil_socket_udp_header(struct sk_buff *skb,
 	skb->csum_offset = offsetof(struct udphdr, check);
 }
 
+/* IPsec between the same two hosts goes inside of Netveil (STACK A6), whose packets it
+ * would wrap in ESP that the other end takes from nobody: they take the path below
+ * it.  By a tunnel to another host they may be on their way.
+ */
+static struct dst_entry *veil_socket_outside(struct dst_entry *dst,
+					     const struct in6_addr *destination)
+{
+	struct in6_addr end = *destination;
+	struct dst_entry *path;
+
+	if (!dst->xfrm)
+		return dst;
+	veil_ipsec_end(dst, &end);
+	if (!ipv6_addr_equal(&end, destination))
+		return dst;
+	path = dst_clone(xfrm_dst_path(dst));
+	dst_release(dst);
+	return path;
+}
+
 /* A route for UDP from us, in a routing domain; source may be empty and is then
  * filled in.
  */
@@ -208,7 +229,7 @@ static struct dst_entry *veil_socket_dst4(struct veil_net *vn,
 		return ERR_PTR(-EACCES);
 	}
 	ipv6_addr_set_v4mapped(fl4.saddr, &addrs->source);
-	return &rt->dst;
+	return veil_socket_outside(&rt->dst, &addrs->destination);
 }
 
 static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
@@ -236,7 +257,7 @@ static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
 		return ERR_PTR(-EACCES);
 	}
 	addrs->source = fl6.saddr;
-	return dst;
+	return veil_socket_outside(dst, &addrs->destination);
 }
 
 struct dst_entry *veil_socket_dst(struct veil_net *vn,

@@ -20,7 +20,7 @@ import packets
 import pypeer
 import traffic
 import wire
-from hosts import Host, alpha, beta, drops_since, ip_batch
+from hosts import Host, alpha, beta, drops_since, ip_batch, receive_all
 from ktap import case, check_equal, skip, wait_until
 from traffic import MARKER
 from veilproto import Identity
@@ -222,6 +222,45 @@ def ipsec_tunnel():
         no_xfrm()
         for host in inside:
             ip_batch(host, "link del d0")
+
+
+@case("new sessions, and a tunnel between networks, of hosts that have IPsec for each other")
+def ipsec_below():
+    """What Netveil sends goes by no IPsec of theirs, which is inside of it."""
+    target, tap, behind = "10.2.0.5", wire.Tap(hosts.wire), None
+    try:
+        for host, address in (alpha, "10.1.0.1"), (beta, "10.2.0.1"):
+            ip_batch(host, "link add d0 type dummy", "link set d0 up")
+            ip_batch(host, "addr add %s/24 dev d0" % address)
+        ip_batch(beta, "neigh add %s lladdr 02:00:00:00:02:05 dev d0 nud permanent" % target)
+        ip_batch(alpha, "route add 10.2.0.0/24 via %s src 10.1.0.1" % beta.v4)
+        beta.sysctl("ipv4/ip_forward", 1)
+        behind = wire.Tap(beta, "d0")
+        for mode in "transport", "tunnel":
+            try:
+                xfrm(mode, lambda host, other, v6: (host.addresses[v6], other.addresses[v6]))
+            except AssertionError as error:
+                skip("no IPsec on this kernel: " + str(error)[-200:])
+            for v6 in False, True:
+                hosts.make_gateways(lambda host, v6=v6: host.addresses[v6:][:1])
+                before = alpha.drops(), beta.drops()
+                with alpha.udp("10.1.0.1") as sock, beta.udp("0.0.0.0", 7000) as own:
+                    sock.sendto(MARKER, (target, 7000))
+                    wait_until(lambda: traffic.in_clear(behind), 10, "the packet behind beta")
+                    check_equal(receive_all(own), [], "what beta took for its own")
+                moved = [drops_since(old, host.drops()) for host, old in zip((alpha, beta), before)]
+                check_equal(moved, [{}, {}], "drops")
+            no_xfrm()
+        wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    finally:
+        no_xfrm()
+        for each in filter(None, (tap, behind)):
+            each.close()
+        beta.sysctl("ipv4/ip_forward", 0)
+        for host in alpha, beta:
+            host.start("ip", "link", "del", "d0", stderr=-3).wait()
+        hosts.make_peers(Identity(), Identity())
+        hosts.ping_once(alpha, beta.v4)
 
 
 @case("what IPsec would decrypt, but Netveil did not carry, is not delivered")
