@@ -186,6 +186,12 @@ static void veil_tx_fragment(struct veil_peer *peer, struct sk_buff *skb,
 		veil_peer_drop(peer, skb, VEIL_DROP_too_big);
 		return;
 	}
+	/* What cuts it knows the Internet's checksum alone, not SCTP's. */
+	if (skb->ip_summed == CHECKSUM_PARTIAL &&
+	    skb_csum_hwoffload_help(skb, 0)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
+		return;
+	}
 	skb->ignore_df = 1;
 	if (skb->protocol == htons(ETH_P_IP)) {
 		IPCB(skb)->frag_max_size = size;

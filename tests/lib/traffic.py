@@ -68,12 +68,17 @@ def on_cpu(cpu, work):
 
 
 class Stream:
-    """A connection: exchange() sends data both ways at once and compares."""
+    """A connection: exchange() sends data both ways at once and compares. prepare
+    is called with both sockets before."""
 
-    def __init__(self, source, target, address, protocol=0, listen=None):
+    def __init__(self, source, target, address, protocol=0, listen=None, own=None, prepare=None):
         kind = family(address), socket.SOCK_STREAM, protocol
         listener, self.client = target.socket(*kind), source.socket(*kind)
         self.listener = listener
+        for sock in (listener, self.client) if prepare else ():
+            prepare(sock)
+        if own:
+            self.client.bind((own, 0))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(listen or (address, 0))
         listener.listen()

@@ -8,6 +8,7 @@ and loopback is left alone (STACK A6, B4, B7).
 
 import contextlib
 import ctypes
+import errno
 import json
 import mmap
 import os
@@ -38,6 +39,7 @@ SO_EE_ORIGIN_ZEROCOPY = 5
 TCP_ULP, SOL_TLS, TLS_TX, TLS_RX = 31, 282, 1, 2
 TLS_1_2, TLS_AES_GCM_128 = 0x0303, 51
 IPPROTO_MPTCP = 262
+SCTP_PEER_ADDR_PARAMS, SPP_PMTUD_DISABLE = 9, 16
 UDP_PROTOCOL = 17
 PACKET_TX_RING, TP_STATUS_SEND_REQUEST = 13, 1
 state = {}
@@ -291,6 +293,39 @@ def sctp():
                     stream.exchange(100000)
             except OSError as error:
                 skip("no SCTP: %s" % error)
+
+
+def no_discovery(sock):
+    """SCTP's packets are as long as the device takes, and may be cut on the way."""
+    anybody = struct.pack("=H", socket.AF_INET)
+    flags = struct.pack("=iIHIII", 0, 0, 0, 0, 0, SPP_PMTUD_DISABLE)
+    option = flags[:4] + anybody.ljust(128, b"\0") + flags[4:] + bytes(2)
+    sock.setsockopt(socket.IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, option)
+
+
+@case("SCTP that does not look for the MTU is cut inside of a tunnel, and keeps its checksum")
+def sctp_cut():
+    ends = (alpha, "10.1.0.1", beta), (beta, "10.2.0.1", alpha)
+    for (host, own, via), (_, far, _) in zip(ends, ends[::-1]):
+        ip_batch(
+            host,
+            "addr add %s/32 dev lo" % own,
+            "route add %s/32 via %s src %s" % (far, via.v4, own),
+        )
+    hosts.make_gateways()
+    try:
+        with Watched():
+            kind = socket.IPPROTO_SCTP, None, "10.1.0.1", no_discovery
+            with Stream(alpha, beta, "10.2.0.1", *kind) as stream:
+                stream.exchange(100000)
+    except OSError as error:
+        check_equal(error.errno, errno.EPROTONOSUPPORT, "no SCTP here")
+        skip("no SCTP: %s" % error)
+    finally:
+        for (host, own, _), (_, far, _) in zip(ends, ends[::-1]):
+            ip_batch(host, "route del %s/32" % far, "addr del %s/32 dev lo" % own)
+        hosts.make_peers(Identity(), Identity())
+        hosts.ping_once(alpha, beta.v4)
 
 
 @case("loopback is left alone, also to the host's own address")
