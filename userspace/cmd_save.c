@@ -253,17 +253,12 @@ static int write_file(const char *path, const struct present *present,
 			   strerror(errno));
 	if (code)
 		unlink(temporary);
+	else if (conf_is_beside(path))
+		warn("save: %s has all of the configuration, but there are other *.conf in " CONF_FOLDER ", and what is given twice is refused at boot: move them away",
+		     path);
 	fclose(to);
 	free(temporary);
 	return code;
-}
-
-/* What is there already, if it is a configuration. */
-static int read_known(struct conf *known, const char *path)
-{
-	if (!access(path ? path : CONF_FOLDER, F_OK))
-		return conf_read(known, path);
-	return 0;
 }
 
 int cmd_save(struct env *env, struct words *words)
@@ -275,7 +270,7 @@ int cmd_save(struct env *env, struct words *words)
 	int code = words_end(words);
 
 	if (!code)
-		code = read_known(&known, path);
+		code = conf_read_known(&known, path);
 	if (!code)
 		code = nl_open(&nl, env);
 	if (!code)

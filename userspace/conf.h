@@ -6,6 +6,7 @@
 #ifndef VEIL_CONF_H
 #define VEIL_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "err.h"
@@ -36,6 +37,10 @@ int conf_parse(struct conf *conf, char *text, const char *file,
  * files that others than their owner and root can change.
  */
 int conf_read(struct conf *conf, const char *path);
+/* The same, and nothing if nothing is there. */
+int conf_read_known(struct conf *conf, const char *path);
+/* Whether path is one of several *.conf in CONF_FOLDER, which are loaded together. */
+bool conf_is_beside(const char *path);
 /* Takes text over, to be freed with conf. */
 char *conf_keep(struct conf *conf, char *text);
 void conf_free(struct conf *conf);

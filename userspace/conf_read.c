@@ -115,8 +115,8 @@ static int is_conf(const struct dirent *entry)
 	return entry->d_name[0] != '.' && dot && !strcmp(dot, ".conf");
 }
 
-/* In the order of their names in the C locale. */
-static int read_folder(struct conf *conf, const char *folder)
+/* In the order of their names in the C locale; may: or none. */
+static int read_folder(struct conf *conf, const char *folder, bool may)
 {
 	struct dirent **list;
 	int count = scandir(folder, &list, is_conf, alphasort), i, code = 0;
@@ -125,7 +125,7 @@ static int read_folder(struct conf *conf, const char *folder)
 	if (count < 0)
 		return err("cannot list %s: %s", folder, strerror(errno));
 	/* Not the same as a configuration without peers. */
-	if (!count)
+	if (!count && !may)
 		code = err("there is no *.conf in %s", folder);
 	for (i = 0; i < count; i++) {
 		if (asprintf(&path, "%s/%s", folder, list[i]->d_name) < 0)
@@ -139,15 +139,59 @@ static int read_folder(struct conf *conf, const char *folder)
 	return code;
 }
 
-int conf_read(struct conf *conf, const char *path)
+static bool is_folder(const char *path)
 {
 	struct stat st;
 
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+int conf_read(struct conf *conf, const char *path)
+{
 	if (!path)
 		path = CONF_FOLDER;
 	if (!strcmp(path, "-"))
 		return read_fd(conf, STDIN_FILENO, "standard input", ".");
-	if (!stat(path, &st) && S_ISDIR(st.st_mode))
-		return read_folder(conf, path);
+	if (is_folder(path))
+		return read_folder(conf, path, false);
 	return read_file(conf, path);
+}
+
+int conf_read_known(struct conf *conf, const char *path)
+{
+	if (!path)
+		path = CONF_FOLDER;
+	if (access(path, F_OK))
+		return 0;
+	if (is_folder(path))
+		return read_folder(conf, path, true);
+	return read_file(conf, path);
+}
+
+static bool is_same_file(const char *one, const char *other)
+{
+	struct stat a, b;
+
+	return !stat(one, &a) && !stat(other, &b) && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+bool conf_is_beside(const char *path)
+{
+	struct dirent **list;
+	bool found = false;
+	char *name;
+	int count, i;
+
+	count = scandir(CONF_FOLDER, &list, is_conf, NULL);
+	for (i = 0; i < count; i++) {
+		if (asprintf(&name, CONF_FOLDER "/%s", list[i]->d_name) < 0)
+			die_no_memory();
+		found |= is_same_file(name, path);
+		free(name);
+		free(list[i]);
+	}
+	if (count >= 0)
+		free(list);
+	return found && count > 1;
 }

@@ -466,6 +466,29 @@ def save():
     check_equal(veil("load", path_of("new.conf"))[0], 1, "to be completed first")
 
 
+@contextlib.contextmanager
+def standard_folder():
+    """/etc/netveil, empty, for as long as it is used."""
+    os.makedirs("/etc/netveil", exist_ok=True)
+    hosts.command("mount", "-t", "tmpfs", "-o", "mode=755", "none", "/etc/netveil")
+    try:
+        yield "/etc/netveil/"
+    finally:
+        hosts.command("umount", "/etc/netveil")
+
+
+@case("save takes the standard folder as it comes: empty, and with other files in it")
+def save_standard():
+    up()
+    key = "peer add " + text_of(state["b"].public)
+    with standard_folder() as standard:
+        code, out, err = veil("save")
+        check(code == 0 and key in out and "private-key" in err, "empty", code, out, err)
+        for name, warned in ("one.conf", False), ("one", False), ("two.conf", True):
+            code, out, err = veil("save", standard + name)
+            check_equal((code, out, "other *.conf" in err), (0, "", warned), name + ": " + err)
+
+
 @case("settings one by one: diff tells what comes and goes, sync does it, then nothing is left")
 def settings():
     up()
