@@ -100,6 +100,26 @@ static const struct option options[] = {
 	{ "--root", "a folder", false, take_root },
 };
 
+/* Whether this is about another network namespace than the first process's, which may
+ * be a container's.
+ */
+static bool is_elsewhere(const struct env *env)
+{
+	struct stat own, first;
+
+	return env->netns || (!stat("/proc/self/ns/net", &own) &&
+			      !stat("/proc/1/ns/net", &first) &&
+			      own.st_ino != first.st_ino);
+}
+
+/* The unit at boot loads its file into the host's own namespace. */
+static int check_namespace(const struct env *env, const char *root)
+{
+	if (*root || !is_elsewhere(env))
+		return 0;
+	return err_usage("guard: the unit at boot and its file are for the host's own network namespace; in another one have nft load what 'veil guard show' prints there");
+}
+
 static void place(char path[PATH_LEN], const char *root, const char *file)
 {
 	snprintf(path, PATH_LEN, "%s%s", root, file);
@@ -172,6 +192,8 @@ static int guard_install(struct env *env, struct words *words)
 	int code;
 
 	code = options_take(options, ARRAY_LEN(options), words, &root);
+	if (!code)
+		code = check_namespace(env, root);
 	if (code)
 		return code;
 	place(path, root, RULES);
@@ -203,8 +225,9 @@ static int guard_remove(struct env *env, struct words *words)
 	size_t i;
 	int code;
 
-	(void)env;
 	code = options_take(options, ARRAY_LEN(options), words, &root);
+	if (!code)
+		code = check_namespace(env, root);
 	for (i = 0; !code && i < ARRAY_LEN(files); i++) {
 		place(path, root, files[i]);
 		if (unlink(path) && errno != ENOENT)

@@ -9,6 +9,7 @@
 
 #include "cmd.h"
 #include "err.h"
+#include "guard_counts.h"
 #include "keyfile.h"
 #include "plan.h"
 
@@ -120,13 +121,31 @@ static int with_plan(struct env *env, struct words *words, bool whole,
 	return code;
 }
 
+/* Whether what the guard's ruleset holds of the settings is to change. */
+static bool moves_guard(const struct plan *plan)
+{
+	size_t i;
+
+	for (i = 0; i < plan->setting_count; i++)
+		switch (mnl_attr_get_type(plan->settings[i].attr)) {
+		case NETVEIL_A_LISTEN_PORT:
+		case NETVEIL_A_LOCAL:
+		case NETVEIL_A_NO_LOCAL:
+			return true;
+		}
+	return false;
+}
+
 static int apply(struct env *env, const struct plan *plan,
 		 const struct present *present, struct nl *nl, const char *what)
 {
 	(void)env;
-	(void)present;
-	return plan->count || plan->setting_count ?
-		plan_apply(plan, nl, what) : 0;
+	if (!plan->count && !plan->setting_count)
+		return 0;
+	/* A host that boots loads its guard first, which was made for this. */
+	if (present->state.peers && moves_guard(plan))
+		guard_warn(what);
+	return plan_apply(plan, nl, what);
 }
 
 int cmd_load(struct env *env, struct words *words)

@@ -7,6 +7,7 @@
 
 #include "cmd.h"
 #include "err.h"
+#include "guard_counts.h"
 #include "nl.h"
 #include "parse.h"
 #include "secret.h"
@@ -157,6 +158,10 @@ static int apply(struct env *env, const struct settings *settings)
 			mnl_attr_put_u32(request, NETVEIL_A_RX_MASK,
 					 settings->mask);
 		}
+		/* Before: this may be the last that arrives. */
+		if (!env->batch && (settings->port || settings->no_local ||
+				    settings->local_count))
+			guard_warn("set");
 		code = nl_call(&nl, request, NULL, NULL, "set");
 	}
 	nl_close(&nl);

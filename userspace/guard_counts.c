@@ -121,3 +121,12 @@ int guard_counts(struct guard_counts *counts, const char *what)
 			   what, strerror(error));
 	return 0;
 }
+
+void guard_warn(const char *what)
+{
+	struct guard_counts counts = {0};
+
+	if (!guard_counts(&counts, what) && counts.loaded)
+		warn("%s: the ruleset of 'veil guard' goes by the port and the local networks of before, and drops handshakes from another port: make it anew",
+		     what);
+}

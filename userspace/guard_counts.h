@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the ruleset of veil guard has dropped.
+ * What the ruleset of veil guard has dropped, and whether it is there.
  */
 #ifndef VEIL_GUARD_COUNTS_H
 #define VEIL_GUARD_COUNTS_H
@@ -17,5 +17,7 @@ struct guard_counts {
 
 /* Of the namespace that the process is in. An exit code; what names the request. */
 int guard_counts(struct guard_counts *counts, const char *what);
+/* Says, if the ruleset is loaded there, that what is about to change is in it as it was. */
+void guard_warn(const char *what);
 
 #endif /* VEIL_GUARD_COUNTS_H */

@@ -297,7 +297,8 @@ static void print(FILE *to, const struct entries *entries)
 {
 	fputs("#!/usr/sbin/nft -f\n"
 	      "# Made by 'veil guard': holds shut what Netveil has to protect, whether\n"
-	      "# it is there or not. Make it anew when peers or policies change.\n"
+	      "# it is there or not. Make it anew when peers, policies, the port or\n"
+	      "# local networks change.\n"
 	      "table " TABLE "\n"
 	      "delete table " TABLE "\n"
 	      "table " TABLE " {\n"

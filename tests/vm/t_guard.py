@@ -8,6 +8,7 @@
 import os
 import re
 import struct
+import subprocess
 import sys
 import tempfile
 
@@ -378,6 +379,44 @@ def install():
         command(VEIL, "guard", "remove", "--root", root)
         check(not os.path.lexists(link), "removed")
         check(not os.path.exists(root + "/etc/netveil/guard.nft"), "removed")
+    hosts.flush_all()
+
+
+def says(*words, **options):
+    """veil's exit code and what it says."""
+    done = subprocess.run((VEIL, *words), text=True, capture_output=True, **options)
+    return done.returncode, done.stderr
+
+
+@case("of another namespace nothing is installed where the host's own guard is, nor removed")
+def elsewhere():
+    alpha.control.add_policy("10.0.0.0/8", "require")
+    for word in "install", "remove":
+        code, said = says("-n", "alpha", "guard", word)
+        check(code == 2 and "own network namespace" in said, "-n alpha " + word, code, said)
+        with alpha.inside():
+            code, said = says("guard", word)
+        check(code == 2 and "own network namespace" in said, "there " + word, code, said)
+    check(not os.path.exists("/etc/netveil/guard.nft"), "nothing is written")
+    check_equal(command("nft", "list", "tables"), "", "nothing is loaded")
+    check_equal(alpha.run("nft", "list", "tables"), "", "there neither")
+    hosts.flush_all()
+
+
+@case("another port, and other local networks, are said to want another ruleset")
+def outdated():
+    hosts.make_peers(state["a"], state["b"])
+    for words in ("listen-port", "4000"), ("local", "10.3.0.0/16"), ("no-local",):
+        check_equal(says("-n", "alpha", "set", *words), (0, ""), "without the guard")
+        guard_on(command(VEIL, "-n", "alpha", "guard"))
+        code, said = says("-n", "alpha", "set", *words)
+        check(code == 0 and "make it anew" in said, "with it", words, code, said)
+        guard_off()
+    guard_on(command(VEIL, "-n", "alpha", "guard"))
+    for text, wanted in ("cipher auto", ""), ("listen-port 4001", "make it anew"):
+        code, said = says("-n", "alpha", "load", "-", input="set " + text)
+        check(code == 0 and (wanted in said if wanted else not said), text, code, said)
+    guard_off()
     hosts.flush_all()
 
 
