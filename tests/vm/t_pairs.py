@@ -266,9 +266,9 @@ def refused(text, call, *args):
     raise AssertionError("taken, where %r was expected" % text)
 
 
-def answered(peer, me=None, psks=(None,)):
+def answered(peer, me=None, psks=(None,), ours=None):
     """The session of the module's initiation to this key of the peer's, with this
-    psk; nothing was opened under it. One may be overtaken by the next, which a change
+    psk, from this key of ours; nothing was opened under it. One may be overtaken by the next, which a change
     brings about: its answer comes too late."""
     me, wanted = me or peer.me, psks[0] and veilproto.psk_id(psks[0])
     sessions = []
@@ -278,7 +278,8 @@ def answered(peer, me=None, psks=(None,)):
             return peer.adopt(session)
         if peer.count(INITIATION):
             responder, found = next_initiation(peer, (peer.me, me))
-            if found is me and (not wanted or wanted in responder.psk_ids):
+            right = not ours or responder.remote == ours
+            if found is me and right and (not wanted or wanted in responder.psk_ids):
                 sessions.append(peer.respond(responder, psk=psks[0]))
         return None
 
@@ -315,12 +316,7 @@ def unconfirmed():
 @case("no session any more, for our next key is taken back: the next handshake is at once")
 def begins_anew():
     peer, theirs, ours = with_next()
-    while True:
-        responder, me = next_initiation(peer, (peer.me, theirs))
-        if responder.remote == ours.public:
-            break
-    peer.respond(responder)
-    peer.wait_confirmed()
+    answered(peer, theirs, ours=ours.public)
     peer.forget()
     start = boottime()
     alpha.control.no_next()
