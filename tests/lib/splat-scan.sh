@@ -15,7 +15,8 @@ splats+='|unregister_netdevice: waiting|refcount_t:|ref_tracker:|leaked referenc
 splats+='|blocked for more than|task hung|rcu: INFO:|detected stalls|self-detected stall'
 splats+='|soft lockup|hard LOCKUP|list_(add|del) corruption|slab corruption|(Object padding|Poison|[Rr]edzone) overwritten|Object already free'
 splats+='|double free|use-after-free|stack-protector:|Internal error:|Segmentation fault.*netveil'
-splats+='|Bad page state|Out of memory: Killed'
+splats+='|Bad page state|Out of memory: Killed|BUG [^ ]+ \((Not t|T)ainted'
+splats+='|hw csum failure|protocol [0-9a-f]+ is buggy|huh, entered softirq|Dead loop on|Attempt to release '
 
 # What the emulated machine itself causes, and says nothing about Netveil. KCSAN sees
 # races of the kernel's own too: ours have a place in [netveil] in their title. And its

@@ -223,10 +223,10 @@ def leaves_anyhow():
 def leaves_undone():
     use_table()
     alpha.control.add_policy(NET, "require")
-    alpha.veil("policy", "set", NET, "bypass", "confirm", "3")
+    alpha.veil("policy", "set", NET, "bypass", "confirm", "10")
     with Stream(state["delta"], beta, beta.v4) as stream:
         until_offloaded(stream)
-        wait_until(lambda: not in_table(), 10, "the table is empty")
+        wait_until(lambda: not in_table(), 20, "the table is empty")
         shut(stream)
 
 

@@ -99,7 +99,7 @@ def close_is_heard():
     wait_until(lambda: not alpha.is_up(), 3, "alpha's session has ended")
 
 
-@case("a peer of before the module was reloaded is asked for a new session")
+@case("a peer of before the module was reloaded, which goes on sealing, gets a new session")
 def module_reloaded():
     hosts.flush_all()
     hosts.make_peer(alpha, state["a"], state["b"].public, beta)

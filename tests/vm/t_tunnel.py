@@ -548,7 +548,9 @@ def everything_behind():
         wire.only_netveil(tap.frames(), ours, (MARKER,))
         # To whom it may be, and from whom.
         before, source = alpha.drops(), left.udp(left.v4)
+        sealed = alpha.peer()["tx_packets"]
         source.sendto(MARKER, ("10.9.0.77", APP))
+        wait_until(lambda: alpha.peer()["tx_packets"] > sealed, 10, "it is sealed")
         state["wire"].packet(udp_packet("203.0.113.5", left.v4))
         wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
         check_equal(drops_since(before, alpha.drops()), {"plaintext_in": 1}, "drops")
