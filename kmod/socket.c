@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "ipsec.h"
 #include "mark.h"
+#include "peer_address.h"
 #include "socket.h"
 
 /* Lets GRO join what comes for the port. */
@@ -183,24 +184,37 @@ void veil_socket_udp_header(struct sk_buff *skb,
 	skb->csum_offset = offsetof(struct udphdr, check);
 }
 
+/* Whether both are where one host is heard; a peer that roams is in no table. */
+static bool veil_socket_same(struct veil_net *vn, const struct in6_addr *one,
+			     const struct in6_addr *other)
+{
+	const struct veil_peer *peer;
+
+	if (ipv6_addr_equal(one, other))
+		return true;
+	peer = veil_peer_lookup(vn, one);
+	return peer && peer == veil_peer_lookup(vn, other);
+}
+
 /* IPsec between the same two hosts goes inside of Netveil (STACK A6), whose packets it
- * would wrap in ESP that the other end takes from nobody: they take the path below
- * it.  By a tunnel to another host they may be on their way.
+ * would wrap in ESP that the other end takes from nobody: they take the route that
+ * it found.  By a tunnel to another host they may be on their way.
  */
-static struct dst_entry *veil_socket_outside(struct dst_entry *dst,
+static struct dst_entry *veil_socket_outside(struct veil_net *vn,
+					     struct dst_entry *dst,
 					     const struct in6_addr *destination)
 {
 	struct in6_addr end = *destination;
-	struct dst_entry *path;
+	struct dst_entry *route;
 
 	if (!dst->xfrm)
 		return dst;
 	veil_ipsec_end(dst, &end);
-	if (!ipv6_addr_equal(&end, destination))
+	if (!veil_socket_same(vn, &end, destination))
 		return dst;
-	path = dst_clone(xfrm_dst_path(dst));
+	route = dst_clone(((struct xfrm_dst *)dst)->route);
 	dst_release(dst);
-	return path;
+	return route;
 }
 
 /* A route for UDP from us, in a routing domain; source may be empty and is then
@@ -229,7 +243,7 @@ static struct dst_entry *veil_socket_dst4(struct veil_net *vn,
 		return ERR_PTR(-EACCES);
 	}
 	ipv6_addr_set_v4mapped(fl4.saddr, &addrs->source);
-	return veil_socket_outside(&rt->dst, &addrs->destination);
+	return &rt->dst;
 }
 
 static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
@@ -257,18 +271,32 @@ static struct dst_entry *veil_socket_dst6(struct veil_net *vn,
 		return ERR_PTR(-EACCES);
 	}
 	addrs->source = fl6.saddr;
-	return veil_socket_outside(dst, &addrs->destination);
+	return dst;
 }
 
 struct dst_entry *veil_socket_dst(struct veil_net *vn,
 				  struct veil_addr_pair *addrs,
 				  int domain, u16 source_port, u16 port)
 {
+	struct dst_entry *dst;
+
 	if (veil_addr_is_v4(&addrs->destination))
-		return veil_socket_dst4(vn, addrs, domain, source_port, port);
-	if (!IS_ENABLED(CONFIG_IPV6) || !rcu_access_pointer(vn->sk[1]))
+		dst = veil_socket_dst4(vn, addrs, domain, source_port, port);
+	else if (!IS_ENABLED(CONFIG_IPV6) || !rcu_access_pointer(vn->sk[1]))
 		return ERR_PTR(-EAFNOSUPPORT);
-	return veil_socket_dst6(vn, addrs, domain, source_port, port);
+	else
+		dst = veil_socket_dst6(vn, addrs, domain, source_port, port);
+	if (IS_ERR(dst))
+		return dst;
+	dst = veil_socket_outside(vn, dst, &addrs->destination);
+	/* Our own address by now, an unreachable route, or one by IPsec that has no
+	 * keys yet, which drops all without a word.
+	 */
+	if (dst->error || READ_ONCE(veil_dst_dev(dst)->flags) & IFF_LOOPBACK) {
+		dst_release(dst);
+		return ERR_PTR(-ENETUNREACH);
+	}
+	return dst;
 }
 
 static int veil_socket_domain4(struct net *net, const struct in6_addr *addr,

@@ -81,11 +81,6 @@ static struct dst_entry *veil_tunnel_find_route(struct veil_net *vn,
 			      READ_ONCE(vn->port), ends->place.port);
 	if (IS_ERR(dst))
 		return NULL;
-	/* Our own address by now, or an unreachable route. */
-	if (dst->error || READ_ONCE(veil_dst_dev(dst)->flags) & IFF_LOOPBACK) {
-		dst_release(dst);
-		return NULL;
-	}
 	if (veil_addr_is_v4(&addrs.source))
 		dst_cache_set_ip4(&ends->route, dst,
 				  veil_addr_v4(&addrs.source));

@@ -7,6 +7,7 @@ for the peer, and brings what the peer has sealed.
 """
 
 import os
+import socket
 import struct
 import sys
 
@@ -29,6 +30,7 @@ OURS = alpha.addresses + beta.addresses
 KEY = "0x" + "42" * 20
 ESP, ESP_CIPHER = 50, ("aead", "rfc4106(gcm(aes))", KEY, "128")
 ROUTER = "10.9.0.77"
+NETLINK_XFRM, XFRM_ACQUIRES = 6, 1
 
 
 def set_up():
@@ -141,16 +143,18 @@ def plain_tunnels():
         tunnel(number, lines)
 
 
-def xfrm(mode, selectors):
-    """ESP between the hosts, for what the selectors name."""
+def xfrm(mode, selectors, cross=False):
+    """ESP between the hosts, for what the selectors name; cross: by their addresses of
+    the other family."""
     for host, other in (alpha, beta), (beta, alpha):
         for v6 in False, True:
-            own, far = host.addresses[v6], other.addresses[v6]
+            own, far = host.addresses[v6 ^ cross], other.addresses[v6 ^ cross]
             for source, target, number in (own, far, 1), (far, own, 2):
                 spi = "0x%d%d" % (v6 + 1, number if host is alpha else 3 - number)
                 host.run(
                     *("ip", "xfrm", "state", "add", "src", source, "dst", target),
                     *("proto", "esp", "spi", spi, "mode", mode),
+                    *(("flag", "af-unspec") if cross else ()),
                     *ESP_CIPHER,
                 )
             for way, (source, target) in (
@@ -224,43 +228,80 @@ def ipsec_tunnel():
             ip_batch(host, "link del d0")
 
 
+def passes_by(pick, behind):
+    """Gateways that know each other by pick get a session, and by it a packet passes."""
+    tap = wire.Tap(hosts.wire)
+    hosts.make_gateways(pick)
+    before = alpha.drops(), beta.drops()
+    with alpha.udp("10.1.0.1") as sock, beta.udp("0.0.0.0", 7000) as own:
+        sock.sendto(MARKER, ("10.2.0.5", 7000))
+        wait_until(lambda: traffic.in_clear(behind), 10, "the packet behind beta")
+        check_equal(receive_all(own), [], "what beta took for its own")
+    moved = [drops_since(old, host.drops()) for host, old in zip((alpha, beta), before)]
+    check_equal(moved, [{}, {}], "drops")
+    wire.only_netveil(tap.frames(), OURS, (MARKER,))
+    tap.close()
+
+
 @case("new sessions, and a tunnel between networks, of hosts that have IPsec for each other")
 def ipsec_below():
     """What Netveil sends goes by no IPsec of theirs, which is inside of it."""
-    target, tap, behind = "10.2.0.5", wire.Tap(hosts.wire), None
+    same = lambda host, other, v6: (host.addresses[v6], other.addresses[v6])
+    # A tunnel's ends may be other addresses than those that handshakes go between.
+    cases = [(mode, False, slice(v6, v6 + 1)) for mode in ("transport", "tunnel") for v6 in (0, 1)]
+    cases += [("tunnel", True, slice(None, None, step)) for step in (1, -1)]
     try:
         for host, address in (alpha, "10.1.0.1"), (beta, "10.2.0.1"):
             ip_batch(host, "link add d0 type dummy", "link set d0 up")
             ip_batch(host, "addr add %s/24 dev d0" % address)
-        ip_batch(beta, "neigh add %s lladdr 02:00:00:00:02:05 dev d0 nud permanent" % target)
+        ip_batch(beta, "neigh add 10.2.0.5 lladdr 02:00:00:00:02:05 dev d0 nud permanent")
         ip_batch(alpha, "route add 10.2.0.0/24 via %s src 10.1.0.1" % beta.v4)
         beta.sysctl("ipv4/ip_forward", 1)
         behind = wire.Tap(beta, "d0")
-        for mode in "transport", "tunnel":
+        for mode, cross, chosen in cases:
+            hosts.flush_all()
             try:
-                xfrm(mode, lambda host, other, v6: (host.addresses[v6], other.addresses[v6]))
+                xfrm(mode, same, cross)
             except AssertionError as error:
                 skip("no IPsec on this kernel: " + str(error)[-200:])
-            for v6 in False, True:
-                hosts.make_gateways(lambda host, v6=v6: host.addresses[v6:][:1])
-                before = alpha.drops(), beta.drops()
-                with alpha.udp("10.1.0.1") as sock, beta.udp("0.0.0.0", 7000) as own:
-                    sock.sendto(MARKER, (target, 7000))
-                    wait_until(lambda: traffic.in_clear(behind), 10, "the packet behind beta")
-                    check_equal(receive_all(own), [], "what beta took for its own")
-                moved = [drops_since(old, host.drops()) for host, old in zip((alpha, beta), before)]
-                check_equal(moved, [{}, {}], "drops")
+            passes_by(lambda host, chosen=chosen: host.addresses[chosen], behind)
             no_xfrm()
-        wire.only_netveil(tap.frames(), OURS, (MARKER,))
+        behind.close()
     finally:
         no_xfrm()
-        for each in filter(None, (tap, behind)):
-            each.close()
         beta.sysctl("ipv4/ip_forward", 0)
         for host in alpha, beta:
             host.start("ip", "link", "del", "d0", stderr=-3).wait()
         hosts.make_peers(Identity(), Identity())
         hosts.ping_once(alpha, beta.v4)
+
+
+@case("while IPsec between the hosts waits for its keys, the handshakes that it drops are counted")
+def ipsec_unready():
+    tap = wire.Tap(hosts.wire)
+    with alpha.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_XFRM) as daemon:
+        # Somebody who would make the keys.
+        daemon.bind((0, XFRM_ACQUIRES))
+        try:
+            alpha.run(
+                *("ip", "xfrm", "policy", "add", "src", alpha.v4, "dst", beta.v4, "dir", "out"),
+                *("tmpl", "src", alpha.v4, "dst", beta.v4, "proto", "esp", "mode", "transport"),
+            )
+        except AssertionError as error:
+            skip("no IPsec on this kernel: " + str(error)[-200:])
+        before = alpha.drops()
+        try:
+            hosts.make_peer(alpha, Identity(), Identity().public, beta)
+            wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+            check_equal(set(drops_since(before, alpha.drops())), {"no_route"}, "drops")
+            daemon.settimeout(10)
+            daemon.recv(4096)
+        finally:
+            no_xfrm()
+    check_equal([p for p in tap.packets() if p.source == alpha.v4], [], "what left")
+    tap.close()
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
 
 
 @case("what IPsec would decrypt, but Netveil did not carry, is not delivered")
