@@ -133,10 +133,13 @@ void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known)
 	bool heard;
 	u16 port;
 
-	if (!peer->roaming || !known->roaming ||
-	    veil_roam_endpoint(known, &address, &port))
+	if (!peer->roaming || !known->roaming)
 		return;
-	heard = READ_ONCE(known->roamer->heard);
+	spin_lock_bh(&known->lock);
+	address = known->endpoint;
+	port = known->port;
+	heard = known->roamer->heard;
+	spin_unlock_bh(&known->lock);
 	spin_lock_bh(&peer->lock);
 	if (heard || ipv6_addr_any(&peer->endpoint)) {
 		peer->endpoint = address;
@@ -176,7 +179,7 @@ static void veil_roam_settle(struct veil_peer *peer,
 		WRITE_ONCE(peer->port, place->port);
 		veil_pmtu_forget(peer);
 	}
-	WRITE_ONCE(peer->roamer->heard, true);
+	peer->roamer->heard = true;
 	veil_roam_place(peer);
 }
 
