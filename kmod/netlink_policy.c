@@ -136,10 +136,38 @@ bool veil_nl_policy_is(struct veil_net *vn, struct genl_info *info, u8 kind)
 	return node && node->kind == kind;
 }
 
+/* One that leaves is in nobody's way any more, and is not changed besides. */
+static int veil_nl_check_policy(struct veil_net *vn, struct genl_info *info,
+				const struct veil_prefix *prefix)
+{
+	u8 command = info->genlhdr->cmd;
+	bool new = command == NETVEIL_CMD_POLICY_ADD;
+	int err = veil_policy_check(vn, prefix, new, info->extack);
+
+	if (err || new)
+		return err;
+	if (!veil_policy_stays(vn, prefix)) {
+		NL_SET_ERR_MSG(info->extack,
+			       "a policy is removed twice, or set and removed");
+		return -EINVAL;
+	}
+	if (command == NETVEIL_CMD_POLICY_DEL)
+		veil_policy_leave(vn, prefix, true);
+	return 0;
+}
+
+static int veil_nl_undo_policy(struct veil_net *vn, struct genl_info *info,
+			       const struct veil_prefix *prefix)
+{
+	if (info->genlhdr->cmd == NETVEIL_CMD_POLICY_ADD)
+		return veil_policy_del(vn, prefix, info->extack);
+	veil_policy_leave(vn, prefix, false);
+	return 0;
+}
+
 int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 			unsigned int stages)
 {
-	bool leaves = info->genlhdr->cmd == NETVEIL_CMD_POLICY_DEL;
 	bool new = info->genlhdr->cmd == NETVEIL_CMD_POLICY_ADD;
 	struct nlattr *policy = info->attrs[NETVEIL_A_POLICY];
 	struct veil_prefix prefix;
@@ -149,22 +177,14 @@ int veil_nl_policy_step(struct veil_net *vn, struct genl_info *info,
 	if (err)
 		return err;
 	if (stages & VEIL_NL_CHECK)
-		err = veil_policy_check(vn, &prefix, new, info->extack);
-	if (!err && stages & VEIL_NL_CHECK && !new &&
-	    !veil_policy_stays(vn, &prefix)) {
-		NL_SET_ERR_MSG(info->extack,
-			       "a policy is removed twice, or set and removed");
-		err = -EINVAL;
-	}
-	if (!err && leaves)
-		veil_policy_leave(vn, &prefix, stages & VEIL_NL_CHECK);
+		err = veil_nl_check_policy(vn, info, &prefix);
 	if (!err && stages & VEIL_NL_MAKE)
 		err = new ? veil_policy_add_held(vn, &prefix,
 						 nla_get_u8(policy),
 						 info->extack) :
 			    veil_nl_change_policy(vn, info, &prefix);
-	if (!err && new && stages & VEIL_NL_UNDO)
-		err = veil_policy_del(vn, &prefix, info->extack);
+	if (!err && stages & VEIL_NL_UNDO)
+		err = veil_nl_undo_policy(vn, info, &prefix);
 	if (err && info->extack && !info->extack->bad_attr)
 		NL_SET_BAD_ATTR(info->extack, info->attrs[NETVEIL_A_PREFIX]);
 	return err;
