@@ -127,6 +127,6 @@ void guard_warn(const char *what)
 	struct guard_counts counts = {0};
 
 	if (!guard_counts(&counts, what) && counts.loaded)
-		warn("%s: the ruleset of 'veil guard' goes by the port and the local networks of before, and drops handshakes from another port: make it anew",
+		warn("%s: the ruleset of 'veil guard' goes by the port and the local networks of before, and drops handshakes from another port: make it anew then, by 'veil guard install' or from what 'veil guard' prints",
 		     what);
 }

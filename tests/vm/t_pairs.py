@@ -268,8 +268,8 @@ def refused(text, call, *args):
 
 def answered(peer, me=None, psks=(None,), ours=None):
     """The session of the module's initiation to this key of the peer's, with this
-    psk, from this key of ours; nothing was opened under it. One may be overtaken by the next, which a change
-    brings about: its answer comes too late."""
+    psk, from this key of ours; nothing was opened under it. One may be overtaken by the
+    next, which a change brings about: its answer comes too late."""
     me, wanted = me or peer.me, psks[0] and veilproto.psk_id(psks[0])
     sessions = []
 
