@@ -290,9 +290,10 @@ struct dst_entry *veil_socket_dst(struct veil_net *vn,
 		return dst;
 	dst = veil_socket_outside(vn, dst, &addrs->destination);
 	/* Our own address by now, an unreachable route, or one by IPsec that has no
-	 * keys yet, which drops all without a word.
+	 * keys yet: without a word that drops all, or keeps it until it has.
 	 */
-	if (dst->error || READ_ONCE(veil_dst_dev(dst)->flags) & IFF_LOOPBACK) {
+	if (dst->error || dst->flags & DST_XFRM_QUEUE ||
+	    READ_ONCE(veil_dst_dev(dst)->flags) & IFF_LOOPBACK) {
 		dst_release(dst);
 		return ERR_PTR(-ENETUNREACH);
 	}
