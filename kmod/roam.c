@@ -140,6 +140,8 @@ void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known)
 	port = known->port;
 	heard = known->roamer->heard;
 	spin_unlock_bh(&known->lock);
+	if (ipv6_addr_any(&address))
+		return;
 	spin_lock_bh(&peer->lock);
 	if (heard || ipv6_addr_any(&peer->endpoint)) {
 		peer->endpoint = address;
