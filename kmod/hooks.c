@@ -158,8 +158,12 @@ static bool veil_hooks_ours(struct veil_net *vn, const struct sk_buff *skb,
 static bool veil_hooks_skips_out(const struct sk_buff *skb,
 				 const struct nf_hook_state *state)
 {
-	if (!state->out || READ_ONCE(state->out->flags) & IFF_LOOPBACK ||
-	    netif_is_l3_master(state->out))
+	if (!state->out)
+		return true;
+	/* At LOCAL_OUT (veil_hook_made()) what is wrapped leaves by another one. */
+	if (state->hook != NF_INET_LOCAL_OUT &&
+	    (READ_ONCE(state->out->flags) & IFF_LOOPBACK ||
+	     netif_is_l3_master(state->out)))
 		return true;
 	/* A frame that br_netfilter shows us; one that came in by a bridge and
 	 * was routed since has an input device.

@@ -287,6 +287,37 @@ def wrapped():
             tap.close()
 
 
+def shown(tap):
+    """What came since in clear."""
+    return [frame for frame in tap.take() if MARKER in frame]
+
+
+@case("nor by one whose device is lo or a VRF, which what is wrapped does not leave by")
+def wrapped_by_another():
+    if not kernel_wraps():
+        skip("a kernel without LWTUNNEL")
+    hosts.flush_all()
+    route = "route %s %s encap seg6 mode encap segs %s dev %s"
+    with wrapping_routes(), alpha.udp(alpha.v4) as sender:
+        ip_batch(alpha, "link add vrf0 type vrf table 77", "link set vrf0 up")
+        try:
+            for device in "lo", "vrf0":
+                ip_batch(alpha, route % ("replace", beta.v4, WRAPPED_TO, device))
+                tap = wire.Tap(hosts.wire)
+                hosts.offer(sender, MARKER, (beta.v4, APP))
+                wait_until(lambda: shown(tap), 10, "in clear, the control, " + device)
+                alpha.control.set_private_key(Identity().private)
+                alpha.control.add_peer(Identity().public, beta.v4)
+                before = alpha.drops()
+                hosts.offer(sender, MARKER, (beta.v4, APP))
+                moved = drops_since(before, alpha.drops())
+                check_equal((moved.get("unprotectable"), shown(tap)), (1, []), device)
+                tap.close()
+                hosts.flush_all()
+        finally:
+            ip_batch(alpha, route % ("replace", beta.v4, WRAPPED_TO, "eth0"), "link del vrf0")
+
+
 @case("by a route with a BPF program, which cannot wrap them, packets are sealed as ever")
 def programmed():
     if not kernel_wraps():
