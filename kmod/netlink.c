@@ -191,6 +191,7 @@ static int veil_nl_set_and_reply(struct genl_info *info)
 		nlmsg_free(skb);
 		return err;
 	}
+	veil_network_put_locals(vn);
 	err = veil_nl_put_state(skb, vn);
 	up_write(&vn->lock);
 	/* A network that is ours no longer may be behind a peer. */

@@ -8,7 +8,8 @@
  * addresses, networks and keys from what leaves.  What known peers get is made as well,
  * beside them.  That can be undone, and is if memory runs out: nothing was in clear
  * meanwhile.  Then comes what cannot fail any more, then what is removed, what protects
- * last, and at the end what is new becomes as weak as it is to be.
+ * last, and at the end what is new becomes as weak as it is to be.  An address in a
+ * network of ours that comes or goes is protected until then.
  */
 #include <linux/sched.h>
 #include <linux/sort.h>
@@ -513,6 +514,7 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 	veil_nl_set_policies(step, false);
 	veil_nl_finish(step);
 	veil_nl_keep(step);
+	veil_network_put_locals(step->vn);
 	return 0;
 }
 

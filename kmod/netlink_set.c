@@ -290,7 +290,7 @@ static int veil_nl_set_scarce(struct veil_net *vn, struct genl_info *info,
 
 	err = veil_net_open_port(vn, port, sock, info->extack);
 	if (!err && locals)
-		err = veil_network_set_locals(vn, locals, local_count);
+		err = veil_network_make_locals(vn, locals, local_count);
 	if (err)
 		veil_socket_release(sock);
 	else
@@ -298,7 +298,9 @@ static int veil_nl_set_scarce(struct veil_net *vn, struct genl_info *info,
 	return err;
 }
 
-/* What can be refused goes before what cannot: an error changes nothing. */
+/* What can be refused goes before what cannot: an error changes nothing.  Local
+ * networks are the caller's to put.
+ */
 int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 {
 	struct nlattr *cipher = info->attrs[NETVEIL_A_CIPHER];

@@ -189,35 +189,26 @@ static void veil_network_del_local(struct veil_net *vn,
 }
 
 static int veil_network_make_local(struct veil_net *vn,
-				   const struct veil_prefix *prefix,
-				   struct list_head *made)
+				   const struct veil_prefix *prefix)
 {
 	struct veil_local *local;
+	int err;
 
 	local = kzalloc(sizeof(*local), GFP_KERNEL_ACCOUNT);
 	if (!local)
 		return -ENOMEM;
 	local->node.prefix = *prefix;
-	list_add_tail(&local->list, made);
-	/* What is ours is not behind a peer any more. */
-	veil_weaken_touch_network(vn, prefix);
-	return 0;
-}
-
-static int veil_network_add_local(struct veil_net *vn,
-				  struct veil_local *local,
-				  struct list_head *new)
-{
-	int err;
-
+	local->between = true;
 	/* As in veil_policy_add(). */
 	WRITE_ONCE(vn->local_count, vn->local_count + 1);
 	err = veil_prefix_insert(&vn->locals, &local->node);
-	if (err)
+	if (err) {
 		WRITE_ONCE(vn->local_count, vn->local_count - 1);
-	else
-		list_move_tail(&local->list, new);
-	return err;
+		kfree(local);
+		return err;
+	}
+	list_add_tail(&local->list, &vn->local_list);
+	return 0;
 }
 
 void veil_network_leave_locals(struct veil_net *vn,
@@ -244,39 +235,53 @@ void veil_network_stay_locals(struct veil_net *vn)
 		local->leaving = false;
 }
 
-int veil_network_set_locals(struct veil_net *vn,
-			    const struct veil_prefix *prefixes,
-			    unsigned int count)
+int veil_network_make_locals(struct veil_net *vn,
+			     const struct veil_prefix *prefixes,
+			     unsigned int count)
 {
 	struct veil_local *local, *next;
-	LIST_HEAD(kept);
-	LIST_HEAD(made);
-	LIST_HEAD(new);
 	unsigned int i;
 	int err = 0;
 
 	veil_weaken_begin(vn, "local-changed");
+	/* What is ours is not behind a peer any more. */
+	for (i = 0; i < count; i++)
+		if (!veil_network_find_local(vn, &prefixes[i]))
+			veil_weaken_touch_network(vn, &prefixes[i]);
+	veil_network_leave_locals(vn, prefixes, count);
 	for (i = 0; i < count && !err; i++) {
 		local = veil_network_find_local(vn, &prefixes[i]);
-		if (local)
-			list_move_tail(&local->list, &kept);
+		if (local)	/* in the order they are given */
+			list_move_tail(&local->list, &vn->local_list);
 		else
-			err = veil_network_make_local(vn, &prefixes[i], &made);
+			err = veil_network_make_local(vn, &prefixes[i]);
 	}
-	/* All that sleeps comes before the first that holds. */
-	list_for_each_entry_safe(local, next, &made, list) {
-		if (!err)
-			err = veil_network_add_local(vn, local, &new);
+	list_for_each_entry_safe(local, next, &vn->local_list, list) {
+		if (!err && local->leaving)
+			WRITE_ONCE(local->between, true);
+		if (err && local->between)
+			veil_network_del_local(vn, local);
 	}
-	list_for_each_entry_safe(local, next, err ? &new : &vn->local_list,
-				 list)
-		veil_network_del_local(vn, local);
-	list_for_each_entry_safe(local, next, &made, list)
-		kfree(local);
-	list_splice(&kept, &vn->local_list);
-	list_splice_tail(&new, &vn->local_list);
+	if (err)
+		veil_network_stay_locals(vn);
+	else
+		veil_prefix_changed(&vn->locals);
 	veil_weaken_end(vn);
 	return err;
+}
+
+void veil_network_put_locals(struct veil_net *vn)
+{
+	struct veil_local *local, *next;
+
+	veil_weaken_begin(vn, "local-changed");
+	list_for_each_entry_safe(local, next, &vn->local_list, list) {
+		if (local->leaving)
+			veil_network_del_local(vn, local);
+		else
+			WRITE_ONCE(local->between, false);
+	}
+	veil_weaken_end(vn);
 }
 
 int veil_networks_init(struct veil_net *vn)

@@ -12,7 +12,8 @@
 struct veil_local {
 	struct veil_prefix_node node;
 	struct list_head list;		/* veil_net.local_list */
-	bool leaving;			/* removed by the step; vn->lock */
+	bool leaving;			/* removed at the end of the step; vn->lock */
+	bool between;			/* comes or goes with the step */
 	struct rcu_head rcu;
 };
 
@@ -44,10 +45,15 @@ void veil_network_leave_locals(struct veil_net *vn,
 			       unsigned int count);
 /* None of them leaves. */
 void veil_network_stay_locals(struct veil_net *vn);
-/* These, checked, and then no others. */
-int veil_network_set_locals(struct veil_net *vn,
-			    const struct veil_prefix *prefixes,
-			    unsigned int count);
+/*
+ * These, checked, and then no others.  Made, for now beside the old ones: the peer
+ * who has the addresses of one that comes or goes is required to protect them,
+ * whatever else the step changes.  Put: it is over.
+ */
+int veil_network_make_locals(struct veil_net *vn,
+			     const struct veil_prefix *prefixes,
+			     unsigned int count);
+void veil_network_put_locals(struct veil_net *vn);
 
 int veil_networks_init(struct veil_net *vn);
 void veil_networks_exit(struct veil_net *vn);
@@ -62,6 +68,12 @@ void veil_networks_exit(struct veil_net *vn);
 bool veil_network_behind(struct veil_net *vn, const struct in6_addr *addr);
 /* Whether addr is in a network of ours. */
 bool veil_network_local(struct veil_net *vn, const struct in6_addr *addr);
+
+/* Whether this one of veil_net.locals comes or goes with a step in hand. */
+static inline bool veil_network_between(const struct veil_prefix_node *node)
+{
+	return READ_ONCE(container_of(node, struct veil_local, node)->between);
+}
 
 /* What can be in a network at all: no group, nothing that has its meaning on
  * one link or host only.  ::/0 and 0.0.0.0/0 cover none of these.

@@ -33,14 +33,18 @@ static void veil_policy_search(struct veil_net *vn, const struct in6_addr *addr,
 		set = veil_prefix_lookup_within(&vn->policies, addr, longest);
 	if (READ_ONCE(vn->local_count))
 		local = veil_prefix_lookup_within(&vn->locals, addr, longest);
-	/* In ours and in what is behind a peer: the longer one says where. */
-	if (veil_policy_longer(local, own))
-		own = NULL;
 	/* The first address of a prefix says nothing of the others (0.0.0.0/0). */
 	if (own && longest == VEIL_PREFIX_BITS &&
 	    container_of(own, struct veil_address, node)->behind &&
 	    !veil_network_routable(addr))
 		own = NULL;
+	found->hidden = NULL;
+	/* In ours and in what is behind a peer: the longer one says where. */
+	if (veil_policy_longer(local, own)) {
+		if (veil_network_between(local))
+			found->hidden = own;
+		own = NULL;
+	}
 	found->own = own;
 	found->set = set;
 }
@@ -67,6 +71,17 @@ static void veil_policy_read(const struct veil_found *found,
 	    (READ_ONCE(policy->peer->confirmed) ||
 	     (policy->node && READ_ONCE(policy->peer->held))))
 		policy->kind = NETVEIL_POLICY_REQUIRE;
+}
+
+/* Amid a step: whether the address is ours before or after it, and what holds for it
+ * then, need not be asked.
+ */
+static void veil_policy_hold(const struct veil_prefix_node *hidden,
+			     struct veil_policy *policy)
+{
+	policy->peer = container_of(hidden, struct veil_address, node)->peer;
+	policy->behind = true;
+	policy->kind = NETVEIL_POLICY_REQUIRE;
 }
 
 /*
@@ -145,7 +160,9 @@ again:
 	if (unlikely(found.changes != veil_policy_changes(vn)))
 		goto again;
 	veil_policy_read(&found, policy);
-	if (v4 && !found.own && !found.set)
+	if (unlikely(found.hidden))
+		veil_policy_hold(found.hidden, policy);
+	else if (v4 && !found.own && !found.set)
 		this_cpu_write(vn->recent->stranger, word);
 	else
 		veil_policy_remember(vn, &found);

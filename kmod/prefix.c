@@ -106,7 +106,7 @@ void veil_prefix_destroy(struct veil_prefix_table *table,
 }
 
 /* Who reads the new number finds the new content. */
-static void veil_prefix_changed(struct veil_prefix_table *table)
+void veil_prefix_changed(struct veil_prefix_table *table)
 {
 	/* Pairs with veil_prefix_changes(). */
 	smp_store_release(&table->changes, table->changes + 1);

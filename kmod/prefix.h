@@ -65,6 +65,9 @@ veil_prefix_changes(const struct veil_prefix_table *table)
 	return smp_load_acquire(&table->changes);
 }
 
+/* What nodes of it mean has changed.  Calls are serialised by the caller. */
+void veil_prefix_changed(struct veil_prefix_table *table);
+
 /* The node of the longest prefix that covers addr, none longer than longest, or
  * NULL.
  */

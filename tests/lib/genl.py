@@ -165,6 +165,12 @@ def prefix_bytes(text):
     return ipaddress.ip_interface(text).ip.packed + bytes([network.prefixlen])
 
 
+def locals_attrs(prefixes):
+    """What says that these are our networks, and no others."""
+    body = b"".join(attr(A_LOCAL, prefix_bytes(each)) for each in prefixes)
+    return body or attr(A_NO_LOCAL)
+
+
 def prefix_text(data):
     """As `veil` writes it: without its length if it is of one host."""
     address = ipaddress.ip_address(data[:-1])
@@ -309,8 +315,7 @@ class Control:
         self.request(CONFIRM)
 
     def set_locals(self, *prefixes):
-        body = b"".join(attr(A_LOCAL, prefix_bytes(each)) for each in prefixes)
-        self.request(SET, body or attr(A_NO_LOCAL))
+        self.request(SET, locals_attrs(prefixes))
 
     def set_rx_mark(self, mark, mask):
         body = attr(A_RX_MARK, struct.pack("=I", mark))
@@ -376,10 +381,12 @@ class Control:
         nest += b"".join(attr(*each) for each in attributes)
         self.request(PEER_SET, attr(A_PEER | NLA_NESTED, nest))
 
-    def apply(self, *changes):
+    def apply(self, *changes, local=None):
         """(command, public_key, address or (attribute, value)...) of each, or
-        (command, prefix, policy if any), as one step."""
+        (command, prefix, policy if any), as one step; local: our networks after it."""
         body = bytearray()  # appended to: bytes would be copied for each change
+        if local is not None:
+            body += locals_attrs(local)
         for command, name, *more in changes:
             change = attr(A_COMMAND, bytes([command]))
             if isinstance(name, str):

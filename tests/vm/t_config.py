@@ -181,6 +181,14 @@ def sending_to(address, pause=0):
     tap.close()
 
 
+def in_clear(address):
+    """A packet to it leaves as it is."""
+    tap = wire.Tap(hosts.wire)
+    hosts.offer(alpha.udp(alpha.v4), MARKER, (address, 7000))
+    wait_until(lambda: any(MARKER in frame for frame in tap.take()), 10, "a packet in clear")
+    tap.close()
+
+
 @case("a peer that gets a new key is protected all the time")
 def new_key():
     up()
@@ -270,6 +278,40 @@ def weaker_meanwhile():
     alpha.run("ip", "route", "del", "10.70.0.0/16")
 
 
+@case("nor where a network of ours comes or goes with the step")
+def locals_meanwhile():
+    up()
+    alpha.run("ip", "route", "add", "10.70.0.0/16", "via", beta.v4)
+    alpha.control.socket.setsockopt(socket.SOL_SOCKET, hosts.SO_SNDBUFFORCE, 32 << 20)
+    apply, gateway, wide, ours = alpha.control.apply, stranger(), "10.64.0.0/10", "10.70.1.0/24"
+    behind = genl.P_PREFIX, genl.prefix_bytes("10.70.0.0/16")
+    require = genl.P_POLICY, bytes([genl.POLICIES.index("require")])
+    many = ["10.79.%d.%d/32" % divmod(n, 256) for n in range(3 * MANY)]
+    apply(*((genl.POLICY_ADD, each, "bypass") for each in (wide, *many)))
+    slow = [(genl.POLICY_SET, each, "require") for each in many]
+    for _ in range(3):
+        alpha.control.apply((genl.PEER_ADD, gateway, behind, "10.77.0.1"))
+        with sending_to("10.70.1.1"):
+            # The peer's, then ours under a policy; the peer's again.
+            apply(*slow, (genl.POLICY_SET, wide, "require"), local=[ours])
+            apply(*slow, (genl.POLICY_SET, wide, "bypass"), local=[])
+            apply(*slow, (genl.POLICY_SET, wide, "require"), local=[ours])
+            alpha.control.add_peer(gateway, policy="bypass", command=genl.PEER_SET)
+            apply(*slow, (genl.POLICY_SET, wide, "bypass"), (genl.PEER_SET, gateway, require),
+                  local=[])
+        alpha.control.delete_peer(gateway)
+    # It is no more than what was asked for afterwards, nor after a step that fails.
+    apply((genl.PEER_ADD, gateway, behind, "10.77.0.1"), local=[ours])
+    in_clear("10.70.1.1")
+    twice = [(genl.PEER_ADD, stranger(), "10.77.0.9") for _ in range(2)]
+    step_refused("given to two peers", *twice, local=[])
+    in_clear("10.70.1.1")
+    alpha.control.set_locals()
+    with sending_to("10.70.1.1"):
+        wait_until(lambda: alpha.peer(gateway)["queued"], 10, "packets that wait for the peer")
+    alpha.run("ip", "route", "del", "10.70.0.0/16")
+
+
 @case("an address that moves on in the same step stays protected")
 def moves():
     up()
@@ -299,10 +341,10 @@ def moves():
     tap.close()
 
 
-def step_refused(reason, *changes):
+def step_refused(reason, *changes, local=None):
     before = config()
     try:
-        alpha.control.apply(*changes)
+        alpha.control.apply(*changes, local=local)
     except genl.Refused as error:
         check(reason in error.strerror, "the reason", reason, error.strerror)
     else:
