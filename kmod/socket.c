@@ -282,10 +282,10 @@ struct dst_entry *veil_socket_dst(struct veil_net *vn,
 
 	if (veil_addr_is_v4(&addrs->destination))
 		dst = veil_socket_dst4(vn, addrs, domain, source_port, port);
-	else if (!IS_ENABLED(CONFIG_IPV6) || !rcu_access_pointer(vn->sk[1]))
-		return ERR_PTR(-EAFNOSUPPORT);
-	else
+	else if (IS_ENABLED(CONFIG_IPV6) && rcu_access_pointer(vn->sk[1]))
 		dst = veil_socket_dst6(vn, addrs, domain, source_port, port);
+	else
+		dst = ERR_PTR(-EAFNOSUPPORT);
 	if (IS_ERR(dst))
 		return dst;
 	dst = veil_socket_outside(vn, dst, &addrs->destination);
