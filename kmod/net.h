@@ -41,15 +41,12 @@ struct veil_unknown;
  * @changes: how often they had changed before they were searched
  * @own: of &veil_net.addresses, or NULL
  * @set: of &veil_net.policies, or NULL
- * @hidden: what would be @own but for a network of ours that comes or goes, or NULL;
- *	not remembered
  */
 struct veil_found {
 	u64 addr[2];
 	unsigned long changes;
 	struct veil_prefix_node *own;
 	struct veil_prefix_node *set;
-	struct veil_prefix_node *hidden;
 };
 
 /**

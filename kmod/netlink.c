@@ -16,6 +16,7 @@
 #include "rotate.h"
 #include "session.h"
 #include "trial.h"
+#include "weaken.h"
 
 /* The last lane's port is a port still. */
 #define VEIL_PORT_MAX	(U16_MAX - (VEIL_LANES_MAX - 1))
@@ -185,13 +186,16 @@ static int veil_nl_set_and_reply(struct genl_info *info)
 	if (!skb)
 		return -ENOMEM;
 	down_write(&vn->lock);
+	veil_weaken_begin(vn, "local-changed");
 	err = veil_nl_set(vn, info);
+	if (!err)
+		veil_network_put_locals(vn);
+	veil_weaken_end(vn);
 	if (err) {
 		up_write(&vn->lock);
 		nlmsg_free(skb);
 		return err;
 	}
-	veil_network_put_locals(vn);
 	err = veil_nl_put_state(skb, vn);
 	up_write(&vn->lock);
 	/* A network that is ours no longer may be behind a peer. */

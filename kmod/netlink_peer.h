@@ -99,6 +99,7 @@ int veil_nl_check_set(struct genl_info *info);
  * it has, or veil_network_stay_locals().
  */
 int veil_nl_leave_locals(struct veil_net *vn, struct genl_info *info);
+/* What SET sets; veil_network_put_locals() is left to do, unless it fails. */
 int veil_nl_set(struct veil_net *vn, struct genl_info *info);
 
 /* netlink_apply.c */

@@ -298,9 +298,7 @@ static int veil_nl_set_scarce(struct veil_net *vn, struct genl_info *info,
 	return err;
 }
 
-/* What can be refused goes before what cannot: an error changes nothing.  Local
- * networks are the caller's to put.
- */
+/* What can be refused goes before what cannot: an error changes nothing. */
 int veil_nl_set(struct veil_net *vn, struct genl_info *info)
 {
 	struct nlattr *cipher = info->attrs[NETVEIL_A_CIPHER];

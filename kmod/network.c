@@ -181,7 +181,6 @@ void veil_network_put(struct veil_peer *peer,
 static void veil_network_del_local(struct veil_net *vn,
 				   struct veil_local *local)
 {
-	veil_weaken_touch(vn, &local->node.prefix);
 	veil_prefix_remove(&vn->locals, &local->node);
 	list_del(&local->list);
 	WRITE_ONCE(vn->local_count, vn->local_count - 1);
@@ -240,10 +239,10 @@ int veil_network_make_locals(struct veil_net *vn,
 			     unsigned int count)
 {
 	struct veil_local *local, *next;
+	bool any = false;
 	unsigned int i;
 	int err = 0;
 
-	veil_weaken_begin(vn, "local-changed");
 	/* What is ours is not behind a peer any more. */
 	for (i = 0; i < count; i++)
 		if (!veil_network_find_local(vn, &prefixes[i]))
@@ -257,16 +256,21 @@ int veil_network_make_locals(struct veil_net *vn,
 			err = veil_network_make_local(vn, &prefixes[i]);
 	}
 	list_for_each_entry_safe(local, next, &vn->local_list, list) {
-		if (!err && local->leaving)
-			WRITE_ONCE(local->between, true);
 		if (err && local->between)
 			veil_network_del_local(vn, local);
+		if (!err && local->leaving) {
+			veil_weaken_touch(vn, &local->node.prefix);
+			WRITE_ONCE(local->between, true);
+		}
+		any |= local->between;
 	}
-	if (err)
+	if (err) {
 		veil_network_stay_locals(vn);
-	else
+	} else if (any) {
 		veil_prefix_changed(&vn->locals);
-	veil_weaken_end(vn);
+		/* Who has looked an address up before is done with it. */
+		synchronize_net();
+	}
 	return err;
 }
 
@@ -274,14 +278,12 @@ void veil_network_put_locals(struct veil_net *vn)
 {
 	struct veil_local *local, *next;
 
-	veil_weaken_begin(vn, "local-changed");
 	list_for_each_entry_safe(local, next, &vn->local_list, list) {
 		if (local->leaving)
 			veil_network_del_local(vn, local);
-		else
-			WRITE_ONCE(local->between, false);
+		else	/* Pairs with the barrier in veil_policy_lookup(). */
+			smp_store_release(&local->between, false);
 	}
-	veil_weaken_end(vn);
 }
 
 int veil_networks_init(struct veil_net *vn)

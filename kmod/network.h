@@ -13,7 +13,7 @@ struct veil_local {
 	struct veil_prefix_node node;
 	struct list_head list;		/* veil_net.local_list */
 	bool leaving;			/* removed at the end of the step; vn->lock */
-	bool between;			/* comes or goes with the step */
+	bool between;			/* comes or goes with the step; written with vn->lock */
 	struct rcu_head rcu;
 };
 
@@ -46,9 +46,10 @@ void veil_network_leave_locals(struct veil_net *vn,
 /* None of them leaves. */
 void veil_network_stay_locals(struct veil_net *vn);
 /*
- * These, checked, and then no others.  Made, for now beside the old ones: the peer
- * who has the addresses of one that comes or goes is required to protect them,
- * whatever else the step changes.  Put: it is over.
+ * These, checked, and then no others, between veil_weaken_begin() and end.  Make puts
+ * them beside the old ones: as long as some come or go, the peer who has the addresses
+ * of these is required to protect them, whatever else the step changes.  Put, which
+ * cannot fail, removes those that go, and the others are as any.
  */
 int veil_network_make_locals(struct veil_net *vn,
 			     const struct veil_prefix *prefixes,

@@ -22,10 +22,29 @@ static bool veil_policy_longer(const struct veil_prefix_node *node,
 	return node && (!other || node->prefix.length > other->prefix.length);
 }
 
-static void veil_policy_search(struct veil_net *vn, const struct in6_addr *addr,
-			       unsigned int longest, struct veil_found *found)
+/* Whether the longest of our networks that stays is shorter than own. */
+static bool veil_policy_unsettled(struct veil_net *vn,
+				  const struct in6_addr *addr,
+				  const struct veil_prefix_node *own,
+				  const struct veil_prefix_node *local)
+{
+	while (veil_policy_longer(local, own)) {
+		if (!veil_network_between(local))
+			return false;
+		/* Not 0: it is longer than own. */
+		local = veil_prefix_lookup_within(&vn->locals, addr,
+						  local->prefix.length - 1);
+	}
+	return true;
+}
+
+/* What would be a peer's but for a network of ours that comes or goes, or NULL. */
+static struct veil_prefix_node *
+veil_policy_search(struct veil_net *vn, const struct in6_addr *addr,
+		   unsigned int longest, struct veil_found *found)
 {
 	struct veil_prefix_node *own, *set = NULL, *local = NULL;
+	struct veil_prefix_node *hidden = NULL;
 
 	own = veil_prefix_lookup_within(&vn->addresses, addr, longest);
 	/* Namespaces without policies, the usual case, pay for one look-up. */
@@ -38,15 +57,15 @@ static void veil_policy_search(struct veil_net *vn, const struct in6_addr *addr,
 	    container_of(own, struct veil_address, node)->behind &&
 	    !veil_network_routable(addr))
 		own = NULL;
-	found->hidden = NULL;
 	/* In ours and in what is behind a peer: the longer one says where. */
-	if (veil_policy_longer(local, own)) {
-		if (veil_network_between(local))
-			found->hidden = own;
+	if (own && veil_policy_longer(local, own)) {
+		if (veil_policy_unsettled(vn, addr, own, local))
+			hidden = own;
 		own = NULL;
 	}
 	found->own = own;
 	found->set = set;
+	return hidden;
 }
 
 /* What it means now. */
@@ -74,11 +93,15 @@ static void veil_policy_read(const struct veil_found *found,
 }
 
 /* Amid a step: whether the address is ours before or after it, and what holds for it
- * then, need not be asked.
+ * then, need not be asked.  But a longer bypass, which is seen only if it held before
+ * or will after, holds either way.
  */
 static void veil_policy_hold(const struct veil_prefix_node *hidden,
 			     struct veil_policy *policy)
 {
+	if (policy->kind == NETVEIL_POLICY_BYPASS &&
+	    policy->node->node.prefix.length > hidden->prefix.length)
+		return;
 	policy->peer = container_of(hidden, struct veil_address, node)->peer;
 	policy->behind = true;
 	policy->kind = NETVEIL_POLICY_REQUIRE;
@@ -135,6 +158,7 @@ void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 			struct veil_policy *policy)
 {
 	bool v4 = IS_ENABLED(CONFIG_64BIT) && veil_addr_is_v4(addr);
+	struct veil_prefix_node *hidden;
 	struct veil_found found;
 	u64 word = 0;
 
@@ -152,7 +176,7 @@ again:
 		memset(policy, 0, sizeof(*policy));
 		return;
 	}
-	veil_policy_search(vn, addr, VEIL_PREFIX_BITS, &found);
+	hidden = veil_policy_search(vn, addr, VEIL_PREFIX_BITS, &found);
 	/* What a step puts from one table into another was perhaps seen in neither:
 	 * that it has left the one is read before that it had come into the other.
 	 */
@@ -160,8 +184,8 @@ again:
 	if (unlikely(found.changes != veil_policy_changes(vn)))
 		goto again;
 	veil_policy_read(&found, policy);
-	if (unlikely(found.hidden))
-		veil_policy_hold(found.hidden, policy);
+	if (unlikely(hidden))
+		veil_policy_hold(hidden, policy);
 	else if (v4 && !found.own && !found.set)
 		this_cpu_write(vn->recent->stranger, word);
 	else

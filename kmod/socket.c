@@ -290,7 +290,8 @@ struct dst_entry *veil_socket_dst(struct veil_net *vn,
 		return dst;
 	dst = veil_socket_outside(vn, dst, &addrs->destination);
 	/* Our own address by now, an unreachable route, or one by IPsec that has no
-	 * keys yet: without a word that drops all, or keeps it until it has.
+	 * keys yet: without a word that drops all, or keeps it until it has (tunnelled
+	 * packets too).
 	 */
 	if (dst->error || dst->flags & DST_XFRM_QUEUE ||
 	    READ_ONCE(veil_dst_dev(dst)->flags) & IFF_LOOPBACK) {

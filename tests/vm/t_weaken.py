@@ -240,6 +240,16 @@ def locals_removed():
     control().add_peer(KEY, "10.7.0.2")
     control().set_locals("10.41.0.0/16")
     weakened(lambda: control().set_locals(), ("10.41.0.0/16", "local-changed"))
+    # It had the policy's protection, and gets none of the peer's with the same step.
+    wide = "10.32.0.0/11"
+    fresh((wide, "require"))
+    control().set_locals("10.41.0.0/16")
+    control().add_peer(KEY, "10.7.0.2", policy="bypass", prefixes=("10.40.0.0/13",))
+    weakened(
+        lambda: control().apply((genl.POLICY_SET, wide, "bypass"), local=[]),
+        (wide, "applied"),
+        ("10.41.0.0/16", "applied"),
+    )
 
 
 @case("a peer's policy from require to prefer and bypass; a peer that only prefers")
