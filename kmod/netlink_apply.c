@@ -8,8 +8,8 @@
  * addresses, networks and keys from what leaves.  What known peers get is made as well,
  * beside them.  That can be undone, and is if memory runs out: nothing was in clear
  * meanwhile.  Then comes what cannot fail any more, then what is removed, what protects
- * last, and at the end what is new becomes as weak as it is to be.  An address in a
- * network of ours that comes or goes is protected until then.
+ * last, and at the end what is new becomes as weak as it is to be.  What is in a network
+ * of ours that comes or goes and in a peer's is dropped until then.
  */
 #include <linux/sched.h>
 #include <linux/sort.h>
@@ -424,6 +424,13 @@ static void veil_nl_undo(struct veil_nl_step *step)
 	veil_network_stay_locals(step->vn);
 }
 
+/* Of what kind a peer that leaves is: once confirmed, "prefer" protects too. */
+static u8 veil_nl_leaving_kind(const struct veil_peer *peer)
+{
+	return peer->policy == NETVEIL_POLICY_PREFER &&
+	       READ_ONCE(peer->confirmed) ? NETVEIL_POLICY_REQUIRE : peer->policy;
+}
+
 /* What leaves, if it is of this kind. */
 static void veil_nl_remove_one(struct veil_nl_step *step,
 			       struct veil_nl_change *change, u8 kind)
@@ -431,7 +438,7 @@ static void veil_nl_remove_one(struct veil_nl_step *step,
 	struct veil_nl_part part;
 
 	if (change->command == NETVEIL_CMD_PEER_DEL && change->peer &&
-	    change->peer->policy == kind) {
+	    veil_nl_leaving_kind(change->peer) == kind) {
 		veil_peer_remove(change->peer);
 		change->peer = NULL;
 	}

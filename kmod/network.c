@@ -197,7 +197,7 @@ static int veil_network_make_local(struct veil_net *vn,
 	if (!local)
 		return -ENOMEM;
 	local->node.prefix = *prefix;
-	local->between = true;
+	local->between = VEIL_LOCAL_COMES;
 	/* As in veil_policy_add(). */
 	WRITE_ONCE(vn->local_count, vn->local_count + 1);
 	err = veil_prefix_insert(&vn->locals, &local->node);
@@ -223,7 +223,12 @@ void veil_network_leave_locals(struct veil_net *vn,
 		local = veil_network_find_local(vn, &prefixes[i]);
 		if (local)
 			local->leaving = false;
+		else	/* what is ours is not behind a peer any more */
+			veil_weaken_touch_network(vn, &prefixes[i]);
 	}
+	list_for_each_entry(local, &vn->local_list, list)
+		if (local->leaving)
+			veil_weaken_touch(vn, &local->node.prefix);
 }
 
 void veil_network_stay_locals(struct veil_net *vn)
@@ -243,10 +248,6 @@ int veil_network_make_locals(struct veil_net *vn,
 	unsigned int i;
 	int err = 0;
 
-	/* What is ours is not behind a peer any more. */
-	for (i = 0; i < count; i++)
-		if (!veil_network_find_local(vn, &prefixes[i]))
-			veil_weaken_touch_network(vn, &prefixes[i]);
 	veil_network_leave_locals(vn, prefixes, count);
 	for (i = 0; i < count && !err; i++) {
 		local = veil_network_find_local(vn, &prefixes[i]);
@@ -256,13 +257,11 @@ int veil_network_make_locals(struct veil_net *vn,
 			err = veil_network_make_local(vn, &prefixes[i]);
 	}
 	list_for_each_entry_safe(local, next, &vn->local_list, list) {
+		if (!err && local->leaving)
+			WRITE_ONCE(local->between, VEIL_LOCAL_GOES);
+		any |= local->between;
 		if (err && local->between)
 			veil_network_del_local(vn, local);
-		if (!err && local->leaving) {
-			veil_weaken_touch(vn, &local->node.prefix);
-			WRITE_ONCE(local->between, true);
-		}
-		any |= local->between;
 	}
 	if (err) {
 		veil_network_stay_locals(vn);
@@ -278,11 +277,12 @@ void veil_network_put_locals(struct veil_net *vn)
 {
 	struct veil_local *local, *next;
 
-	list_for_each_entry_safe(local, next, &vn->local_list, list) {
+	/* Those that go are in front: an address that stays ours by another is. */
+	list_for_each_entry_safe_reverse(local, next, &vn->local_list, list) {
 		if (local->leaving)
 			veil_network_del_local(vn, local);
 		else	/* Pairs with the barrier in veil_policy_lookup(). */
-			smp_store_release(&local->between, false);
+			smp_store_release(&local->between, 0);
 	}
 }
 

@@ -8,12 +8,18 @@
 
 #include "peer.h"
 
+/* With the step in hand. */
+enum veil_local_between {
+	VEIL_LOCAL_COMES = 1,
+	VEIL_LOCAL_GOES = 2,
+};
+
 /* A network of ours, in veil_net.locals; freed by RCU. */
 struct veil_local {
 	struct veil_prefix_node node;
 	struct list_head list;		/* veil_net.local_list */
 	bool leaving;			/* removed at the end of the step; vn->lock */
-	bool between;			/* comes or goes with the step; written with vn->lock */
+	u8 between;			/* enum veil_local_between; written with vn->lock */
 	struct rcu_head rcu;
 };
 
@@ -39,7 +45,9 @@ void veil_network_put(struct veil_peer *peer,
 int veil_network_check_local(struct veil_net *vn,
 			     const struct veil_prefix *prefix,
 			     struct netlink_ext_ack *extack);
-/* A step will leave no others than these: a peer may have the others' prefixes. */
+/* A step will leave no others than these: a peer may have the others' prefixes.  Before
+ * the step changes what holds for those that come or go: they are noted for weaken.h.
+ */
 void veil_network_leave_locals(struct veil_net *vn,
 			       const struct veil_prefix *prefixes,
 			       unsigned int count);
@@ -47,9 +55,9 @@ void veil_network_leave_locals(struct veil_net *vn,
 void veil_network_stay_locals(struct veil_net *vn);
 /*
  * These, checked, and then no others, between veil_weaken_begin() and end.  Make puts
- * them beside the old ones: as long as some come or go, the peer who has the addresses
- * of these is required to protect them, whatever else the step changes.  Put, which
- * cannot fail, removes those that go, and the others are as any.
+ * them beside the old ones: as long as some come or go, what would be a peer's without
+ * them is dropped, whatever else the step changes.  Put, which cannot fail, removes
+ * those that go, and the others are as any.
  */
 int veil_network_make_locals(struct veil_net *vn,
 			     const struct veil_prefix *prefixes,
@@ -70,8 +78,9 @@ bool veil_network_behind(struct veil_net *vn, const struct in6_addr *addr);
 /* Whether addr is in a network of ours. */
 bool veil_network_local(struct veil_net *vn, const struct in6_addr *addr);
 
-/* Whether this one of veil_net.locals comes or goes with a step in hand. */
-static inline bool veil_network_between(const struct veil_prefix_node *node)
+/* Whether this one of veil_net.locals comes or goes, or 0. */
+static inline enum veil_local_between
+veil_network_between(const struct veil_prefix_node *node)
 {
 	return READ_ONCE(container_of(node, struct veil_local, node)->between);
 }

@@ -22,14 +22,18 @@ static bool veil_policy_longer(const struct veil_prefix_node *node,
 	return node && (!other || node->prefix.length > other->prefix.length);
 }
 
-/* Whether the longest of our networks that stays is shorter than own. */
+/* Whether the address is ours, not a peer's by own, only before a step or after it. */
 static bool veil_policy_unsettled(struct veil_net *vn,
 				  const struct in6_addr *addr,
 				  const struct veil_prefix_node *own,
 				  const struct veil_prefix_node *local)
 {
+	unsigned int between, seen = 0;
+
 	while (veil_policy_longer(local, own)) {
-		if (!veil_network_between(local))
+		between = veil_network_between(local);
+		seen |= between;
+		if (!between || seen == (VEIL_LOCAL_COMES | VEIL_LOCAL_GOES))
 			return false;
 		/* Not 0: it is longer than own. */
 		local = veil_prefix_lookup_within(&vn->locals, addr,
@@ -92,9 +96,9 @@ static void veil_policy_read(const struct veil_found *found,
 		policy->kind = NETVEIL_POLICY_REQUIRE;
 }
 
-/* Amid a step: whether the address is ours before or after it, and what holds for it
- * then, need not be asked.  But a longer bypass, which is seen only if it held before
- * or will after, holds either way.
+/* Amid a step nobody has the address, whatever else the step changes, and who comes to
+ * have it only in between gets nothing of it.  But a longer bypass, which is seen only
+ * if it held before or will after, holds either way.
  */
 static void veil_policy_hold(const struct veil_prefix_node *hidden,
 			     struct veil_policy *policy)
@@ -102,7 +106,7 @@ static void veil_policy_hold(const struct veil_prefix_node *hidden,
 	if (policy->kind == NETVEIL_POLICY_BYPASS &&
 	    policy->node->node.prefix.length > hidden->prefix.length)
 		return;
-	policy->peer = container_of(hidden, struct veil_address, node)->peer;
+	policy->node = NULL;
 	policy->behind = true;
 	policy->kind = NETVEIL_POLICY_REQUIRE;
 }
@@ -232,6 +236,10 @@ void veil_policy_passed(const struct veil_policy *policy, bool in)
 void veil_policy_no_peer(struct veil_net *vn, const struct veil_policy *policy,
 			 const struct in6_addr *addr, struct sk_buff *skb)
 {
+	if (!policy->node) {	/* veil_policy_hold() */
+		veil_drop(vn, skb, VEIL_DROP_policy_changed);
+		return;
+	}
 	atomic64_inc(&policy->node->drops);
 	if (__ratelimit(&vn->acquire)) {
 		const struct veil_event event = {

@@ -43,7 +43,8 @@ struct veil_policy_node {
  *	confirmed: then nothing passes in clear any more
  * @behind: it is in a prefix behind @peer, not an address of @peer itself
  * @peer: who has its packets sealed; NULL: nobody (REQUIRE then drops)
- * @node: the prefix that gave @kind; NULL: @peer's own
+ * @node: the prefix that gave @kind; NULL: @peer's own, or a step that says whose the
+ *	address is has not ended
  */
 struct veil_policy {
 	enum netveil_policy kind;

@@ -188,6 +188,11 @@ def sending_to(address, pause=0):
     tap.close()
 
 
+def network(text):
+    """That it is behind a peer, in a change."""
+    return genl.P_PREFIX, genl.prefix_bytes(text)
+
+
 def in_clear(address):
     """A packet to it leaves as it is."""
     tap = wire.Tap(hosts.wire)
@@ -220,11 +225,11 @@ def strangers(count):
 @case("within a step a weaker policy never holds where before and after it none does")
 def weaker_meanwhile():
     up()
-    alpha.run("ip", "route", "add", "10.70.0.0/16", "via", beta.v4)
+    alpha.run("ip", "route", "replace", "10.70.0.0/16", "via", beta.v4)
     alpha.control.socket.setsockopt(socket.SOL_SOCKET, hosts.SO_SNDBUFFORCE, 32 << 20)
     apply = alpha.control.apply
     wide, narrow, twice = stranger(), stranger(), (BYPASS, "10.77.0.9")
-    behind = genl.P_PREFIX, genl.prefix_bytes("10.70.0.0/20")
+    behind = network("10.70.0.0/20")
     others = list(strangers(MANY))
     more = [(genl.POLICY_ADD, "10.79.%d.%d/32" % divmod(n, 256), "require")
             for n in range(3 * MANY)]
@@ -232,7 +237,7 @@ def weaker_meanwhile():
     right = state["b"].public
     alpha.control.set_prefixes(right, "10.70.0.0/16")
     alpha.control.add_policy("10.70.1.0/24", "prefer")
-    half = genl.P_PREFIX, genl.prefix_bytes("10.70.0.0/17")
+    half = network("10.70.0.0/17")
     with sending_to("10.70.1.1"):
         step_refused(
             "given to two peers",
@@ -289,10 +294,11 @@ def weaker_meanwhile():
 @case("nor where a network of ours comes or goes with the step")
 def locals_meanwhile():
     up()
-    alpha.run("ip", "route", "add", "10.70.0.0/16", "via", beta.v4)
+    alpha.run("ip", "route", "replace", "10.70.0.0/16", "via", beta.v4)
     alpha.control.socket.setsockopt(socket.SOL_SOCKET, hosts.SO_SNDBUFFORCE, 32 << 20)
+    right = state["b"].public
     apply, gateway, wide, ours = alpha.control.apply, stranger(), "10.64.0.0/10", "10.70.1.0/24"
-    behind = genl.P_PREFIX, genl.prefix_bytes("10.70.0.0/16")
+    behind = network("10.70.0.0/16")
     require = genl.P_POLICY, bytes([genl.POLICIES.index("require")])
     many = ["10.79.%d.%d/32" % divmod(n, 256) for n in range(3 * MANY)]
     apply(*((genl.POLICY_ADD, each, "bypass") for each in (wide, *many)))
@@ -315,7 +321,14 @@ def locals_meanwhile():
     alpha.control.add_policy("10.70.2.0/24", "bypass")
     before = alpha.drops()
     with sending("10.70.1.1"), sending("10.70.2.1"):
-        for local in ("10.70.1.0/28", ours, "10.70.2.0/28"), (ours,), ("10.70.0.0/20", ours):
+        for local in (
+            ("10.70.1.0/28", ours, "10.70.2.0/28"),
+            (ours,),
+            ("10.70.0.0/20", ours),
+            ("10.70.0.0/20",),
+            ("10.70.1.0/25", "10.70.1.128/25"),
+            (ours,),
+        ):
             apply(*slow, local=local)
     check_equal(alpha.peer(gateway)["queued"], 0, "packets that wait for the peer")
     moved = drops_since(before, alpha.drops())
@@ -327,6 +340,47 @@ def locals_meanwhile():
     alpha.control.set_locals()
     with sending_to("10.70.1.1"):
         wait_until(lambda: alpha.peer(gateway)["queued"], 10, "packets that wait for the peer")
+    # Who would have it only in between gets nothing.
+    alpha.control.delete_peer(gateway)
+    alpha.control.set_prefixes(right, "10.70.0.0/16")
+    apply((genl.PEER_ADD, gateway, network(ours), "10.77.0.1"))
+    others = [each[:-1] for each in strangers(MANY)]
+    apply(*others)
+    hosts.ping_once(alpha, beta.v4)
+    sent = alpha.peer(right)["tx_packets"]
+    with sending("10.70.1.1"):
+        gone = (gateway, *(key for _, key, *_ in others))
+        apply(*((genl.PEER_DEL, key) for key in gone), local=[ours])
+    check_equal(alpha.peer(right)["tx_packets"], sent, "packets for the other peer")
+    alpha.control.set_locals()
+    alpha.run("ip", "route", "del", "10.70.0.0/16")
+
+
+@case("a peer that is preferred and protects leaves after those that do not")
+def preferred_leaves():
+    up()
+    right = state["b"].public
+    prefer = genl.P_POLICY, bytes([genl.POLICIES.index("prefer")])
+    many = ["10.79.%d.%d/32" % divmod(n, 256) for n in range(3 * MANY)]
+    gone = [(genl.POLICY_DEL, each) for each in many]
+    for _ in range(5):
+        up()
+        alpha.run("ip", "route", "replace", "10.70.0.0/16", "via", beta.v4)
+        alpha.control.socket.setsockopt(socket.SOL_SOCKET, hosts.SO_SNDBUFFORCE, 32 << 20)
+        wide, narrower = stranger(), stranger()
+        alpha.control.add_peer(right, policy="prefer", command=genl.PEER_SET)
+        alpha.control.set_prefixes(right, "10.70.1.0/24")
+        hosts.ping_once(alpha, beta.v4)
+        wait_until(lambda: alpha.peer(right)["confirmed"], 10, "a session that holds")
+        alpha.control.apply(
+            (genl.PEER_ADD, wide, network("10.70.0.0/16"), "10.77.0.1"),
+            (genl.PEER_ADD, narrower, prefer, network("10.70.0.0/20"), "10.77.0.2"),
+            *((genl.POLICY_ADD, each, "prefer") for each in many),
+        )
+        in_clear("10.70.2.1")
+        with sending_to("10.70.1.1"):
+            alpha.control.apply((genl.PEER_DEL, right), *gone, (genl.PEER_DEL, narrower))
+        check_equal(set(alpha.control.peers()), {wide}, "who is left")
     alpha.run("ip", "route", "del", "10.70.0.0/16")
 
 
@@ -700,7 +754,7 @@ def policies_too():
 def turns():
     """Each file is synced after the one before it."""
     up()
-    alpha.run("ip", "route", "add", "10.70.0.0/16", "via", beta.v4)
+    alpha.run("ip", "route", "replace", "10.70.0.0/16", "via", beta.v4)
     one, two = stranger(), stranger()
     host, net = "10.70.1.1/32", "10.70.1.0/24"
     policy, peer = "policy add %s require\n", "peer add %s address 10.70.1.1\n" % text_of(one)
