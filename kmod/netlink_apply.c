@@ -424,42 +424,63 @@ static void veil_nl_undo(struct veil_nl_step *step)
 	veil_network_stay_locals(step->vn);
 }
 
-/* Of what kind a peer that leaves is: once confirmed, "prefer" protects too. */
-static u8 veil_nl_leaving_kind(const struct veil_peer *peer)
+/* In what order things leave.  A peer that a session has confirmed protects although it
+ * is only preferred, and what is preferred within its networks.
+ */
+enum veil_nl_strength {
+	VEIL_NL_BYPASSES,
+	VEIL_NL_PREFERS,
+	VEIL_NL_REQUIRES,
+	VEIL_NL_CONFIRMED,
+};
+
+/* "Confirmed" comes, but does not go, while vn->lock is held. */
+static enum veil_nl_strength veil_nl_peer_strength(const struct veil_peer *peer)
 {
-	return peer->policy == NETVEIL_POLICY_PREFER &&
-	       READ_ONCE(peer->confirmed) ? NETVEIL_POLICY_REQUIRE : peer->policy;
+	if (peer->policy == NETVEIL_POLICY_BYPASS)
+		return VEIL_NL_BYPASSES;
+	if (READ_ONCE(peer->confirmed))
+		return VEIL_NL_CONFIRMED;
+	return peer->policy == NETVEIL_POLICY_PREFER ? VEIL_NL_PREFERS :
+						       VEIL_NL_REQUIRES;
 }
 
-/* What leaves, if it is of this kind. */
+/* What leaves, if it is of this strength. */
 static void veil_nl_remove_one(struct veil_nl_step *step,
-			       struct veil_nl_change *change, u8 kind)
+			       struct veil_nl_change *change,
+			       enum veil_nl_strength strength)
 {
+	static const u8 kinds[] = {
+		[VEIL_NL_BYPASSES] = NETVEIL_POLICY_BYPASS,
+		[VEIL_NL_PREFERS] = NETVEIL_POLICY_PREFER,
+		[VEIL_NL_CONFIRMED] = NETVEIL_POLICY_REQUIRE,
+	};
 	struct veil_nl_part part;
 
 	if (change->command == NETVEIL_CMD_PEER_DEL && change->peer &&
-	    veil_nl_leaving_kind(change->peer) == kind) {
+	    veil_nl_peer_strength(change->peer) == strength) {
 		veil_peer_remove(change->peer);
 		change->peer = NULL;
 	}
 	if (change->command == NETVEIL_CMD_POLICY_DEL &&
 	    !veil_nl_get_part(step, change, &part) &&
-	    veil_nl_policy_is(step->vn, &part.info, kind))
+	    veil_nl_policy_is(step->vn, &part.info, kinds[strength]))
 		veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
 	cond_resched();
 }
 
-/* The weaker kinds first: without a longer prefix they would hold for its addresses
- * until they go as well.
+/* The weaker first: without a longer prefix they would hold for its addresses until
+ * they go as well.
  */
 static void veil_nl_finish(struct veil_nl_step *step)
 {
+	unsigned int strength;
 	size_t i;
-	u8 kind;
 
-	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--)
+	for (strength = VEIL_NL_BYPASSES; strength <= VEIL_NL_CONFIRMED;
+	     strength++)
 		for (i = 0; i < step->count; i++)
-			veil_nl_remove_one(step, &step->changes[i], kind);
+			veil_nl_remove_one(step, &step->changes[i], strength);
 }
 
 /* What was added is as weak as it is to be, now that all the rest is done. */

@@ -223,12 +223,15 @@ void veil_network_leave_locals(struct veil_net *vn,
 		local = veil_network_find_local(vn, &prefixes[i]);
 		if (local)
 			local->leaving = false;
-		else	/* what is ours is not behind a peer any more */
-			veil_weaken_touch_network(vn, &prefixes[i]);
 	}
+	/* Before those around them: what holds within is not what holds there. */
 	list_for_each_entry(local, &vn->local_list, list)
 		if (local->leaving)
 			veil_weaken_touch(vn, &local->node.prefix);
+	/* What is ours is not behind a peer any more. */
+	for (i = 0; i < count; i++)
+		if (!veil_network_find_local(vn, &prefixes[i]))
+			veil_weaken_touch_network(vn, &prefixes[i]);
 }
 
 void veil_network_stay_locals(struct veil_net *vn)

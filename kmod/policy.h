@@ -41,10 +41,10 @@ struct veil_policy_node {
  * struct veil_policy - what holds for an address now
  * @kind: NETVEIL_POLICY_REQUIRE also for "prefer" once a session with @peer was
  *	confirmed: then nothing passes in clear any more
- * @behind: it is in a prefix behind @peer, not an address of @peer itself
+ * @behind: it is in a prefix behind @peer, not an address of @peer itself; without a
+ *	peer: a step says whether it is, or ours, and has not ended
  * @peer: who has its packets sealed; NULL: nobody (REQUIRE then drops)
- * @node: the prefix that gave @kind; NULL: @peer's own, or a step that says whose the
- *	address is has not ended
+ * @node: the prefix that gave @kind; NULL: @peer's own, or that step
  */
 struct veil_policy {
 	enum netveil_policy kind;
@@ -93,6 +93,12 @@ void veil_policy_lookup(struct veil_net *vn, const struct in6_addr *addr,
 void veil_policy_lookup_prefix(struct veil_net *vn,
 			       const struct veil_prefix *prefix,
 			       struct veil_policy *policy);
+
+/* No peer has it, nor will have or had amid a step. */
+static inline bool veil_policy_nobodys(const struct veil_policy *policy)
+{
+	return !policy->peer && !policy->behind;
+}
 
 /* Plaintext may pass for good: no policy says otherwise. */
 static inline bool veil_policy_clear(const struct veil_policy *policy)

@@ -604,8 +604,7 @@ static unsigned int veil_rx_in_clear(struct veil_net *vn, struct sk_buff *skb,
 	    !veil_rx_unicast(vn, skb, &addrs->destination) ||
 	    veil_rx_exempt(skb))
 		return NF_ACCEPT;
-	veil_rx_plaintext(policy->peer, skb, VEIL_DROP_plaintext_in);
-	return NF_STOLEN;
+	return veil_rx_clear(vn, skb, policy, &addrs->source);
 }
 
 /* From a network behind a peer, whose packets come inside of the peer's: also
@@ -652,7 +651,7 @@ static noinline unsigned int veil_rx_forward_clear(struct veil_net *vn,
 
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.source, &policy);
-	if (!policy.peer || veil_policy_clear(&policy))
+	if (veil_policy_nobodys(&policy) || veil_policy_clear(&policy))
 		return NF_ACCEPT;
 	if (policy.behind)
 		return veil_rx_in_clear(vn, skb, &addrs, &policy);
@@ -686,7 +685,7 @@ static noinline unsigned int veil_rx_judge(struct veil_net *vn,
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.source, &policy);
 	peer = policy.peer;
-	if (!peer || veil_policy_clear(&policy))
+	if (veil_policy_nobodys(&policy) || veil_policy_clear(&policy))
 		return veil_rx_unprotected(vn, skb, &addrs, &policy, state);
 	if (policy.behind)
 		return veil_rx_behind(vn, skb, &addrs, &policy, state);

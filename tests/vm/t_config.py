@@ -159,23 +159,28 @@ def psk():
 
 
 @contextlib.contextmanager
-def sending(address, pause=0):
-    """Packets to address all the while."""
+def all_the_while(call, pause=0):
     done = threading.Event()
 
-    def send():
-        with alpha.udp(alpha.v4) as sock:
-            while not done.is_set():
-                hosts.offer(sock, MARKER, (address, 7000))
-                time.sleep(pause)
+    def repeat():
+        while not done.is_set():
+            call()
+            time.sleep(pause)
 
-    sender = threading.Thread(target=send)
-    sender.start()
+    thread = threading.Thread(target=repeat)
+    thread.start()
     try:
         yield
     finally:
         done.set()
-        sender.join()
+        thread.join()
+
+
+@contextlib.contextmanager
+def sending(address, pause=0):
+    with alpha.udp(alpha.v4) as sock:
+        with all_the_while(lambda: hosts.offer(sock, MARKER, (address, 7000)), pause):
+            yield
 
 
 @contextlib.contextmanager
@@ -354,6 +359,41 @@ def locals_meanwhile():
     check_equal(alpha.peer(right)["tx_packets"], sent, "packets for the other peer")
     alpha.control.set_locals()
     alpha.run("ip", "route", "del", "10.70.0.0/16")
+
+
+@case("nor is what comes from there in clear forwarded meanwhile")
+def forwarded_meanwhile():
+    up()
+    alpha.run("ip", "route", "replace", "10.88.0.0/16", "via", beta.v4)
+    alpha.control.socket.setsockopt(socket.SOL_SOCKET, hosts.SO_SNDBUFFORCE, 32 << 20)
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    tap = wire.Tap(hosts.wire)
+    hosts.forwards(alpha)
+
+    def offer():
+        injector.udp("10.70.1.17", "10.88.0.1", 7000, 7000, MARKER)
+
+    def forwarded():
+        return [each for each in tap.take() if MARKER in each and each[6:12] == alpha.mac()]
+
+    offer()
+    wait_until(forwarded, 10, "what is forwarded, the control")
+    before, after, others = stranger(), stranger(), [each[:-1] for each in strangers(MANY)]
+    alpha.control.apply(
+        (genl.PEER_ADD, before, network("10.70.1.16/28"), "10.77.0.1"),
+        (genl.PEER_ADD, after, network("10.70.0.0/16"), "10.77.0.2"),
+        *others,
+        local=["10.70.1.0/24"],
+    )
+    with all_the_while(offer):
+        gone = (before, *(key for _, key, *_ in others))
+        alpha.control.apply(*((genl.PEER_DEL, key) for key in gone), local=[])
+    check_equal(forwarded(), [], "what was forwarded")
+    for key in "ipv4/ip_forward", "ipv6/conf/all/forwarding":
+        alpha.sysctl(key, 0)
+    injector.close()
+    tap.close()
+    alpha.run("ip", "route", "del", "10.88.0.0/16")
 
 
 @case("a peer that is preferred and protects leaves after those that do not")

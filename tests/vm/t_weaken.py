@@ -240,6 +240,11 @@ def locals_removed():
     control().add_peer(KEY, "10.7.0.2")
     control().set_locals("10.41.0.0/16")
     weakened(lambda: control().set_locals(), ("10.41.0.0/16", "local-changed"))
+    # Nor does it lose what it had not, as ours within what is.
+    fresh()
+    control().add_peer(KEY, "10.7.0.2", prefixes=("10.40.0.0/13",))
+    weakened(lambda: control().set_locals("10.41.0.0/16"), ("10.41.0.0/16", "local-changed"))
+    weakened(lambda: control().set_locals("10.40.0.0/14"), ("10.40.0.0/14", "local-changed"))
     # It had the policy's protection, and gets none of the peer's with the same step.
     wide = "10.32.0.0/11"
     fresh((wide, "require"))
