@@ -379,6 +379,9 @@ def users():
             skip("no user namespaces here")
         check_equal(code, 0, "the child")
 
+    # With tunnel devices in it from the start the namespace would not be protected.
+    with open("/proc/sys/net/core/fb_tunnels_only_for_init_net", "w", encoding="ascii") as file:
+        file.write("1")
     check_equal(fences[0].fails_during(work, times=40), 40, "failed calls")
     lines = lines_of_hooks()[before:]
     check_equal(len(lines), 16, "lines")
