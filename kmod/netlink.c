@@ -186,6 +186,7 @@ static int veil_nl_set_and_reply(struct genl_info *info)
 	if (!skb)
 		return -ENOMEM;
 	down_write(&vn->lock);
+	/* Nothing else of what is set here can weaken anything. */
 	veil_weaken_begin(vn, "local-changed");
 	err = veil_nl_set(vn, info);
 	if (!err)

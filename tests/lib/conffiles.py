@@ -2,6 +2,7 @@
 """Configuration files of alpha and beta, and what became of them."""
 
 import base64
+import json
 import os
 import subprocess
 import tempfile
@@ -119,3 +120,18 @@ def same(path, host):
     """Neither diff nor sync finds anything to do."""
     check_equal(veil("diff", path, host=host), (0, "", ""), "diff of " + path)
     check_equal(veil("sync", path, host=host), (0, "", ""), "sync of " + path)
+
+
+def config(host=alpha):
+    """All that is configured, without what changes by itself."""
+    whole = host.control.get()
+    peers = [
+        (key, tuple(peer["addresses"]), peer["has_psk"])
+        for key, peer in host.control.peers().items()
+    ]
+    return whole["public_key"], whole["listen_port"], sorted(peers)
+
+
+def policies():
+    shown = json.loads(veil("-j", "policy", "show")[1])
+    return {policy["prefix"]: policy["policy"] for policy in shown}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Changes as one step, and packets that are sent all the while."""
+
+import contextlib
+import os
+import threading
+import time
+
+import genl
+import hosts
+import wire
+from conffiles import config
+from hosts import alpha, beta
+from ktap import check, check_equal, wait_until
+
+BYPASS = genl.P_POLICY, bytes([genl.POLICIES.index("bypass")])
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
+OURS = alpha.addresses + beta.addresses
+
+
+@contextlib.contextmanager
+def all_the_while(call, pause=0):
+    """It is called again and again, pause seconds apart."""
+    done = threading.Event()
+
+    def repeat():
+        while not done.is_set():
+            call()
+            time.sleep(pause)
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def sending(address, pause=0):
+    """Packets to address."""
+    with alpha.udp(alpha.v4) as sock:
+        with all_the_while(lambda: hosts.offer(sock, MARKER, (address, 7000)), pause):
+            yield
+
+
+@contextlib.contextmanager
+def sending_to(address, pause=0):
+    """The same, and none of them leaves in clear."""
+    tap = wire.Tap(hosts.wire)
+    with sending(address, pause):
+        yield
+    wire.only_netveil(tap.frames(), (*OURS, address), (MARKER,))
+    tap.close()
+
+
+def in_clear(address):
+    """A packet to it leaves as it is."""
+    tap = wire.Tap(hosts.wire)
+    with alpha.udp(alpha.v4) as sock:
+        hosts.offer(sock, MARKER, (address, 7000))
+    wait_until(lambda: any(MARKER in frame for frame in tap.take()), 10, "a packet in clear")
+    tap.close()
+
+
+def network(text):
+    """That it is behind a peer, in a change."""
+    return genl.P_PREFIX, genl.prefix_bytes(text)
+
+
+def strangers(count):
+    """Changes that add peers, and take their time."""
+    for number in range(count):
+        key, address = os.urandom(31) + b"\1", "10.78.%d.%d" % divmod(number, 256)
+        yield genl.PEER_ADD, key, address, BYPASS
+
+
+def step_refused(reason, *changes, local=None):
+    before = config()
+    try:
+        alpha.control.apply(*changes, local=local)
+    except genl.Refused as error:
+        check(reason in error.strerror, "the reason", reason, error.strerror)
+    else:
+        check(False, "the step was taken", changes)
+    check_equal(config(), before, "the configuration")
