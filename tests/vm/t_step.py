@@ -140,7 +140,7 @@ def locals_stay():
     in_clear("10.70.1.1")
     alpha.control.add_policy("10.70.2.0/24", "bypass")
     before = alpha.drops()
-    with sending("10.70.1.1"), sending("10.70.2.1"):
+    with sending("10.70.1.1", 0.001), sending("10.70.2.1", 0.001):
         for local in (
             ("10.70.1.0/28", OURS_TOO, "10.70.2.0/28"),
             (OURS_TOO,),
