@@ -9,7 +9,9 @@
  * beside them.  That can be undone, and is if memory runs out: nothing was in clear
  * meanwhile.  Then comes what cannot fail any more, then what is removed, what protects
  * last, and at the end what is new becomes as weak as it is to be.  What is in a network
- * of ours that comes or goes and in a peer's is dropped until then.
+ * of ours that comes or goes, and in a shorter one of a peer's, is dropped until then.
+ * Between these stages are grace periods: no look-up that has missed what is stricter
+ * finds what is weaker.
  */
 #include <linux/sched.h>
 #include <linux/sort.h>
@@ -424,49 +426,66 @@ static void veil_nl_undo(struct veil_nl_step *step)
 	veil_network_stay_locals(step->vn);
 }
 
-/* In what order things leave.  A peer that a session has confirmed protects although it
- * is only preferred, and what is preferred within its networks.
+/* Those that leave, and those whose sessions end because they prefer again: before the
+ * step and after it what is preferred within their networks may be protected.
  */
-enum veil_nl_strength {
-	VEIL_NL_BYPASSES,
-	VEIL_NL_PREFERS,
-	VEIL_NL_REQUIRES,
-	VEIL_NL_CONFIRMED,
-};
-
-/* "Confirmed" comes, but does not go, while vn->lock is held. */
-static enum veil_nl_strength veil_nl_peer_strength(const struct veil_peer *peer)
+static void veil_nl_hold_peers(struct veil_nl_step *step)
 {
-	if (peer->policy == NETVEIL_POLICY_BYPASS)
-		return VEIL_NL_BYPASSES;
-	if (READ_ONCE(peer->confirmed))
-		return VEIL_NL_CONFIRMED;
-	return peer->policy == NETVEIL_POLICY_PREFER ? VEIL_NL_PREFERS :
-						       VEIL_NL_REQUIRES;
+	struct veil_nl_change *change;
+	size_t i;
+
+	for (i = 0; i < step->count; i++) {
+		change = &step->changes[i];
+		if (change->command == NETVEIL_CMD_PEER_DEL ||
+		    (change->set &&
+		     change->set->config.policy == NETVEIL_POLICY_PREFER))
+			veil_peer_hold(change->peer);
+		cond_resched();
+	}
 }
 
-/* What leaves, if it is of this strength. */
-static void veil_nl_remove_one(struct veil_nl_step *step,
-			       struct veil_nl_change *change,
-			       enum veil_nl_strength strength)
+/* What a peer acts as.  "Confirmed" comes, but does not go, while vn->lock is held. */
+static u8 veil_nl_peer_kind(const struct veil_peer *peer)
 {
-	static const u8 kinds[] = {
-		[VEIL_NL_BYPASSES] = NETVEIL_POLICY_BYPASS,
-		[VEIL_NL_PREFERS] = NETVEIL_POLICY_PREFER,
-		[VEIL_NL_CONFIRMED] = NETVEIL_POLICY_REQUIRE,
-	};
+	if (peer->policy == NETVEIL_POLICY_PREFER && READ_ONCE(peer->confirmed))
+		return NETVEIL_POLICY_REQUIRE;
+	return peer->policy;
+}
+
+/* What leaves, if it is of this kind. */
+static void veil_nl_remove_one(struct veil_nl_step *step,
+			       struct veil_nl_change *change, u8 kind)
+{
 	struct veil_nl_part part;
 
 	if (change->command == NETVEIL_CMD_PEER_DEL && change->peer &&
-	    veil_nl_peer_strength(change->peer) == strength) {
+	    veil_nl_peer_kind(change->peer) == kind) {
 		veil_peer_remove(change->peer);
 		change->peer = NULL;
 	}
 	if (change->command == NETVEIL_CMD_POLICY_DEL &&
 	    !veil_nl_get_part(step, change, &part) &&
-	    veil_nl_policy_is(step->vn, &part.info, kinds[strength]))
+	    veil_nl_policy_is(step->vn, &part.info, kind))
 		veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
 	cond_resched();
+}
+
+/* The wider first: nobody gets what is another's until that one goes as well. */
+static void veil_nl_take_addresses(struct veil_nl_step *step)
+{
+	unsigned int length;
+	size_t i;
+
+	for (length = 0; length <= VEIL_PREFIX_BITS; length++) {
+		for (i = 0; step->vn->addresses.used[length] &&
+		     i < step->count; i++) {
+			if (step->changes[i].command == NETVEIL_CMD_PEER_DEL &&
+			    step->changes[i].peer)
+				veil_peer_take_addresses(step->changes[i].peer,
+							 length);
+			cond_resched();
+		}
+	}
 }
 
 /* The weaker first: without a longer prefix they would hold for its addresses until
@@ -474,13 +493,15 @@ static void veil_nl_remove_one(struct veil_nl_step *step,
  */
 static void veil_nl_finish(struct veil_nl_step *step)
 {
-	unsigned int strength;
 	size_t i;
+	u8 kind;
 
-	for (strength = VEIL_NL_BYPASSES; strength <= VEIL_NL_CONFIRMED;
-	     strength++)
+	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--) {
+		if (kind == NETVEIL_POLICY_REQUIRE)
+			veil_nl_take_addresses(step);
 		for (i = 0; i < step->count; i++)
-			veil_nl_remove_one(step, &step->changes[i], strength);
+			veil_nl_remove_one(step, &step->changes[i], kind);
+	}
 }
 
 /* What was added is as weak as it is to be, now that all the rest is done. */
@@ -494,6 +515,8 @@ static void veil_nl_keep(struct veil_nl_step *step)
 		change = &step->changes[i];
 		if (change->command == NETVEIL_CMD_PEER_ADD)
 			veil_peer_keep(change->peer);
+		if (change->command == NETVEIL_CMD_PEER_SET)
+			veil_peer_let_go(change->peer);
 		if (change->done && !veil_nl_get_part(step, change, &part))
 			veil_nl_policy_keep(step->vn, &part.info);
 		cond_resched();
@@ -538,9 +561,12 @@ static int veil_nl_make_step(struct veil_nl_step *step)
 	}
 	/* "Prefer" on a peer weakens what is preferred within its networks. */
 	veil_nl_set_policies(step, true);
+	veil_nl_hold_peers(step);
+	synchronize_net();
 	veil_nl_end_sets(step, true);
 	veil_nl_set_policies(step, false);
 	veil_nl_finish(step);
+	synchronize_net();
 	veil_nl_keep(step);
 	veil_network_put_locals(step->vn);
 	return 0;

@@ -73,10 +73,6 @@ int veil_nl_get_prefixes(struct veil_prefix *prefixes, unsigned int *count,
 /* Wipe every secret that lies in a request. */
 void veil_nl_wipe_secrets(struct genl_info *info);
 
-/* One prefix. */
-int veil_nl_get_prefix(struct veil_prefix *prefix, const struct nlattr *attr,
-		       struct netlink_ext_ack *extack);
-
 /* netlink_policy.c */
 extern const struct nla_policy veil_nl_policy_request[NETVEIL_A_CONFIRM + 1];
 int veil_nl_policy_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);

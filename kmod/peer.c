@@ -480,6 +480,18 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	return peer;
 }
 
+void veil_peer_hold(struct veil_peer *peer)
+{
+	/* Not what is only held. */
+	veil_peer_touch(peer);
+	WRITE_ONCE(peer->held, true);
+}
+
+void veil_peer_let_go(struct veil_peer *peer)
+{
+	WRITE_ONCE(peer->held, false);
+}
+
 void veil_peer_keep(struct veil_peer *peer)
 {
 	struct veil_address *address;
@@ -488,7 +500,7 @@ void veil_peer_keep(struct veil_peer *peer)
 		address->replaced = NULL;
 	list_for_each_entry(address, &peer->prefixes, list)
 		address->replaced = NULL;
-	WRITE_ONCE(peer->held, false);
+	veil_peer_let_go(peer);
 	if (peer->policy != peer->wanted) {
 		WRITE_ONCE(peer->policy, peer->wanted);
 		/* What waits, or was begun, meanwhile. */
@@ -619,6 +631,12 @@ void veil_peer_forget(struct veil_peer *peer)
 	veil_peer_unlink(peer);
 	veil_weaken_end(vn);
 	veil_net_settle(vn);
+}
+
+void veil_peer_take_addresses(struct veil_peer *peer, unsigned int length)
+{
+	veil_address_del_length(&peer->addresses, length);
+	veil_address_del_length(&peer->prefixes, length);
 }
 
 void veil_peer_remove(struct veil_peer *peer)

@@ -118,8 +118,9 @@ struct veil_outstanding {
  * @keepalive: seconds, or 0; read without a lock
  * @policy: enum netveil_policy, of what is its own; read without a lock
  * @wanted: what that becomes when the peer is kept; vn->lock
- * @held: it is not kept yet, and "prefer" within a network behind it, which may have
- *	been another peer's, is as "require"; read without a lock
+ * @held: a step adds or removes it, or makes it prefer, and has not ended: "prefer"
+ *	within a network behind it, which is another's before or after, is as "require";
+ *	read without a lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
  *	read without
  * @closed: it said goodbye to the session that @confirmed came from; lock
@@ -383,6 +384,11 @@ void veil_peer_put_change(struct veil_peer *peer,
 int veil_peer_set(struct veil_peer *peer,
 		  const struct veil_peer_config *config);
 void veil_peer_remove(struct veil_peer *peer);
+/* As one that is new, until it is let go or removed. */
+void veil_peer_hold(struct veil_peer *peer);
+void veil_peer_let_go(struct veil_peer *peer);
+/* Those of this length, from one that is removed next. */
+void veil_peer_take_addresses(struct veil_peer *peer, unsigned int length);
 /* The peer that has this key, as its current or its next one. */
 struct veil_peer *veil_peer_find(struct veil_net *vn,
 				 const u8 public_key[VEIL_KEY_LEN]);

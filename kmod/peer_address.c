@@ -127,6 +127,15 @@ static void veil_address_del(struct veil_address *address)
 	kfree_rcu(address, rcu);
 }
 
+void veil_address_del_length(struct list_head *list, unsigned int length)
+{
+	struct veil_address *address, *next;
+
+	list_for_each_entry_safe(address, next, list, list)
+		if (address->node.prefix.length == length)
+			veil_address_del(address);
+}
+
 void veil_address_del_all(struct list_head *list)
 {
 	struct veil_address *address, *next;

@@ -36,6 +36,8 @@ int veil_address_add(struct veil_peer *peer, const struct veil_prefix *prefix,
 		     bool behind, struct list_head *list);
 struct veil_address *veil_address_find(struct list_head *list,
 				       const struct in6_addr *addr);
+/* Those of this length, and of any. */
+void veil_address_del_length(struct list_head *list, unsigned int length);
 void veil_address_del_all(struct list_head *list);
 
 #endif /* _VEIL_PEER_ADDRESS_H */

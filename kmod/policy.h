@@ -41,10 +41,11 @@ struct veil_policy_node {
  * struct veil_policy - what holds for an address now
  * @kind: NETVEIL_POLICY_REQUIRE also for "prefer" once a session with @peer was
  *	confirmed: then nothing passes in clear any more
- * @behind: it is in a prefix behind @peer, not an address of @peer itself; without a
- *	peer: a step says whether it is, or ours, and has not ended
+ * @behind: it is in a prefix behind @peer, not an address of @peer itself.  True
+ *	without @peer as long as a step makes of a network of ours a peer's, or the
+ *	reverse
  * @peer: who has its packets sealed; NULL: nobody (REQUIRE then drops)
- * @node: the prefix that gave @kind; NULL: @peer's own, or that step
+ * @node: the prefix that gave @kind; NULL: that of @peer did, or such a step
  */
 struct veil_policy {
 	enum netveil_policy kind;
@@ -94,8 +95,8 @@ void veil_policy_lookup_prefix(struct veil_net *vn,
 			       const struct veil_prefix *prefix,
 			       struct veil_policy *policy);
 
-/* No peer has it, nor will have or had amid a step. */
-static inline bool veil_policy_nobodys(const struct veil_policy *policy)
+/* No peer has it, and none had it before the step that is being made, or will after it. */
+static inline bool veil_policy_peerless(const struct veil_policy *policy)
 {
 	return !policy->peer && !policy->behind;
 }

@@ -651,7 +651,7 @@ static noinline unsigned int veil_rx_forward_clear(struct veil_net *vn,
 
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.source, &policy);
-	if (veil_policy_nobodys(&policy) || veil_policy_clear(&policy))
+	if (veil_policy_peerless(&policy) || veil_policy_clear(&policy))
 		return NF_ACCEPT;
 	if (policy.behind)
 		return veil_rx_in_clear(vn, skb, &addrs, &policy);
@@ -685,7 +685,7 @@ static noinline unsigned int veil_rx_judge(struct veil_net *vn,
 	veil_addr_of(skb, &addrs);
 	veil_policy_lookup(vn, &addrs.source, &policy);
 	peer = policy.peer;
-	if (veil_policy_nobodys(&policy) || veil_policy_clear(&policy))
+	if (veil_policy_peerless(&policy) || veil_policy_clear(&policy))
 		return veil_rx_unprotected(vn, skb, &addrs, &policy, state);
 	if (policy.behind)
 		return veil_rx_behind(vn, skb, &addrs, &policy, state);

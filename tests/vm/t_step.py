@@ -176,6 +176,14 @@ def nobodys():
         apply(*((genl.PEER_DEL, key) for key in gone), local=[OURS_TOO])
     check_equal(alpha.peer(right)["tx_packets"], sent, "packets for the other peer")
     alpha.control.set_locals()
+    # Nor one that leaves as well, with a network around it.
+    gateway, = wide_and_gone(OURS_TOO)
+    apply(*((genl.POLICY_ADD, each, "require") for each in PREFIXES))
+    before = beta.peer()["rx_packets"]
+    with sending("10.70.1.1"):
+        gone = [(genl.POLICY_DEL, each) for each in PREFIXES]
+        apply((genl.PEER_DEL, gateway), *gone, (genl.PEER_DEL, right))
+    check_equal(beta.peer()["rx_packets"], before, "packets for the one that left as well")
 
 
 @case("what comes in clear from where peers change amid a step is not forwarded")
@@ -208,6 +216,68 @@ def forwarded_meanwhile():
         alpha.sysctl(key, 0)
     injector.close()
     tap.close()
+
+
+def wide_and_gone(*prefixes):
+    """What is preferred in 10.70.1.0/24 is protected by beta: it has 10.70.0.0/16. Keys
+    of peers without a session that have these instead.
+    """
+    up()
+    right = state["b"].public
+    alpha.control.set_prefixes(right, "10.70.0.0/16")
+    hosts.ping_once(alpha, beta.v4)
+    wait_until(lambda: alpha.peer(right)["confirmed"], 10, "a session that holds")
+    keys = [stranger() for _ in prefixes]
+    alpha.control.apply(*(
+        (genl.PEER_ADD, key, network(prefix), f"10.77.0.{number}")
+        for number, (key, prefix) in enumerate(zip(keys, prefixes), 1)
+    ))
+    return keys
+
+
+@case("what is preferred within the network of a peer that leaves is in clear in no order")
+def preferred_within():
+    gone = [(genl.POLICY_DEL, each) for each in PREFIXES]
+    for _ in range(3):
+        leaves, = wide_and_gone("10.70.0.0/20")
+        alpha.control.apply(
+            (genl.POLICY_ADD, OURS_TOO, "require"),
+            *((genl.POLICY_ADD, each, "prefer") for each in PREFIXES),
+        )
+        with sending_to("10.70.1.1"):
+            alpha.control.apply(
+                (genl.POLICY_SET, OURS_TOO, "prefer"), *gone, (genl.PEER_DEL, leaves)
+            )
+        narrow, wide = wide_and_gone("10.70.1.0/26", "10.70.0.0/20")
+        alpha.control.apply(
+            (genl.POLICY_ADD, OURS_TOO, "prefer"),
+            *((genl.POLICY_ADD, each, "require") for each in PREFIXES),
+        )
+        with sending_to("10.70.1.1"):
+            alpha.control.apply((genl.PEER_DEL, narrow), *gone, (genl.PEER_DEL, wide))
+
+
+@case("nor within that of one whose sessions end, since it is to be preferred again")
+def preferred_again():
+    right = state["b"].public
+    alpha.run("ip", "neigh", "replace", beta.v4, "lladdr", beta.mac().hex(":"), "dev", "eth0")
+    for _ in range(3):
+        wide_and_gone()
+        alpha.control.apply(
+            (genl.POLICY_ADD, "10.70.0.0/20", "require"),
+            (genl.POLICY_ADD, OURS_TOO, "prefer"),
+            *((genl.POLICY_ADD, each, "prefer") for each in PREFIXES),
+        )
+        hosts.wire.run("ip", "link", "set", "wb", "down")
+        with sending_to("10.70.1.1"):
+            gone = *PREFIXES, OURS_TOO
+            alpha.control.apply(
+                (genl.PEER_SET, right, PREFER), *((genl.POLICY_DEL, each) for each in gone)
+            )
+        alpha.control.add_policy("10.70.2.0/24", "prefer")
+        in_clear("10.70.2.1")
+        hosts.wire.run("ip", "link", "set", "wb", "up")
+    alpha.run("ip", "neigh", "del", beta.v4, "dev", "eth0")
 
 
 @case("a peer that is preferred and protects leaves after those that do not")
