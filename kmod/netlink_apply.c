@@ -7,11 +7,11 @@
  * what protects first, and for now no weaker than what held before; it takes over
  * addresses, networks and keys from what leaves.  What known peers get is made as well,
  * beside them.  That can be undone, and is if memory runs out: nothing was in clear
- * meanwhile.  Then comes what cannot fail any more, then what is removed, what protects
- * last, and at the end what is new becomes as weak as it is to be.  What is in a network
- * of ours that comes or goes, and in a shorter one of a peer's, is dropped until then.
- * Between these stages are grace periods: no look-up that has missed what is stricter
- * finds what is weaker.
+ * meanwhile.  Then comes what cannot fail any more: changes, then what is removed, what
+ * protects last, and at the end what is new becomes as weak as it is to be.  A grace
+ * period lies before the changes and before the end: no look-up that has missed what is
+ * stricter finds what is weaker.  What is in a network of ours that comes or goes, and
+ * in a shorter one of a peer's, is dropped all the while.
  */
 #include <linux/sched.h>
 #include <linux/sort.h>
@@ -360,6 +360,7 @@ static void veil_nl_end_sets(struct veil_nl_step *step, bool put)
 		else
 			veil_peer_free(change->peer, &change->set->change);
 		kfree_sensitive(change->set);
+		change->set = NULL;
 		cond_resched();
 	}
 }
@@ -444,30 +445,19 @@ static void veil_nl_hold_peers(struct veil_nl_step *step)
 	}
 }
 
-/* What a peer acts as.  "Confirmed" comes, but does not go, while vn->lock is held. */
-static u8 veil_nl_peer_kind(const struct veil_peer *peer)
+static void veil_nl_remove_policies(struct veil_nl_step *step, u8 kind)
 {
-	if (peer->policy == NETVEIL_POLICY_PREFER && READ_ONCE(peer->confirmed))
-		return NETVEIL_POLICY_REQUIRE;
-	return peer->policy;
-}
-
-/* What leaves, if it is of this kind. */
-static void veil_nl_remove_one(struct veil_nl_step *step,
-			       struct veil_nl_change *change, u8 kind)
-{
+	struct veil_nl_change *change;
 	struct veil_nl_part part;
+	size_t i;
 
-	if (change->command == NETVEIL_CMD_PEER_DEL && change->peer &&
-	    veil_nl_peer_kind(change->peer) == kind) {
-		veil_peer_remove(change->peer);
-		change->peer = NULL;
+	for (i = 0; i < step->count; i++) {
+		change = &step->changes[i];
+		if (change->command == NETVEIL_CMD_POLICY_DEL &&
+		    !veil_nl_get_part(step, change, &part) &&
+		    veil_nl_policy_is(step->vn, &part.info, kind))
+			veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
 	}
-	if (change->command == NETVEIL_CMD_POLICY_DEL &&
-	    !veil_nl_get_part(step, change, &part) &&
-	    veil_nl_policy_is(step->vn, &part.info, kind))
-		veil_nl_policy_step(step->vn, &part.info, VEIL_NL_MAKE);
-	cond_resched();
 }
 
 /* The wider first: nobody gets what is another's until that one goes as well. */
@@ -479,8 +469,7 @@ static void veil_nl_take_addresses(struct veil_nl_step *step)
 	for (length = 0; length <= VEIL_PREFIX_BITS; length++) {
 		for (i = 0; step->vn->addresses.used[length] &&
 		     i < step->count; i++) {
-			if (step->changes[i].command == NETVEIL_CMD_PEER_DEL &&
-			    step->changes[i].peer)
+			if (step->changes[i].command == NETVEIL_CMD_PEER_DEL)
 				veil_peer_take_addresses(step->changes[i].peer,
 							 length);
 			cond_resched();
@@ -488,20 +477,27 @@ static void veil_nl_take_addresses(struct veil_nl_step *step)
 	}
 }
 
-/* The weaker first: without a longer prefix they would hold for its addresses until
- * they go as well.
+static void veil_nl_remove_peers(struct veil_nl_step *step)
+{
+	size_t i;
+
+	for (i = 0; i < step->count; i++) {
+		if (step->changes[i].command == NETVEIL_CMD_PEER_DEL)
+			veil_peer_remove(step->changes[i].peer);
+		cond_resched();
+	}
+}
+
+/* Without a longer prefix the weaker policies would hold for its addresses until they go
+ * as well: they are first, and those that require protect until the end.
  */
 static void veil_nl_finish(struct veil_nl_step *step)
 {
-	size_t i;
-	u8 kind;
-
-	for (kind = NETVEIL_POLICY_BYPASS; kind; kind--) {
-		if (kind == NETVEIL_POLICY_REQUIRE)
-			veil_nl_take_addresses(step);
-		for (i = 0; i < step->count; i++)
-			veil_nl_remove_one(step, &step->changes[i], kind);
-	}
+	veil_nl_remove_policies(step, NETVEIL_POLICY_BYPASS);
+	veil_nl_remove_policies(step, NETVEIL_POLICY_PREFER);
+	veil_nl_take_addresses(step);
+	veil_nl_remove_peers(step);
+	veil_nl_remove_policies(step, NETVEIL_POLICY_REQUIRE);
 }
 
 /* What was added is as weak as it is to be, now that all the rest is done. */

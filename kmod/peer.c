@@ -482,7 +482,7 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 
 void veil_peer_hold(struct veil_peer *peer)
 {
-	/* Not what is only held. */
+	/* Before: what is only held was not protected. */
 	veil_peer_touch(peer);
 	WRITE_ONCE(peer->held, true);
 }

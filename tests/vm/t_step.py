@@ -6,6 +6,7 @@ before and after it.
 """
 
 import concurrent.futures
+import contextlib
 import os
 import socket
 import sys
@@ -177,13 +178,16 @@ def nobodys():
     check_equal(alpha.peer(right)["tx_packets"], sent, "packets for the other peer")
     alpha.control.set_locals()
     # Nor one that leaves as well, with a network around it.
-    gateway, = wide_and_gone(OURS_TOO)
-    apply(*((genl.POLICY_ADD, each, "require") for each in PREFIXES))
-    before = beta.peer()["rx_packets"]
-    with sending("10.70.1.1"):
-        gone = [(genl.POLICY_DEL, each) for each in PREFIXES]
-        apply((genl.PEER_DEL, gateway), *gone, (genl.PEER_DEL, right))
-    check_equal(beta.peer()["rx_packets"], before, "packets for the one that left as well")
+    for own, within, weaker in ((REQUIRE, [], "require"), (PREFER, ["10.70.1.0/28"], "prefer")):
+        gateway, = wide_and_gone(OURS_TOO, policy=own)
+        apply(*((genl.POLICY_ADD, each, "require") for each in within),
+              *((genl.POLICY_ADD, each, weaker) for each in PREFIXES))
+        before = beta.peer()["rx_packets"]
+        with sending("10.70.1.1"):
+            gone = [(genl.POLICY_DEL, each) for each in PREFIXES]
+            apply((genl.PEER_DEL, gateway), *gone, (genl.PEER_DEL, right))
+        wait_until(lambda: not beta.is_up(), 10, "the goodbye")
+        check_equal(beta.peer()["rx_packets"], before, "packets for the one that left as well")
 
 
 @case("what comes in clear from where peers change amid a step is not forwarded")
@@ -218,7 +222,7 @@ def forwarded_meanwhile():
     tap.close()
 
 
-def wide_and_gone(*prefixes):
+def wide_and_gone(*prefixes, policy=REQUIRE):
     """What is preferred in 10.70.1.0/24 is protected by beta: it has 10.70.0.0/16. Keys
     of peers without a session that have these instead.
     """
@@ -229,7 +233,7 @@ def wide_and_gone(*prefixes):
     wait_until(lambda: alpha.peer(right)["confirmed"], 10, "a session that holds")
     keys = [stranger() for _ in prefixes]
     alpha.control.apply(*(
-        (genl.PEER_ADD, key, network(prefix), f"10.77.0.{number}")
+        (genl.PEER_ADD, key, policy, network(prefix), f"10.77.0.{number}")
         for number, (key, prefix) in enumerate(zip(keys, prefixes), 1)
     ))
     return keys
@@ -257,10 +261,22 @@ def preferred_within():
             alpha.control.apply((genl.PEER_DEL, narrow), *gone, (genl.PEER_DEL, wide))
 
 
+@contextlib.contextmanager
+def link_down():
+    """Nothing reaches beta, whom alpha goes on to send to."""
+    neighbour = beta.v4, "lladdr", beta.mac().hex(":"), "dev", "eth0"
+    alpha.run("ip", "neigh", "replace", *neighbour)
+    hosts.wire.run("ip", "link", "set", "wb", "down")
+    try:
+        yield
+    finally:
+        hosts.wire.run("ip", "link", "set", "wb", "up")
+        alpha.run("ip", "neigh", "del", *neighbour)
+
+
 @case("nor within that of one whose sessions end, since it is to be preferred again")
 def preferred_again():
     right = state["b"].public
-    alpha.run("ip", "neigh", "replace", beta.v4, "lladdr", beta.mac().hex(":"), "dev", "eth0")
     for _ in range(3):
         wide_and_gone()
         alpha.control.apply(
@@ -268,16 +284,12 @@ def preferred_again():
             (genl.POLICY_ADD, OURS_TOO, "prefer"),
             *((genl.POLICY_ADD, each, "prefer") for each in PREFIXES),
         )
-        hosts.wire.run("ip", "link", "set", "wb", "down")
-        with sending_to("10.70.1.1"):
-            gone = *PREFIXES, OURS_TOO
-            alpha.control.apply(
-                (genl.PEER_SET, right, PREFER), *((genl.POLICY_DEL, each) for each in gone)
-            )
-        alpha.control.add_policy("10.70.2.0/24", "prefer")
-        in_clear("10.70.2.1")
-        hosts.wire.run("ip", "link", "set", "wb", "up")
-    alpha.run("ip", "neigh", "del", beta.v4, "dev", "eth0")
+        with link_down():
+            with sending_to("10.70.1.1"):
+                gone = [(genl.POLICY_DEL, each) for each in (*PREFIXES, OURS_TOO)]
+                alpha.control.apply((genl.PEER_SET, right, PREFER), *gone)
+            alpha.control.add_policy("10.70.2.0/24", "prefer")
+            in_clear("10.70.2.1")
 
 
 @case("a peer that is preferred and protects leaves after those that do not")
