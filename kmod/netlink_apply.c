@@ -407,7 +407,8 @@ static void veil_nl_stay_one(struct veil_nl_step *step,
 		change->peer->leaving = false;
 		change->peer->succeeded = false;
 	}
-	if (change->command == NETVEIL_CMD_POLICY_DEL &&
+	if ((change->command == NETVEIL_CMD_POLICY_DEL ||
+	     change->command == NETVEIL_CMD_POLICY_SET) &&
 	    !veil_nl_get_part(step, change, &part))
 		veil_nl_policy_step(step->vn, &part.info, VEIL_NL_UNDO);
 }

@@ -151,9 +151,14 @@ static int veil_nl_check_policy(struct veil_net *vn, struct genl_info *info,
 			       "a policy is removed twice, or set and removed");
 		return -EINVAL;
 	}
-	if (command == NETVEIL_CMD_POLICY_DEL)
-		veil_policy_leave(vn, prefix, true);
-	return 0;
+	if (command == NETVEIL_CMD_POLICY_DEL) {
+		veil_policy_leave(vn, prefix);
+		return 0;
+	}
+	if (!veil_policy_change(vn, prefix))
+		return 0;
+	NL_SET_ERR_MSG(info->extack, "a policy is set twice");
+	return -EINVAL;
 }
 
 static int veil_nl_undo_policy(struct veil_net *vn, struct genl_info *info,
@@ -161,7 +166,7 @@ static int veil_nl_undo_policy(struct veil_net *vn, struct genl_info *info,
 {
 	if (info->genlhdr->cmd == NETVEIL_CMD_POLICY_ADD)
 		return veil_policy_del(vn, prefix, info->extack);
-	veil_policy_leave(vn, prefix, false);
+	veil_policy_stay(vn, prefix);
 	return 0;
 }
 

@@ -274,13 +274,29 @@ bool veil_policy_stays(struct veil_net *vn, const struct veil_prefix *prefix)
 	return node && !node->leaving;
 }
 
-void veil_policy_leave(struct veil_net *vn, const struct veil_prefix *prefix,
-		       bool leaving)
+int veil_policy_change(struct veil_net *vn, const struct veil_prefix *prefix)
 {
 	struct veil_policy_node *node = veil_policy_find(vn, prefix);
 
-	if (node)
-		node->leaving = leaving;
+	if (node->changing)
+		return -EALREADY;
+	node->changing = true;
+	return 0;
+}
+
+void veil_policy_leave(struct veil_net *vn, const struct veil_prefix *prefix)
+{
+	veil_policy_find(vn, prefix)->leaving = true;
+}
+
+void veil_policy_stay(struct veil_net *vn, const struct veil_prefix *prefix)
+{
+	struct veil_policy_node *node = veil_policy_find(vn, prefix);
+
+	if (!node)
+		return;
+	node->leaving = false;
+	node->changing = false;
 }
 
 static void veil_policy_tell(struct veil_net *vn, enum netveil_event kind,
@@ -402,6 +418,7 @@ int veil_policy_set(struct veil_net *vn, const struct veil_prefix *prefix,
 	veil_weaken_begin(vn, "policy-changed");
 	veil_weaken_touch(vn, prefix);
 	WRITE_ONCE(node->kind, kind);
+	node->changing = false;
 	vn->generation++;
 	veil_policy_tell(vn, NETVEIL_EVENT_POLICY_ADDED, node);
 	veil_weaken_end(vn);

@@ -32,6 +32,7 @@ struct veil_policy_node {
 	u8 kind;			/* enum netveil_policy, but for NONE */
 	u8 wanted;			/* once it is kept, or NONE: it is; vn->lock */
 	bool leaving;			/* removed at the end of the step; vn->lock */
+	bool changing;			/* set by the step; vn->lock */
 	struct veil_clear clear;	/* where there is no peer */
 	atomic64_t drops;		/* no_peer */
 	struct rcu_head rcu;
@@ -150,8 +151,11 @@ struct veil_policy_node *veil_policy_find(struct veil_net *vn,
  * ours, may take its place then.
  */
 bool veil_policy_stays(struct veil_net *vn, const struct veil_prefix *prefix);
-void veil_policy_leave(struct veil_net *vn, const struct veil_prefix *prefix,
-		       bool leaving);
+/* Of one that there is.  -EALREADY: the step sets it already. */
+int veil_policy_change(struct veil_net *vn, const struct veil_prefix *prefix);
+void veil_policy_leave(struct veil_net *vn, const struct veil_prefix *prefix);
+/* Neither, if there is one. */
+void veil_policy_stay(struct veil_net *vn, const struct veil_prefix *prefix);
 
 int veil_policies_init(struct veil_net *vn);
 void veil_policies_exit(struct veil_net *vn);

@@ -378,6 +378,12 @@ def undone():
         )
     alpha.control.apply((genl.PEER_SET, right, (genl.P_KEEPALIVE, bytes(2))))
     step_refused("cannot be part", (genl.FLUSH, right))
+    alpha.control.add_policy(PREFIXES[0], "prefer")
+    for _ in range(2):
+        kinds = "bypass", "require"
+        step_refused("set twice", *((genl.POLICY_SET, PREFIXES[0], kind) for kind in kinds))
+    alpha.control.apply((genl.POLICY_SET, PREFIXES[0], "bypass"))
+    alpha.control.delete_policy(PREFIXES[0])
     same_session(before)
     hosts.ping_once(alpha, beta.v4)
     hosts.ping_once(alpha, beta.v6)
