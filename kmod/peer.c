@@ -485,6 +485,9 @@ void veil_peer_hold(struct veil_peer *peer)
 	/* Before: what is only held was not protected. */
 	veil_peer_touch(peer);
 	WRITE_ONCE(peer->held, true);
+	/* What was preferred within may be its own for a while. */
+	if (peer->policy == NETVEIL_POLICY_BYPASS)
+		WRITE_ONCE(peer->policy, NETVEIL_POLICY_PREFER);
 }
 
 void veil_peer_let_go(struct veil_peer *peer)

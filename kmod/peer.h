@@ -119,8 +119,8 @@ struct veil_outstanding {
  * @policy: enum netveil_policy, of what is its own; read without a lock
  * @wanted: what that becomes when the peer is kept; vn->lock
  * @held: a step adds or removes it, or makes it prefer, and has not ended: "prefer"
- *	within a network behind it, which is another's before or after, is as "require";
- *	read without a lock
+ *	within a network behind it, where there was or will be another session, is as
+ *	"require"; read without a lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
  *	read without
  * @closed: it said goodbye to the session that @confirmed came from; lock
@@ -384,7 +384,9 @@ void veil_peer_put_change(struct veil_peer *peer,
 int veil_peer_set(struct veil_peer *peer,
 		  const struct veil_peer_config *config);
 void veil_peer_remove(struct veil_peer *peer);
-/* As one that is new, until it is let go or removed. */
+/* What "prefer" means within its networks is as of one that is new, until it is let go
+ * or removed.  One that bypasses prefers instead: it has no session to prefer.
+ */
 void veil_peer_hold(struct veil_peer *peer);
 void veil_peer_let_go(struct veil_peer *peer);
 /* Those of this length, from one that is removed next. */

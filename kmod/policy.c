@@ -210,14 +210,22 @@ enum netveil_policy veil_policy_stricter(struct veil_net *vn,
 					 const struct veil_prefix *prefix,
 					 enum netveil_policy kind)
 {
+	const struct veil_policy_node *set;
 	struct veil_policy policy;
+	struct veil_found found;
 
 	rcu_read_lock();
-	veil_policy_lookup_prefix(vn, prefix, &policy);
+	veil_policy_search(vn, &prefix->addr, prefix->length, &found);
+	veil_policy_read(&found, &policy);
+	if (policy.kind != NETVEIL_POLICY_NONE)
+		kind = min(kind, policy.kind);
+	/* Within prefix no peer has what is in a network of ours. */
+	if (found.set && vn->local_count) {
+		set = container_of(found.set, struct veil_policy_node, node);
+		kind = min_t(enum netveil_policy, kind, set->kind);
+	}
 	rcu_read_unlock();
-	if (policy.kind == NETVEIL_POLICY_NONE)
-		return kind;
-	return min(kind, policy.kind);
+	return kind;
 }
 
 void veil_policy_passed(const struct veil_policy *policy, bool in)

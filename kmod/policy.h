@@ -96,7 +96,7 @@ void veil_policy_lookup_prefix(struct veil_net *vn,
 			       const struct veil_prefix *prefix,
 			       struct veil_policy *policy);
 
-/* No peer has it, and none had it before the step that is being made, or will after it. */
+/* No peer has it, nor is it hidden from one by a network of ours that comes or goes. */
 static inline bool veil_policy_peerless(const struct veil_policy *policy)
 {
 	return !policy->peer && !policy->behind;

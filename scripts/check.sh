@@ -218,8 +218,10 @@ plan() {
 			add_job 10000 "unit tests of veil" make -s -C "$NETVEIL_TOP/userspace" check
 		add_job 9500 "unit: fuzzing, briefly" make -s -C "$NETVEIL_TOP/tests/fuzz" check
 	fi
-	[[ ${LONG:-yes} != yes ]] || [ -n "$COVERAGE" ] || ! wanted model ||
+	if [[ ${LONG:-yes} == yes ]] && [ -z "$COVERAGE" ] && wanted model; then
 		add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
+		add_job 9000 "unit: changes as one step" python3 "$NETVEIL_TOP/tests/model/step.py" --break
+	fi
 	for kernel in $kernels; do
 		if [ "$VM" = qemu ] && [[ ${LONG:-yes} == yes ]] && wanted scan; then
 			add_job 300 "$kernel: scan of memory" \

@@ -134,6 +134,26 @@ def locals_meanwhile():
                   local=[])
 
 
+@case("nor what is ours, where a policy takes the place of a peer around it")
+def ours_within():
+    up()
+    gone, twice = stranger(), (BYPASS, "10.77.0.9")
+    alpha.control.apply(
+        (genl.PEER_ADD, gone, BYPASS, network("10.70.0.0/20"), "10.77.0.1"),
+        (genl.POLICY_ADD, WIDE, "require"),
+        local=[OURS_TOO],
+    )
+    with sending_to("10.70.1.1"):
+        step_refused(
+            "given to two peers",
+            (genl.PEER_DEL, gone),
+            (genl.POLICY_ADD, "10.70.0.0/20", "bypass"),
+            *strangers(MANY),
+            *((genl.PEER_ADD, stranger(), *twice) for _ in range(2)),
+        )
+    alpha.control.set_locals()
+
+
 @case("what is ours before and after a step, or bypasses the peer, passes all the while")
 def locals_stay():
     apply, gateway = alpha.control.apply, with_gateway()
@@ -259,6 +279,20 @@ def preferred_within():
         )
         with sending_to("10.70.1.1"):
             alpha.control.apply((genl.PEER_DEL, narrow), *gone, (genl.PEER_DEL, wide))
+
+
+@case("nor where that peer bypasses, and was confirmed before it did")
+def bypasses_within():
+    right = state["b"].public
+    for _ in range(3):
+        wide_and_gone(WIDE)
+        alpha.control.add_peer(right, policy="bypass", command=genl.PEER_SET)
+        gone = (OURS_TOO, *PREFIXES)
+        alpha.control.apply(*((genl.POLICY_ADD, each, "prefer") for each in gone))
+        with sending_to("10.70.1.1"):
+            alpha.control.apply(
+                *((genl.POLICY_DEL, each) for each in gone), (genl.PEER_DEL, right)
+            )
 
 
 @contextlib.contextmanager
