@@ -67,11 +67,58 @@ void veil_peer_put(struct veil_peer *peer)
 	kref_put(&peer->refs, veil_peer_release);
 }
 
+static void veil_peer_touch(struct veil_peer *peer)
+{
+	const struct veil_address *address;
+
+	list_for_each_entry(address, &peer->addresses, list)
+		veil_weaken_touch(peer->vn, &address->node.prefix);
+	list_for_each_entry(address, &peer->prefixes, list)
+		veil_weaken_touch_network(peer->vn, &address->node.prefix);
+}
+
+static bool veil_peer_config_moves(const struct veil_peer_config *config)
+{
+	return config->address_count || config->prefix_count ||
+	       config->no_prefix;
+}
+
+/* No address becomes weaker for a change that may be taken back, or is to make the peer
+ * stricter as well: until that is put, or the new peer kept, all have the strictest
+ * policy that any of the new ones has now.
+ */
+static void veil_peer_raise(struct veil_peer *peer,
+			    const struct veil_peer_config *config)
+{
+	struct veil_prefix prefix = { .length = VEIL_PREFIX_BITS };
+	enum netveil_policy kind = peer->policy;
+	unsigned int i;
+
+	if (!veil_peer_config_moves(config))
+		return;
+	if (config->policy)
+		kind = min_t(enum netveil_policy, kind, config->policy);
+	for (i = 0; i < config->address_count; i++) {
+		prefix.addr = config->addresses[i];
+		kind = veil_policy_stricter(peer->vn, &prefix, kind);
+	}
+	for (i = 0; i < config->prefix_count; i++)
+		kind = veil_policy_stricter(peer->vn, &config->prefixes[i],
+					    kind);
+	veil_peer_touch(peer);
+	WRITE_ONCE(peer->policy, kind);
+}
+
 void veil_peer_free(struct veil_peer *peer, struct veil_peer_change *change)
 {
 	veil_peer_free_keys(peer, &change->keys);
 	veil_address_del_all(&change->addresses);
 	veil_address_del_all(&change->prefixes);
+	if (peer->policy == change->policy)
+		return;
+	/* Who has found these is done with them. */
+	synchronize_net();
+	WRITE_ONCE(peer->policy, change->policy);
 }
 
 int veil_peer_make(struct veil_peer *peer,
@@ -83,6 +130,8 @@ int veil_peer_make(struct veil_peer *peer,
 	memset(change, 0, sizeof(*change));
 	INIT_LIST_HEAD(&change->addresses);
 	INIT_LIST_HEAD(&change->prefixes);
+	change->policy = peer->policy;
+	veil_peer_raise(peer, config);
 	err = veil_peer_make_keys(peer, config, &change->keys);
 	if (!err)
 		err = veil_peer_make_addresses(peer, config,
@@ -207,28 +256,21 @@ static int veil_peer_check_endpoint(const struct veil_peer_config *config,
  * Policy
  */
 
-static void veil_peer_touch(struct veil_peer *peer)
-{
-	const struct veil_address *address;
-
-	list_for_each_entry(address, &peer->addresses, list)
-		veil_weaken_touch(peer->vn, &address->node.prefix);
-	list_for_each_entry(address, &peer->prefixes, list)
-		veil_weaken_touch_network(peer->vn, &address->node.prefix);
-}
-
 /* "prefer" is an operator's word: it means both forms again, also when it was
- * said before.  Whether the peer's sessions have to end for it.
+ * said before.  Whether the peer's sessions have to end for it.  NONE: as before.
  */
 static bool veil_peer_set_policy(struct veil_peer *peer,
+				 enum netveil_policy before,
 				 enum netveil_policy policy)
 {
 	bool ends = policy != NETVEIL_POLICY_REQUIRE ||
-		    peer->policy == NETVEIL_POLICY_BYPASS;
+		    before == NETVEIL_POLICY_BYPASS;
 
 	if (policy == NETVEIL_POLICY_NONE ||
-	    (policy == peer->policy && policy != NETVEIL_POLICY_PREFER))
+	    (policy == before && policy != NETVEIL_POLICY_PREFER)) {
+		WRITE_ONCE(peer->policy, before);
 		return false;
+	}
 	veil_peer_touch(peer);
 	if (ends) {
 		/* The other end, where it prefers as well, does so again. */
@@ -400,24 +442,6 @@ int veil_peer_check_add(struct veil_net *vn,
 	return err ?: veil_peer_check_key(vn, config->public_key, extack);
 }
 
-/* The policy of a new peer until it is kept: no address becomes weaker for one that
- * may be taken back.
- */
-static u8 veil_peer_held(struct veil_net *vn,
-			 const struct veil_peer_config *config, u8 kind)
-{
-	struct veil_prefix prefix = { .length = VEIL_PREFIX_BITS };
-	unsigned int i;
-
-	for (i = 0; i < config->address_count; i++) {
-		prefix.addr = config->addresses[i];
-		kind = veil_policy_stricter(vn, &prefix, kind);
-	}
-	for (i = 0; i < config->prefix_count; i++)
-		kind = veil_policy_stricter(vn, &config->prefixes[i], kind);
-	return kind;
-}
-
 /* A peer that is made anew, since its addresses change, is the same host: its
  * clock goes on, and plaintext is as unwelcome as it was.
  */
@@ -448,7 +472,7 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 	peer = veil_peer_alloc(vn);
 	if (peer) {
 		peer->wanted = config->policy ?: NETVEIL_POLICY_REQUIRE;
-		peer->policy = veil_peer_held(vn, config, peer->wanted);
+		peer->policy = peer->wanted;
 		peer->held = true;
 	}
 	/* Before its addresses can be found. */
@@ -596,9 +620,12 @@ void veil_peer_put_change(struct veil_peer *peer,
 		return;
 	}
 	veil_peer_put_made(peer, config, change);
+	/* Who has found addresses that the peer has no longer is done with them. */
+	if (veil_peer_config_moves(config))
+		synchronize_net();
 	if (turned)
 		veil_roam_set(peer, config->roaming);
-	if (veil_peer_set_policy(peer, config->policy))
+	if (veil_peer_set_policy(peer, change->policy, config->policy))
 		ends = true;
 	/* First, for they can move the endpoint. */
 	if (ends)

@@ -336,6 +336,7 @@ struct veil_peer_change {
 	struct veil_peer_keys keys;
 	struct list_head addresses;	/* new ones, which are found already */
 	struct list_head prefixes;	/* " */
+	u8 policy;			/* the peer's, before and if it is freed */
 };
 
 /* A snapshot for netlink; times as in the uapi header. */

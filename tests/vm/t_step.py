@@ -154,6 +154,36 @@ def ours_within():
     alpha.control.set_locals()
 
 
+@case("nor is what one request makes a peer's as weak as the peer, whom it makes stricter")
+def wider_and_stricter():
+    up()
+    peer, sock = stranger(), alpha.udp(alpha.v4, 7001)
+    networks = [OURS_TOO, *("10.80.%d.%d/30" % divmod(4 * n, 256) for n in range(1000))]
+    alpha.control.add_policy(WIDE, "require")
+    alpha.control.add_peer(peer, "10.77.0.1", policy="bypass")
+    injector = wire.Injector(hosts.wire, "wa", beta.mac(), alpha.mac())
+    # They come in one by one, whatever else the CPU is at.
+    hosts.wire.run("tc", "qdisc", "add", "dev", "wa", "root", "netem", "rate", "2mbit",
+                   "limit", "10000")
+    count = 5000
+    before = alpha.drops()
+    for _ in range(count):
+        injector.udp("10.70.1.1", alpha.v4, 7000, 7001, MARKER)
+
+    def arrived():
+        moved = drops_since(before, alpha.drops())
+        return moved.get("no_peer", 0) + moved.get("plaintext_in", 0)
+
+    while arrived() < count / 2:
+        alpha.control.add_peer(peer, policy="require", prefixes=networks, command=genl.PEER_SET)
+        alpha.control.set_prefixes(peer)
+        alpha.control.add_peer(peer, policy="bypass", command=genl.PEER_SET)
+    hosts.wire.run("tc", "qdisc", "del", "dev", "wa", "root")
+    check(hosts.receive(sock) is None, "nothing came in clear")
+    injector.close()
+    sock.close()
+
+
 @case("what is ours before and after a step, or bypasses the peer, passes all the while")
 def locals_stay():
     apply, gateway = alpha.control.apply, with_gateway()
