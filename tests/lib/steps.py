@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Changes as one step, and packets that are sent all the while."""
 
+import concurrent.futures
 import contextlib
+import itertools
 import os
 import threading
 import time
@@ -24,28 +26,35 @@ def all_the_while(call, pause=0):
     that is emulated QEMU may not run another one for a tenth of a second."""
     done = threading.Event()
     cpus = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cpus)})
 
     def repeat():
         while not done.is_set():
             call()
             time.sleep(pause)
 
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        os.sched_setaffinity(0, cpus)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        os.sched_setaffinity(0, {min(cpus)})
+        calls = pool.submit(repeat)
+        try:
+            yield
+        finally:
+            done.set()
+            os.sched_setaffinity(0, cpus)
+        calls.result()
 
 
 @contextlib.contextmanager
-def sending(address, pause=0):
-    """Packets to address."""
+def sending(address, pause=0, tap=None):
+    """Packets to address. What the tap has meanwhile is read, or that may be too much."""
+    numbers = itertools.count(1)
     with alpha.udp(alpha.v4) as sock:
-        with all_the_while(lambda: hosts.offer(sock, MARKER, (address, 7000)), pause):
+
+        def send():
+            hosts.offer(sock, MARKER, (address, 7000))
+            if tap and next(numbers) % 1000 == 0:
+                tap.frames()
+
+        with all_the_while(send, pause):
             yield
 
 
@@ -53,7 +62,7 @@ def sending(address, pause=0):
 def sending_to(address, pause=0):
     """The same, and none of them leaves in clear."""
     tap = wire.Tap(hosts.wire)
-    with sending(address, pause):
+    with sending(address, pause, tap):
         yield
     wire.only_netveil(tap.frames(), (*OURS, address), (MARKER,))
     tap.close()
