@@ -281,6 +281,21 @@ int veil_nl_get_prefixes(struct veil_prefix *prefixes, unsigned int *count,
 	return 0;
 }
 
+/* The last prefix, after the addresses. */
+static bool veil_nl_prefix_is_address(const struct veil_peer_config *config)
+{
+	const struct veil_prefix *prefix =
+		&config->prefixes[config->prefix_count - 1];
+	unsigned int i;
+
+	for (i = 0; i < config->address_count; i++) {
+		if (prefix->length == VEIL_PREFIX_BITS &&
+		    ipv6_addr_equal(&prefix->addr, &config->addresses[i]))
+			return true;
+	}
+	return false;
+}
+
 static int veil_nl_get_behind(struct veil_peer_config *config,
 			      const struct nlattr *nest, struct nlattr **tb,
 			      struct netlink_ext_ack *extack)
@@ -302,6 +317,11 @@ static int veil_nl_get_behind(struct veil_peer_config *config,
 					   NETVEIL_PREFIXES_MAX, attr, extack);
 		if (err)
 			return err;
+		if (veil_nl_prefix_is_address(config)) {
+			NL_SET_ERR_MSG_ATTR(extack, attr,
+					    "prefix is an address of the peer as well: give it once");
+			return -EINVAL;
+		}
 	}
 	return 0;
 }

@@ -295,16 +295,27 @@ static bool veil_nl_is_local(struct net *net, const struct in6_addr *addr)
 	return ipv6_mod_enabled() && ipv6_chk_addr(net, addr, NULL, 0);
 }
 
+/* Or as a network of one address behind this one. */
 static bool veil_nl_is_anothers(struct veil_net *vn, const struct in6_addr *addr,
 				const u8 public_key[VEIL_KEY_LEN])
 {
-	struct veil_peer *owner;
-	bool anothers;
+	const struct veil_prefix prefix = {
+		.addr = *addr,
+		.length = VEIL_PREFIX_BITS,
+	};
+	const struct veil_prefix_node *node;
+	const struct veil_address *owned;
+	bool anothers = false;
 
 	rcu_read_lock();
-	owner = veil_peer_lookup(vn, addr);
-	anothers = owner && !owner->leaving &&
-		   memcmp(owner->public_key, public_key, VEIL_KEY_LEN);
+	node = veil_prefix_find(&vn->addresses, &prefix);
+	if (node) {
+		owned = container_of(node, struct veil_address, node);
+		anothers = !owned->peer->leaving &&
+			   (owned->behind ||
+			    memcmp(owned->peer->public_key, public_key,
+				   VEIL_KEY_LEN));
+	}
 	rcu_read_unlock();
 	return anothers;
 }
@@ -325,7 +336,7 @@ static int veil_nl_check_owners(struct veil_net *vn, const struct nlattr *nest,
 			continue;
 		if (veil_nl_is_anothers(vn, addr, config->public_key)) {
 			NL_SET_ERR_MSG_ATTR(extack, attr,
-					    "address belongs to another peer: veil peer show tells whose");
+					    "address belongs to another peer, or is a prefix behind this one: veil peer show tells whose");
 			return -EADDRINUSE;
 		}
 		if (veil_nl_is_local(vn->net, addr)) {

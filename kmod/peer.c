@@ -77,6 +77,30 @@ static void veil_peer_touch(struct veil_peer *peer)
 		veil_weaken_touch_network(peer->vn, &address->node.prefix);
 }
 
+void veil_peer_reset(struct veil_peer *peer)
+{
+	veil_tx_close(peer);
+	veil_session_kill_all(peer);
+	veil_handshake_cancel(peer);
+	veil_timers_arm(peer);
+}
+
+void veil_peer_let_go(struct veil_peer *peer)
+{
+	WRITE_ONCE(peer->held, false);
+}
+
+/* To what it was, or is to be. */
+static void veil_peer_lower(struct veil_peer *peer, enum netveil_policy policy)
+{
+	if (peer->policy == policy)
+		return;
+	WRITE_ONCE(peer->policy, policy);
+	/* What waits, or was begun, meanwhile. */
+	if (policy == NETVEIL_POLICY_BYPASS)
+		veil_peer_reset(peer);
+}
+
 static bool veil_peer_config_moves(const struct veil_peer_config *config)
 {
 	return config->address_count || config->prefix_count ||
@@ -85,7 +109,7 @@ static bool veil_peer_config_moves(const struct veil_peer_config *config)
 
 /* No address becomes weaker for a change that may be taken back, or is to make the peer
  * stricter as well: until that is put, or the new peer kept, all have the strictest
- * policy that any of the new ones has now.
+ * policy that any of the new ones has now, and the peer is held.
  */
 static void veil_peer_raise(struct veil_peer *peer,
 			    const struct veil_peer_config *config)
@@ -106,19 +130,23 @@ static void veil_peer_raise(struct veil_peer *peer,
 		kind = veil_policy_stricter(peer->vn, &config->prefixes[i],
 					    kind);
 	veil_peer_touch(peer);
+	WRITE_ONCE(peer->held, true);
 	WRITE_ONCE(peer->policy, kind);
 }
 
 void veil_peer_free(struct veil_peer *peer, struct veil_peer_change *change)
 {
+	bool found = !list_empty(&change->addresses) ||
+		     !list_empty(&change->prefixes);
+
 	veil_peer_free_keys(peer, &change->keys);
 	veil_address_del_all(&change->addresses);
 	veil_address_del_all(&change->prefixes);
-	if (peer->policy == change->policy)
-		return;
-	/* Who has found these is done with them. */
-	synchronize_net();
-	WRITE_ONCE(peer->policy, change->policy);
+	/* Who has found one is done with it. */
+	if (found)
+		synchronize_net();
+	veil_peer_lower(peer, change->policy);
+	veil_peer_let_go(peer);
 }
 
 int veil_peer_make(struct veil_peer *peer,
@@ -164,14 +192,6 @@ void veil_peer_restart(struct veil_peer *peer)
 	veil_handshake_cancel(peer);
 	veil_timers_arm(peer);
 	veil_handshake_start(peer);
-}
-
-void veil_peer_reset(struct veil_peer *peer)
-{
-	veil_tx_close(peer);
-	veil_session_kill_all(peer);
-	veil_handshake_cancel(peer);
-	veil_timers_arm(peer);
 }
 
 /* A handshake at once, under the newest keys; what there is stays. */
@@ -268,7 +288,7 @@ static bool veil_peer_set_policy(struct veil_peer *peer,
 
 	if (policy == NETVEIL_POLICY_NONE ||
 	    (policy == before && policy != NETVEIL_POLICY_PREFER)) {
-		WRITE_ONCE(peer->policy, before);
+		veil_peer_lower(peer, before);
 		return false;
 	}
 	veil_peer_touch(peer);
@@ -514,11 +534,6 @@ void veil_peer_hold(struct veil_peer *peer)
 		WRITE_ONCE(peer->policy, NETVEIL_POLICY_PREFER);
 }
 
-void veil_peer_let_go(struct veil_peer *peer)
-{
-	WRITE_ONCE(peer->held, false);
-}
-
 void veil_peer_keep(struct veil_peer *peer)
 {
 	struct veil_address *address;
@@ -528,12 +543,7 @@ void veil_peer_keep(struct veil_peer *peer)
 	list_for_each_entry(address, &peer->prefixes, list)
 		address->replaced = NULL;
 	veil_peer_let_go(peer);
-	if (peer->policy != peer->wanted) {
-		WRITE_ONCE(peer->policy, peer->wanted);
-		/* What waits, or was begun, meanwhile. */
-		if (peer->wanted == NETVEIL_POLICY_BYPASS)
-			veil_peer_reset(peer);
-	}
+	veil_peer_lower(peer, peer->wanted);
 	veil_netlink_event(peer->vn, NETVEIL_EVENT_PEER_ADDED,
 			   peer->public_key);
 }
@@ -614,6 +624,7 @@ void veil_peer_put_change(struct veil_peer *peer,
 {
 	bool ends = veil_peer_config_ends(peer, config);
 	bool turned = veil_peer_config_turns(peer, config);
+	bool moves = veil_peer_config_moves(config);
 
 	if (veil_peer_config_empty(peer, config)) {
 		veil_peer_free(peer, change);
@@ -621,12 +632,14 @@ void veil_peer_put_change(struct veil_peer *peer,
 	}
 	veil_peer_put_made(peer, config, change);
 	/* Who has found addresses that the peer has no longer is done with them. */
-	if (veil_peer_config_moves(config))
+	if (moves && (config->policy || peer->policy != change->policy))
 		synchronize_net();
 	if (turned)
 		veil_roam_set(peer, config->roaming);
 	if (veil_peer_set_policy(peer, change->policy, config->policy))
 		ends = true;
+	if (moves)
+		veil_peer_let_go(peer);
 	/* First, for they can move the endpoint. */
 	if (ends)
 		veil_session_kill_all(peer);

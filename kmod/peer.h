@@ -118,9 +118,9 @@ struct veil_outstanding {
  * @keepalive: seconds, or 0; read without a lock
  * @policy: enum netveil_policy, of what is its own; read without a lock
  * @wanted: what that becomes when the peer is kept; vn->lock
- * @held: a step adds or removes it, or makes it prefer, and has not ended: "prefer"
- *	within a network behind it, where there was or will be another session, is as
- *	"require"; read without a lock
+ * @held: a change adds or removes it, makes it prefer or gives it addresses, and has
+ *	not ended: "prefer" within a network behind it, where there was or will be
+ *	another session, is as "require"; read without a lock
  * @confirmed: a session was, and since then "prefer" is as "require"; lock,
  *	read without
  * @closed: it said goodbye to the session that @confirmed came from; lock

@@ -219,8 +219,10 @@ enum netveil_policy veil_policy_stricter(struct veil_net *vn,
 	veil_policy_read(&found, &policy);
 	if (policy.kind != NETVEIL_POLICY_NONE)
 		kind = min(kind, policy.kind);
-	/* Within prefix no peer has what is in a network of ours. */
-	if (found.set && vn->local_count) {
+	/* Not all within prefix is a peer's: a longer network may be ours, and some
+	 * addresses are in no network (veil_network_routable()).
+	 */
+	if (found.set) {
 		set = container_of(found.set, struct veil_policy_node, node);
 		kind = min_t(enum netveil_policy, kind, set->kind);
 	}

@@ -402,6 +402,7 @@ check_refused "peer: bad input is refused" <<-END
 	not an IPv4 or IPv6 address | peer add $CAROL address beta.example
 	a prefix | peer add $CAROL address 10.9.0.0/24
 	given twice | peer add $CAROL address 10.9.0.3 prefix 10.3.0.0/24 prefix 10.3.0.0/24
+	is an address of the peer as well | peer add $CAROL address 10.9.0.3 prefix 10.9.0.3/32
 	bits are set behind | peer add $CAROL address 10.9.0.3 prefix 10.3.0.1/24
 	ADDR/LENGTH | peer add $CAROL address 10.9.0.3 prefix site
 	224.0.0.0/4: prefix is no unicast | peer add $CAROL address 10.9.0.3 prefix 224.0.0.0/4

@@ -238,6 +238,11 @@ def refusals():
         code, said = veil("policy", *words)
         check(code and part in said, "refused: " + " ".join(words), code, said)
     check_equal(list(alpha.control.policies()), ["10.20.0.0/16"], "policies")
+    alpha.control.set_prefixes(KEY, "10.20.0.6/32")
+    for command, key in ("set", KEY), ("add", os.urandom(31) + b"\x01"):
+        code, said = veil("peer", command, text_key(key), "address", "10.20.0.6")
+        part = "10.20.0.6: address belongs to another peer, or is a prefix"
+        check(code and part in said, "refused: " + command, code, said)
     alpha.control.flush()
     alpha.control.add_policy("10.20.0.5/32", "bypass")
     code, said = veil("peer", "add", text_key(KEY), "address", "10.20.0.5")
