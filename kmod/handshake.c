@@ -85,8 +85,11 @@ void veil_handshake_start(struct veil_peer *peer)
 		return;
 
 	spin_lock_bh(&peer->lock);
-	/* One that roams, and was not heard yet, has to begin itself. */
+	/* One that roams, and was not heard yet, has to begin itself.  And the policy may
+	 * have changed, and veil_handshake_cancel() been called.
+	 */
 	if (!peer->handshaking && !peer->dead &&
+	    READ_ONCE(peer->policy) != NETVEIL_POLICY_BYPASS &&
 	    !ipv6_addr_any(&peer->endpoint) &&
 	    now >= peer->last_initiation + VEIL_RETRY_TIME * HZ) {
 		WRITE_ONCE(peer->handshaking, true);
@@ -325,7 +328,8 @@ static enum veil_drop veil_handshake_message(struct veil_peer *peer,
 	lockdep_assert_held(&peer->handshake_lock);
 	if (READ_ONCE(veil_asleep))
 		return VEIL_DROP_handshake_failed;
-	if (peer->dead || !veil_handshake_from(peer, &addrs->source))
+	if (peer->dead || peer->policy == NETVEIL_POLICY_BYPASS ||
+	    !veil_handshake_from(peer, &addrs->source))
 		return VEIL_DROP_policy_changed;
 	switch (*(const u8 *)msg) {
 	case VEIL_MSG_INITIATION:

@@ -109,7 +109,7 @@ static bool veil_peer_config_moves(const struct veil_peer_config *config)
 
 /* No address becomes weaker for a change that may be taken back, or is to make the peer
  * stricter as well: until that is put, or the new peer kept, all have the strictest
- * policy that any of the new ones has now, and the peer is held.
+ * policy that any of those that are given has now, and the peer is held.
  */
 static void veil_peer_raise(struct veil_peer *peer,
 			    const struct veil_peer_config *config)

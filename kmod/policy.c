@@ -210,22 +210,33 @@ enum netveil_policy veil_policy_stricter(struct veil_net *vn,
 					 const struct veil_prefix *prefix,
 					 enum netveil_policy kind)
 {
-	const struct veil_policy_node *set;
 	struct veil_policy policy;
-	struct veil_found found;
 
 	rcu_read_lock();
-	veil_policy_search(vn, &prefix->addr, prefix->length, &found);
-	veil_policy_read(&found, &policy);
-	if (policy.kind != NETVEIL_POLICY_NONE)
-		kind = min(kind, policy.kind);
-	/* Not all within prefix is a peer's: a longer network may be ours, and some
-	 * addresses are in no network (veil_network_routable()).
-	 */
-	if (found.set) {
-		set = container_of(found.set, struct veil_policy_node, node);
-		kind = min_t(enum netveil_policy, kind, set->kind);
-	}
+	veil_policy_lookup_prefix(vn, prefix, &policy);
+	rcu_read_unlock();
+	if (policy.kind == NETVEIL_POLICY_NONE)
+		return kind;
+	return min(kind, policy.kind);
+}
+
+/* The same for a new policy.  Not all within prefix is a peer's: a longer network may be
+ * ours, and some addresses are in no network (veil_network_routable()).
+ */
+static enum netveil_policy veil_policy_held(struct veil_net *vn,
+					    const struct veil_prefix *prefix,
+					    enum netveil_policy kind)
+{
+	struct veil_prefix_node *around;
+
+	kind = veil_policy_stricter(vn, prefix, kind);
+	rcu_read_lock();
+	around = veil_prefix_lookup_within(&vn->policies, &prefix->addr,
+					   prefix->length);
+	if (around)
+		kind = min_t(enum netveil_policy, kind,
+			     container_of(around, struct veil_policy_node,
+					  node)->kind);
 	rcu_read_unlock();
 	return kind;
 }
@@ -370,7 +381,7 @@ int veil_policy_add_held(struct veil_net *vn, const struct veil_prefix *prefix,
 	if (!node)
 		return -ENOMEM;
 	node->node.prefix = *prefix;
-	node->kind = veil_policy_stricter(vn, prefix, kind);
+	node->kind = veil_policy_held(vn, prefix, kind);
 	node->wanted = kind;
 	err = veil_net_activate(vn, extack);
 	if (err)

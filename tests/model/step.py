@@ -131,7 +131,7 @@ class Host:
     def stricter(self, node):
         own, policy, _ = self.search(node.level)
         kind = min(node.wanted, self.read((own, policy, None))[0])
-        if policy and "ours forgotten" not in self.broken:
+        if isinstance(node, Policy) and policy and "ours forgotten" not in self.broken:
             kind = min(kind, policy.kind)
         return kind
 

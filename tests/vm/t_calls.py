@@ -44,7 +44,7 @@ LONG_HEADER = """
     }"""
 state = {}
 # Not reached here: headers and handshakes in pieces; a table of indexes, and on debug
-# kernels of keys, that grows just then; an ICMP error with no room behind it, since 6.3;
+# kernels of keys or of peers that roam, that grows just then; an ICMP error with no room behind it, since 6.3;
 # BIG TCP whose header another holds; an inner packet with less room before it than its
 # device wants.
 ELSEWHERE = """
@@ -52,7 +52,7 @@ pskb_may_pull>__pskb_pull_tail veil_open_batch>__pskb_pull_tail
 veil_pmtu_fit>__pskb_pull_tail veil_index_insert>rhashtable_insert_slow
 veil_icmp_deliver>pskb_expand_head veil_hooks_seal>pskb_expand_head
 veil_rx_message>__pskb_pull_tail veil_xmit6_neighbour>skb_expand_head
-veil_peer_add_key>rhashtable_insert_slow
+veil_peer_add_key>rhashtable_insert_slow veil_roam_place>rhashtable_insert_slow
 """.split()
 # Of loading alone (t_load); and with __GFP_NOFAIL, which the kernel keeps.
 LOADING = """
