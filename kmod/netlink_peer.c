@@ -295,7 +295,9 @@ static bool veil_nl_is_local(struct net *net, const struct in6_addr *addr)
 	return ipv6_mod_enabled() && ipv6_chk_addr(net, addr, NULL, 0);
 }
 
-/* Or as a network of one address behind this one. */
+/* Whether another peer has addr; or any peer, this one as well, as a network of one
+ * address behind it.
+ */
 static bool veil_nl_is_anothers(struct veil_net *vn, const struct in6_addr *addr,
 				const u8 public_key[VEIL_KEY_LEN])
 {

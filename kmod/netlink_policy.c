@@ -155,7 +155,7 @@ static int veil_nl_check_policy(struct veil_net *vn, struct genl_info *info,
 		veil_policy_leave(vn, prefix);
 		return 0;
 	}
-	if (!veil_policy_change(vn, prefix))
+	if (!veil_policy_claim(vn, prefix))
 		return 0;
 	NL_SET_ERR_MSG(info->extack, "a policy is set twice");
 	return -EINVAL;

@@ -295,7 +295,7 @@ bool veil_policy_stays(struct veil_net *vn, const struct veil_prefix *prefix)
 	return node && !node->leaving;
 }
 
-int veil_policy_change(struct veil_net *vn, const struct veil_prefix *prefix)
+int veil_policy_claim(struct veil_net *vn, const struct veil_prefix *prefix)
 {
 	struct veil_policy_node *node = veil_policy_find(vn, prefix);
 

@@ -151,8 +151,8 @@ struct veil_policy_node *veil_policy_find(struct veil_net *vn,
  * ours, may take its place then.
  */
 bool veil_policy_stays(struct veil_net *vn, const struct veil_prefix *prefix);
-/* Of one that there is.  -EALREADY: the step sets it already. */
-int veil_policy_change(struct veil_net *vn, const struct veil_prefix *prefix);
+/* Of one that there is: the step sets it.  -EALREADY: it does so already. */
+int veil_policy_claim(struct veil_net *vn, const struct veil_prefix *prefix);
 void veil_policy_leave(struct veil_net *vn, const struct veil_prefix *prefix);
 /* Neither, if there is one. */
 void veil_policy_stay(struct veil_net *vn, const struct veil_prefix *prefix);
