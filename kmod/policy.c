@@ -386,7 +386,7 @@ int veil_policy_add_held(struct veil_net *vn, const struct veil_prefix *prefix,
 	err = veil_net_activate(vn, extack);
 	if (err)
 		goto err_node;
-	veil_weaken_touch(vn, prefix);
+	veil_weaken_touch_policy(vn, prefix);
 	/* Before it is there: who finds none of it remembers that. */
 	WRITE_ONCE(vn->policy_count, vn->policy_count + 1);
 	err = veil_prefix_insert(&vn->policies, &node->node);
@@ -437,7 +437,7 @@ int veil_policy_set(struct veil_net *vn, const struct veil_prefix *prefix,
 		return -ENOENT;
 	}
 	veil_weaken_begin(vn, "policy-changed");
-	veil_weaken_touch(vn, prefix);
+	veil_weaken_touch_policy(vn, prefix);
 	WRITE_ONCE(node->kind, kind);
 	node->changing = false;
 	vn->generation++;
@@ -449,7 +449,7 @@ int veil_policy_set(struct veil_net *vn, const struct veil_prefix *prefix,
 static void veil_policy_remove(struct veil_net *vn,
 			       struct veil_policy_node *node)
 {
-	veil_weaken_touch(vn, &node->node.prefix);
+	veil_weaken_touch_policy(vn, &node->node.prefix);
 	veil_prefix_remove(&vn->policies, &node->node);
 	list_del(&node->list);
 	WRITE_ONCE(vn->policy_count, vn->policy_count - 1);

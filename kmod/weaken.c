@@ -135,6 +135,25 @@ void veil_weaken_touch_network(struct veil_net *vn,
 	}
 }
 
+void veil_weaken_touch_policy(struct veil_net *vn,
+			      const struct veil_prefix *prefix)
+{
+	const struct veil_local *local;
+	bool own;
+
+	rcu_read_lock();
+	own = veil_prefix_lookup_within(&vn->addresses, &prefix->addr,
+					prefix->length);
+	rcu_read_unlock();
+	/* First, for the note of a shorter prefix would hold for them as well. */
+	list_for_each_entry(local, &vn->local_list, list) {
+		cond_resched();
+		if (own && veil_weaken_within(&local->node.prefix, prefix))
+			veil_weaken_touch(vn, &local->node.prefix);
+	}
+	veil_weaken_touch(vn, prefix);
+}
+
 /* Whether longer prefixes share out all of prefix's addresses among them, so
  * that its own kind is nobody's.
  */

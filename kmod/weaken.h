@@ -27,6 +27,11 @@ void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix);
  */
 void veil_weaken_touch_network(struct veil_net *vn,
 			       const struct veil_prefix *prefix);
+/* The same where a policy appears, disappears or changes: within a peer's network that
+ * holds for what is ours there as well, which is not the peer's.
+ */
+void veil_weaken_touch_policy(struct veil_net *vn,
+			      const struct veil_prefix *prefix);
 void veil_weaken_end(struct veil_net *vn);
 
 int veil_weaken_init(struct veil_net *vn);

@@ -257,6 +257,30 @@ def locals_removed():
     )
 
 
+@case("what is ours within a peer's network in clear, where a policy holds for it alone")
+def ours_within():
+    ours, inner = "10.41.0.0/16", "10.40.0.0/14"
+    fresh(("10.32.0.0/11", "require"))
+    control().set_locals(ours, "10.45.0.0/16")
+    control().add_peer(KEY, "10.7.0.2", policy="bypass", prefixes=("10.40.0.0/13",))
+    weakened(lambda: control().add_policy(inner, "bypass"), (ours, "policy-added"))
+    weakened(lambda: control().set_policy(inner, "require"))
+    weakened(
+        lambda: control().set_policy(inner, "bypass"),
+        (inner, "policy-changed"),
+        (ours, "policy-changed"),
+    )
+    weakened(lambda: control().delete_policy(inner))
+    weakened(
+        lambda: control().apply((genl.POLICY_ADD, inner, "bypass")), (ours, "applied")
+    )
+    # What has a policy of its own keeps it.
+    control().delete_policy(inner)
+    control().add_policy(ours, "require")
+    weakened(lambda: control().add_policy(inner, "bypass"))
+    control().set_locals()
+
+
 @case("a peer's policy from require to prefer and bypass; a peer that only prefers")
 def peer_policy():
     fresh()
