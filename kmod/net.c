@@ -151,8 +151,13 @@ void veil_net_flush(struct veil_net *vn)
 	/* What was on trial is gone with the rest. */
 	vn->on_trial = false;
 	veil_weaken_begin(vn, "flush");
-	list_for_each_entry_safe(peer, next, &vn->peers, list)
+	list_for_each_entry(peer, &vn->peers, list)
+		peer->leaving = true;
+	veil_peer_take_addresses(vn);
+	list_for_each_entry_safe(peer, next, &vn->peers, list) {
 		veil_peer_remove(peer);
+		cond_resched();
+	}
 	veil_policy_flush(vn);
 	veil_weaken_end(vn);
 	veil_unknown_forget(vn);

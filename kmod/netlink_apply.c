@@ -461,23 +461,6 @@ static void veil_nl_remove_policies(struct veil_nl_step *step, u8 kind)
 	}
 }
 
-/* The wider first: nobody gets what is another's until that one goes as well. */
-static void veil_nl_take_addresses(struct veil_nl_step *step)
-{
-	unsigned int length;
-	size_t i;
-
-	for (length = 0; length <= VEIL_PREFIX_BITS; length++) {
-		for (i = 0; step->vn->addresses.used[length] &&
-		     i < step->count; i++) {
-			if (step->changes[i].command == NETVEIL_CMD_PEER_DEL)
-				veil_peer_take_addresses(step->changes[i].peer,
-							 length);
-			cond_resched();
-		}
-	}
-}
-
 static void veil_nl_remove_peers(struct veil_nl_step *step)
 {
 	size_t i;
@@ -496,7 +479,7 @@ static void veil_nl_finish(struct veil_nl_step *step)
 {
 	veil_nl_remove_policies(step, NETVEIL_POLICY_BYPASS);
 	veil_nl_remove_policies(step, NETVEIL_POLICY_PREFER);
-	veil_nl_take_addresses(step);
+	veil_peer_take_addresses(step->vn);
 	veil_nl_remove_peers(step);
 	veil_nl_remove_policies(step, NETVEIL_POLICY_REQUIRE);
 }

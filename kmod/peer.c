@@ -676,10 +676,22 @@ void veil_peer_forget(struct veil_peer *peer)
 	veil_net_settle(vn);
 }
 
-void veil_peer_take_addresses(struct veil_peer *peer, unsigned int length)
+void veil_peer_take_addresses(struct veil_net *vn)
 {
-	veil_address_del_length(&peer->addresses, length);
-	veil_address_del_length(&peer->prefixes, length);
+	struct veil_peer *peer;
+	unsigned int length;
+
+	for (length = 0; length <= VEIL_PREFIX_BITS; length++) {
+		if (!vn->addresses.used[length])
+			continue;
+		list_for_each_entry(peer, &vn->peers, list) {
+			cond_resched();
+			if (!peer->leaving)
+				continue;
+			veil_address_del_length(&peer->addresses, length);
+			veil_address_del_length(&peer->prefixes, length);
+		}
+	}
 }
 
 void veil_peer_remove(struct veil_peer *peer)

@@ -135,8 +135,8 @@ struct veil_outstanding {
  * @renew_until: jiffies; until then, handshakes try to get under the newest keys
  * @rotate: a session was confirmed under a next key or psk, for veil_rotate_work()
  * @dead: removed; no new work, sessions or packets
- * @leaving: removed at the end of the step that holds vn->lock: its addresses
- *	and its key may be taken over
+ * @leaving: removed at the end of the step, or the flush, that holds vn->lock: its
+ *	addresses and its key may be taken over
  * @changing: set by the step that holds vn->lock
  * @succeeded: leaving, and another peer has taken over its key
  * @handshake_lock: @initiation and the making of sessions
@@ -390,8 +390,10 @@ void veil_peer_remove(struct veil_peer *peer);
  */
 void veil_peer_hold(struct veil_peer *peer);
 void veil_peer_let_go(struct veil_peer *peer);
-/* Those of this length, from one that is removed next. */
-void veil_peer_take_addresses(struct veil_peer *peer, unsigned int length);
+/* From all that are leaving, who are removed next; the wider ones first: nobody gets
+ * what is another's until that one goes as well.
+ */
+void veil_peer_take_addresses(struct veil_net *vn);
 /* The peer that has this key, as its current or its next one. */
 struct veil_peer *veil_peer_find(struct veil_net *vn,
 				 const u8 public_key[VEIL_KEY_LEN]);

@@ -238,6 +238,17 @@ def nobodys():
             apply((genl.PEER_DEL, gateway), *gone, (genl.PEER_DEL, right))
         wait_until(lambda: not beta.is_up(), 10, "the goodbye")
         check_equal(beta.peer()["rx_packets"], before, "packets for the one that left as well")
+    # And where all go at once, in the order they came in.
+    gateway, = wide_and_gone(OURS_TOO)
+    alpha.control.delete_peer(right)
+    apply(*strangers(4 * MANY))
+    alpha.control.add_peer(right, *beta.addresses, prefixes=["10.70.0.0/16"])
+    hosts.ping_once(alpha, beta.v4)
+    before = beta.peer()["rx_packets"]
+    with sending("10.70.1.1"):
+        alpha.control.flush()
+    wait_until(lambda: not beta.is_up(), 10, "the goodbye")
+    check_equal(beta.peer()["rx_packets"], before, "packets at a flush")
 
 
 @case("what comes in clear from where peers change amid a step is not forwarded")
