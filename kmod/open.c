@@ -141,14 +141,12 @@ bool veil_open_account(struct veil_session *session,
 
 void veil_open_cut(struct sk_buff *skb, unsigned int len, unsigned int keep)
 {
-	unsigned int mac = 0;
+	unsigned int mac = veil_open_mac_len(skb);
 
-	if (skb_mac_header_was_set(skb))
-		mac = skb->data - skb_mac_header(skb);
 	memmove(skb->data - mac + len, skb->data - mac, mac + keep);
-	if (mac)
-		skb->mac_header += len;
 	__skb_pull(skb, len);
+	if (skb_mac_header_was_set(skb))
+		skb_set_mac_header(skb, -(int)mac);
 	skb_reset_network_header(skb);
 }
 

@@ -14,6 +14,14 @@
 /* Bytes between IP header and text. */
 #define VEIL_OPEN_HEAD	(VEIL_UDP_LEN + sizeof(struct veil_data_header))
 
+/* How long the MAC header before skb->data is.  A device without one, as a tunnel, has
+ * it set all the same, where the data begins.
+ */
+static inline unsigned int veil_open_mac_len(const struct sk_buff *skb)
+{
+	return skb_mac_header_was_set(skb) ? max(0, -skb_mac_offset(skb)) : 0;
+}
+
 /* Pull len bytes from behind the MAC header, which moves on with keep bytes
  * behind it.
  */

@@ -174,10 +174,8 @@ static struct sk_buff *veil_batch_packet(struct veil_open_batch *batch,
 {
 	const struct sk_buff *skb = batch->skb;
 	struct sk_buff *packet;
-	unsigned int mac = 0;
+	unsigned int mac = veil_open_mac_len(skb);
 
-	if (skb_mac_header_was_set(skb))
-		mac = skb->data - skb_mac_header(skb);
 	packet = alloc_skb(NET_SKB_PAD + mac + batch->hlen + len,
 			   GFP_ATOMIC | __GFP_NOWARN);
 	if (!packet)
@@ -187,8 +185,9 @@ static struct sk_buff *veil_batch_packet(struct veil_open_batch *batch,
 	skb_reserve(packet, NET_SKB_PAD + mac);
 	skb_put(packet, batch->hlen);
 	memcpy(packet->data - mac, skb->data - mac, mac + batch->hlen);
-	if (mac)
-		skb_set_mac_header(packet, -mac);
+	/* Where there is none as well: the offset is of the other buffer. */
+	if (skb_mac_header_was_set(packet))
+		skb_set_mac_header(packet, -(int)mac);
 	skb_reset_network_header(packet);
 	skb_set_transport_header(packet, batch->hlen);
 	/* As whoever cuts a GSO packet numbers them. */

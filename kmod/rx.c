@@ -219,14 +219,12 @@ static unsigned int veil_rx_split(struct veil_net *vn, struct veil_peer *peer,
 				  struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
+	unsigned int mac = veil_open_mac_len(skb);
 	struct sk_buff *segments, *next;
-	unsigned int mac = 0;
 
 	/* The MAC header goes into each; and no page is shared with a tap, which
 	 * would see it opened.
 	 */
-	if (skb_mac_header_was_set(skb))
-		mac = skb->data - skb_mac_header(skb);
 	__skb_push(skb, mac);
 	segments = skb_gso_segment(skb, NETIF_F_HW_CSUM);
 	if (IS_ERR_OR_NULL(segments))
