@@ -138,18 +138,22 @@ void veil_weaken_touch_network(struct veil_net *vn,
 void veil_weaken_touch_policy(struct veil_net *vn,
 			      const struct veil_prefix *prefix)
 {
-	const struct veil_local *local;
+	const struct veil_prefix *ours;
+	struct veil_local *local;
 	bool own;
 
-	rcu_read_lock();
-	own = veil_prefix_lookup_within(&vn->addresses, &prefix->addr,
-					prefix->length);
-	rcu_read_unlock();
 	/* First, for the note of a shorter prefix would hold for them as well. */
 	list_for_each_entry(local, &vn->local_list, list) {
 		cond_resched();
-		if (own && veil_weaken_within(&local->node.prefix, prefix))
-			veil_weaken_touch(vn, &local->node.prefix);
+		ours = &local->node.prefix;
+		if (!veil_weaken_within(ours, prefix))
+			continue;
+		rcu_read_lock();
+		own = veil_prefix_lookup_within(&vn->addresses, &ours->addr,
+						ours->length);
+		rcu_read_unlock();
+		if (own)
+			veil_weaken_touch(vn, ours);
 	}
 	veil_weaken_touch(vn, prefix);
 }

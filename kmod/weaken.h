@@ -27,8 +27,8 @@ void veil_weaken_touch(struct veil_net *vn, const struct veil_prefix *prefix);
  */
 void veil_weaken_touch_network(struct veil_net *vn,
 			       const struct veil_prefix *prefix);
-/* The same where a policy appears, disappears or changes: within a peer's network that
- * holds for what is ours there as well, which is not the peer's.
+/* The same where a policy appears, disappears or changes: it holds for what is ours
+ * within it as well, also within a peer's network, which is not the peer's then.
  */
 void veil_weaken_touch_policy(struct veil_net *vn,
 			      const struct veil_prefix *prefix);

@@ -274,6 +274,10 @@ def ours_within():
     weakened(
         lambda: control().apply((genl.POLICY_ADD, inner, "bypass")), (ours, "applied")
     )
+    # The same where all else in it is behind a peer, whose networks are longer.
+    control().delete_policy(inner)
+    control().set_prefixes(KEY, "10.40.0.0/15", "10.42.0.0/15")
+    weakened(lambda: control().add_policy(inner, "bypass"), (ours, "policy-added"))
     # What has a policy of its own keeps it.
     control().delete_policy(inner)
     control().add_policy(ours, "require")
