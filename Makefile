@@ -73,7 +73,7 @@ check-selftests: ## Programs of the kernel's own networking selftests over an en
 check-matrix: ## The same on every kernel that Debian supports, and the newest two of backports
 	@LIMIT=$(or $(LIMIT),14400) KERNELS="$$(scripts/kernels.sh matrix | tr '\n' ' ')" TESTS="$(TESTS)" scripts/check.sh
 
-check-builds: ## No warning without IPv6, by clang, for arm64 and PREEMPT_RT; tests on the last two (BUILDS="no-ipv6 clang arm64 rt")
+check-builds: ## No warning without IPv6, for 32 bits, by clang, for arm64 and PREEMPT_RT; tests on the last two (BUILDS="no-ipv6 32-bit clang arm64 rt")
 	@BUILDS="$(BUILDS)" scripts/check-builds.sh
 
 kselftest: ## The VM tests under the kernel's own runner (KERNEL=uml TESTS=words)

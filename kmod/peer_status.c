@@ -55,8 +55,8 @@ void veil_peer_status(struct veil_peer *peer, struct veil_peer_status *status)
 			NETVEIL_STATE_NONE;
 	if (session) {
 		status->cipher = session->aead;
-		status->session_age_ms = veil_session_age(session) /
-					 NSEC_PER_MSEC;
+		status->session_age_ms =
+			div_u64(veil_session_age(session), NSEC_PER_MSEC);
 	}
 	status->last_handshake = peer->last_handshake;
 	status->rx_bytes = peer->rx_bytes;

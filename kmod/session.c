@@ -348,8 +348,8 @@ static bool veil_limit_passed(const struct veil_session *session, u64 packets,
 			      unsigned int lanes)
 {
 	if (session->aead == VEIL_AEAD_AES_256_GCM)
-		return bytes >= max_bytes / lanes;
-	return packets >= max_packets / lanes;
+		return bytes >= div_u64(max_bytes, lanes);
+	return packets >= div_u64(max_packets, lanes);
 }
 
 int veil_session_take(struct veil_session *session, u16 lane, size_t len,

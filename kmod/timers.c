@@ -36,7 +36,7 @@ static bool veil_lately(unsigned long when)
 
 static u64 veil_age_seconds(const struct veil_session *session)
 {
-	return veil_session_age(session) / NSEC_PER_SEC;
+	return div_u64(veil_session_age(session), NSEC_PER_SEC);
 }
 
 static void veil_tick_expire(struct veil_peer *peer,

@@ -40,7 +40,8 @@ DECLARE_EVENT_CLASS(veil_session,
 		__entry->index = session->index.id;
 		__entry->aead = session->aead;
 		__entry->initiator = session->initiator;
-		__entry->age = veil_session_age(session) / NSEC_PER_MSEC;
+		__entry->age = div_u64(veil_session_age(session),
+				       NSEC_PER_MSEC);
 	),
 	TP_printk("netns=%u peer=%s endpoint=%pI6c index=%08x aead=%s role=%s age=%llums",
 		  __entry->netns, __print_hex_str(__entry->peer, VEIL_TRACE_KEY),

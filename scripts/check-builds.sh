@@ -4,6 +4,7 @@
 # a warning at W=1, and for two of them the tests t_smoke and t_traffic. Says last
 # what failed.
 #   BUILDS  no-ipv6  User Mode Linux without IPv6, by gcc
+#           32-bit   User Mode Linux for i386, by gcc
 #           clang    the same kernel as make uml, by clang
 #           arm64    Debian's cloud kernel for arm64, and the tests there, emulated, and
 #                    t_vectors, as its primitives are others
@@ -12,7 +13,7 @@
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/source.sh"
 
-BUILDS=${BUILDS:-no-ipv6 clang arm64 rt}
+BUILDS=${BUILDS:-no-ipv6 32-bit clang arm64 rt}
 scripts=$NETVEIL_TOP/scripts
 configs=("$scripts"/configs/{tests,uml}.config)
 failures=()
@@ -120,6 +121,22 @@ check_no_ipv6() {
 	verdict "no-ipv6: nothing is wanted that such a kernel lacks" wants_no_ipv6
 }
 
+# The kernel has no functions for the compiler to divide 64 bits with.
+divides() {
+	local found
+	found=$(nm -u "$tree/netveil/netveil.ko" | grep -E '__u?(div|mod|divmod)di[34]')
+	[ -n "$found" ] || return 0
+	printf 'netveil.ko wants: %s\n' "$found"
+	return 1
+}
+
+check_32_bit() {
+	need_packages gcc-multilib
+	prepare_tree 32-bit CONFIG_X86_32=y SUBARCH=i386
+	verdict "32-bit: no warning at W=1" compiles_in_tree '' SUBARCH=i386
+	verdict "32-bit: 64 bits are divided as the kernel does it" divides
+}
+
 # User Mode Linux has ports of none: clang warns of each use in a kernel header.
 check_clang() {
 	need_packages clang lld llvm
@@ -130,10 +147,11 @@ check_clang() {
 for build in $BUILDS; do
 	case $build in
 	no-ipv6) check_no_ipv6 ;;
+	32-bit) check_32_bit ;;
 	clang) check_clang ;;
 	arm64) check_debian 6.12-arm64 t_smoke t_traffic t_vectors ;;
 	rt) check_debian 6.12-rt t_smoke t_traffic ;;
-	*) die "BUILDS has $build: it takes no-ipv6, clang, arm64 and rt" ;;
+	*) die "BUILDS has $build: it takes no-ipv6, 32-bit, clang, arm64 and rt" ;;
 	esac
 done
 [ ${#failures[@]} -eq 0 ] || printf 'failed: %s\n' "${failures[@]}"
