@@ -315,10 +315,11 @@ static void __net_exit veil_net_exit(struct net *net)
 	mutex_lock(&veil_nets_lock);
 	list_del(&vn->all);
 	mutex_unlock(&veil_nets_lock);
-	veil_trial_exit(vn);
 	down_write(&vn->lock);
 	veil_net_flush(vn);
 	up_write(&vn->lock);
+	/* Nothing is on trial any more, for veil_rotate_work() neither. */
+	veil_trial_exit(vn);
 
 	/* No hook feeds them any more; the first feeds the second. */
 	veil_unknown_exit(vn);
