@@ -173,10 +173,6 @@ void veil_open_scrub(const struct veil_net *vn, struct sk_buff *skb)
 			IP6CB(skb)->frag_max_size = IPV6_MIN_MTU;
 	}
 	veil_open_flag(vn, skb);
-	/* The socket that a program chose for the outer packet (bpf_sk_assign())
-	 * need not even be of the inner one's protocol.
-	 */
-	skb_orphan(skb);
 	shinfo->gso_size = 0;
 	shinfo->gso_segs = 0;
 	shinfo->gso_type = 0;
@@ -442,6 +438,11 @@ static unsigned int veil_open_begin(struct veil_session *session,
 	unsigned int aad_len;
 	int pieces;
 
+	/* The socket that a program chose for the outer packet (bpf_sk_assign()) may
+	 * be there for this RCU section only, and need not be of the inner packet's
+	 * protocol.
+	 */
+	skb_orphan(skb);
 	pieces = veil_open_own(skb);
 	if (pieces > 0 && (!session->async || !skb_dst(skb) ||
 			   skb_dst_force(skb)))

@@ -578,6 +578,8 @@ bool veil_open_batch(struct veil_peer *peer, struct sk_buff *skb,
 	if (!batch.session || !veil_batch_start(&batch, &header))
 		return false;
 	__skb_queue_head_init(&batch.ready);
+	/* As in veil_open_begin(): it may be kept. */
+	skb_orphan(skb);
 	/* The pages are this CPU's. */
 	veil_path_enter();
 	veil_batch_run(&batch);
