@@ -46,9 +46,26 @@ static u8 veil_fence_version(const struct sk_buff *skb, unsigned int offset)
 	return version ? *version >> 4 : 0;
 }
 
+/* Whether frames are IP packets, of the version that they begin with: of tun, and of
+ * serial lines.
+ */
+static bool veil_fence_bare(const struct net_device *dev)
+{
+	switch (dev->type) {
+	case ARPHRD_NONE:
+	case ARPHRD_RAWIP:
+	case ARPHRD_SLIP:
+	case ARPHRD_CSLIP:
+	case ARPHRD_SLIP6:
+	case ARPHRD_CSLIP6:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Where the frame's payload begins, and its type.  A packet socket may say
- * anything in skb->protocol: believe what is on the wire.  Where frames have no
- * header at all (tun) who reads them goes by the version.
+ * anything in skb->protocol: believe what is on the wire.
  */
 static __be16 veil_fence_payload(const struct sk_buff *skb,
 				 unsigned int *offset)
@@ -59,8 +76,7 @@ static __be16 veil_fence_payload(const struct sk_buff *skb,
 	if (skb->dev->type != ARPHRD_ETHER) {
 		*offset = skb_network_offset(skb);
 		version = veil_fence_version(skb, *offset);
-		if ((skb->dev->type == ARPHRD_NONE ||
-		     skb->dev->type == ARPHRD_RAWIP) &&
+		if (veil_fence_bare(skb->dev) &&
 		    (version == 4 || version == 6))
 			return htons(ETH_P_IP);
 		return skb->protocol;

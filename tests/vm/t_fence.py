@@ -30,6 +30,7 @@ APP, PORT = 7000, 51888
 VLAN, QINQ, MPLS, MPLS_MULTICAST = 0x8100, 0x88A8, 0x8847, 0x8848
 QDISC_BYPASS = 20
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
+TUNSETLINK, NONE, SLIP = 0x400454CD, 0xFFFE, 256
 BEHIND = "10.1.0.2", "10.2.0.2"
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
@@ -140,14 +141,16 @@ def tagged():
 
 
 @contextlib.contextmanager
-def tun():
-    """A device on alpha whose frames have no header, and the file they are read from."""
+def tun(kind):
+    """A device of this kind on alpha whose frames have no header, and the file they are
+    read from."""
     if not os.path.exists("/dev/net/tun"):
         os.makedirs("/dev/net", exist_ok=True)
         os.mknod("/dev/net/tun", 0o20600, os.makedev(10, 200))
     with alpha.inside():
         file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH22x", b"tun0", IFF_TUN | IFF_NO_PI))
+        fcntl.ioctl(file, TUNSETLINK, kind)
     ip_batch(alpha, "link set tun0 up")
     try:
         yield file
@@ -166,6 +169,15 @@ def frames_of(file):
 
 @case("by a device without headers (tun), whatever a packet socket says that it is")
 def headerless():
+    without_headers(NONE)
+
+
+@case("by a serial line, as well")
+def serial():
+    without_headers(SLIP)
+
+
+def without_headers(device):
     sock = alpha.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
     kinds = 0x0800, 0x88B5, MPLS, VLAN
 
@@ -174,7 +186,7 @@ def headerless():
             for kind in kinds:
                 sock.sendto(datagram(ends), ("tun0", kind))
 
-    with tun() as file:
+    with tun(device) as file:
         hosts.flush_all()
         send()
         left = []
