@@ -8,6 +8,7 @@
  * opened in a bridge's hook, begins anew at the device's protocol handlers, below
  * taps and traffic control, with a mark that only we can set (STACK A3).
  */
+#include <net/addrconf.h>
 #include <net/dst_metadata.h>
 #include <net/inet_ecn.h>
 #include <net/ip.h>
@@ -257,6 +258,19 @@ bool veil_tunnel_returned(const struct veil_net *vn, struct sk_buff *skb)
 	return true;
 }
 
+/* IPv6 in IPv4 may come by a device that takes no IPv6 by itself.  As ip6_rcv_core() */
+static bool veil_tunnel_takes(const struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_IPV6)
+	const struct inet6_dev *idev = __in6_dev_get(skb->dev);
+
+	return skb->protocol != htons(ETH_P_IPV6) ||
+	       (idev && !READ_ONCE(idev->cnf.disable_ipv6));
+#else
+	return skb->protocol != htons(ETH_P_IPV6);
+#endif
+}
+
 /* The mark is for the hooks before ours, veil guard's among them. */
 void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb,
 			    bool sealed)
@@ -269,6 +283,11 @@ void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb,
 	if (skb->pkt_type == PACKET_BROADCAST ||
 	    skb->pkt_type == PACKET_MULTICAST) {
 		veil_drop(vn, skb, VEIL_DROP_malformed);
+		return;
+	}
+	/* Nobody would count it. */
+	if (!veil_tunnel_takes(skb)) {
+		veil_drop(vn, skb, VEIL_DROP_no_route);
 		return;
 	}
 	/* Who takes packets off the device may take them to a namespace where no

@@ -625,4 +625,20 @@ def rx_mark():
         alpha.run("nft", "delete table inet t; delete table inet f")
 
 
+@case("IPv6 that comes inside of IPv4 by a device that takes none is dropped, and counted")
+def no_ipv6_there():
+    hosts.make_gateways(lambda host: [host.v4])
+    check_equal(datagrams(state["left"], state["right"], True), [[MARKER]] * 2, "the control")
+    # Its IPv6 addresses and routes are gone with it: this is the last case.
+    alpha.sysctl("ipv6/conf/eth0/disable_ipv6", 1)
+    try:
+        before = alpha.drops()
+        with state["right"].udp(inside(state["right"], True), APP) as sock:
+            hosts.offer(sock, MARKER, (inside(state["left"], True), APP))
+        wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+        check_equal(drops_since(before, alpha.drops()), {"no_route": 1}, "drops")
+    finally:
+        alpha.sysctl("ipv6/conf/eth0/disable_ipv6", 0)
+
+
 ktap.run(set_up)
