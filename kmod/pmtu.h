@@ -7,11 +7,14 @@
 #define _VEIL_PMTU_H
 
 #include <net/dst.h>
+#include <net/lwtunnel.h>
 
 #include "compat.h"
 #include "seal.h"
 
-/* MTU of the path that outer packets take by dst. */
+/* MTU of the path that outer packets take by dst: not dst's own, which anybody's ICMP
+ * errors lower, unless IPsec is to take its part of it.
+ */
 static inline unsigned int veil_pmtu_path(const struct veil_peer *peer,
 					  const struct dst_entry *dst,
 					  bool ipv6)
@@ -20,6 +23,9 @@ static inline unsigned int veil_pmtu_path(const struct veil_peer *peer,
 	unsigned int mtu = READ_ONCE(veil_dst_dev(dst)->mtu);
 	unsigned int known = READ_ONCE(path->mtu);
 
+	mtu -= lwtunnel_headroom(dst->lwtstate, mtu);
+	if (unlikely(dst_xfrm(dst)))
+		mtu = min(mtu, dst_mtu(dst));
 	/* Paths change: what was learned is good for ten minutes, as in IP. */
 	if (known && time_before(jiffies, READ_ONCE(path->until)))
 		return min(mtu, known);

@@ -13,7 +13,7 @@ import hosts
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 PROG_LOAD, OBJ_PIN, PROG_ATTACH = 5, 6, 8
-SCHED_CLS, CGROUP_SKB, XDP, LWT_OUT = 3, 8, 6, 11
+SCHED_CLS, CGROUP_SKB, XDP, LWT_OUT, LWT_XMIT = 3, 8, 6, 11, 12
 CGROUP_INET_EGRESS = 1
 XDP_DROP, XDP_PASS = 1, 2
 libc = ctypes.CDLL(None, use_errno=True)

@@ -21,9 +21,10 @@ import bpf
 import hosts
 import ktap
 import packets
+import traffic
 import wire
 from hosts import alpha, beta, drops_since, ip_batch
-from ktap import case, check, check_equal, skip, wait_until
+from ktap import case, check, check_between, check_equal, skip, wait_until
 from nflog import Log
 from packets import DSTOPTS, FRAGMENT, HOP_BY_HOP, ICMP, UDP
 from veilproto import Identity
@@ -340,6 +341,32 @@ def programmed():
         finally:
             for address in beta.addresses:
                 alpha.run("ip", "route", "del", address)
+
+
+@case("where a route needs room for what it puts around them, packets are that much shorter")
+def narrower():
+    if not kernel_wraps():
+        skip("a kernel without LWTUNNEL")
+    hosts.make_peers(Identity(), Identity())
+    hosts.ping_once(alpha, beta.v4)
+    for host in alpha, beta:
+        host.run("ethtool", "-K", "eth0", "sg", "on", "tx", "on")
+    with bpf.pinned(bpf.LWT_XMIT, bpf.PASS_BY_ROUTE) as path:
+        for address in beta.addresses:
+            program = "encap", "bpf", "xmit", "pinned", path, "headroom", "100", "dev", "eth0"
+            alpha.run("ip", "route", "add", address, *program)
+        try:
+            for address in beta.addresses:
+                tap = wire.Tap(hosts.wire)
+                traffic.transfer(alpha, beta, address, os.urandom(1 << 18))
+                longest = max(len(frame) for frame in tap.frames() if frame[6:12] == alpha.mac())
+                check_between(longest, 1300, 14 + 1500 - 100, "the longest frame")
+                tap.close()
+        finally:
+            for address in beta.addresses:
+                alpha.run("ip", "route", "del", address)
+            for host in alpha, beta:
+                host.run("ethtool", "-K", "eth0", "sg", "off", "tx", "off")
 
 
 @case("fragments made by the sender arrive as one datagram, v4 and v6")
