@@ -64,6 +64,19 @@ static int veil_xmit6_neighbour(struct net *net, struct sock *sk,
 	return neigh_output(neigh, skb, false);
 }
 
+/* Where others have a part in it, IPsec or a route that wraps, they go first. */
+static int veil_xmit6_out(struct net *net, struct sock *sk,
+			  struct sk_buff *skb)
+{
+	struct dst_entry *dst = skb_dst(skb);
+
+	if (likely(!dst_xfrm(dst) && !lwtunnel_output_redirect(dst->lwtstate)))
+		return veil_xmit6_neighbour(net, sk, skb);
+	/* Past POST_ROUTING. */
+	IP6CB(skb)->flags |= IP6SKB_REROUTED;
+	return dst_output(net, sk, skb);
+}
+
 static int veil_xmit6(struct net *net, struct sock *sk, struct sk_buff *skb,
 		      unsigned int mtu)
 {
@@ -71,10 +84,10 @@ static int veil_xmit6(struct net *net, struct sock *sk, struct sk_buff *skb,
 	skb->protocol = htons(ETH_P_IPV6);
 	skb->dev = veil_dst_dev(skb_dst(skb));
 	if (skb->len <= mtu)
-		return veil_xmit6_neighbour(net, sk, skb);
+		return veil_xmit6_out(net, sk, skb);
 	skb->ignore_df = 1;
 	IP6CB(skb)->frag_max_size = min(mtu, dst_mtu(skb_dst(skb)));
-	return veil_ip6_fragment(net, sk, skb, veil_xmit6_neighbour);
+	return veil_ip6_fragment(net, sk, skb, veil_xmit6_out);
 }
 
 void veil_xmit(struct veil_peer *peer, struct sk_buff *skb)

@@ -22,7 +22,7 @@ import pypeer
 import traffic
 import wire
 from hosts import Host, alpha, beta, drops_since, ip_batch, receive_all
-from ktap import case, check_equal, skip, wait_until
+from ktap import case, check_between, check_equal, skip, wait_until
 from traffic import MARKER
 from veilproto import Identity
 
@@ -31,6 +31,7 @@ KEY = "0x" + "42" * 20
 ESP, ESP_CIPHER = 50, ("aead", "rfc4106(gcm(aes))", KEY, "128")
 ROUTER = "10.9.0.77"
 NETLINK_XFRM, XFRM_ACQUIRES = 6, 1
+IP_MTU_DISCOVER = 10
 
 
 def set_up():
@@ -290,8 +291,10 @@ def ipsec_unready():
         except AssertionError as error:
             skip("no IPsec on this kernel: " + str(error)[-200:])
         try:
-            # The kernel drops what has to wait, or keeps it.
-            for drop in 0, 1:
+            # The kernel drops what has to wait, or keeps it. Then it leaks a reference to
+            # the route with each look-up: dst_destroy() releases the child of a bundle
+            # that has a state only (seen in 6.12).
+            for drop in (1,) if os.path.exists(ktap.KMEMLEAK) else (0, 1):
                 alpha.sysctl("core/xfrm_larval_drop", drop)
                 hosts.flush_all()
                 before = alpha.drops()
@@ -353,6 +356,44 @@ def ipsec_elsewhere():
     finally:
         no_xfrm()
         tap.close()
+
+
+@case("what is sealed between networks goes by an IPsec tunnel to another host, in one piece")
+def sealed_elsewhere():
+    routers = ROUTER, "fd09::77"
+    long = MARKER * 48
+    try:
+        for host, address in (alpha, "10.1.0.1"), (beta, "10.2.0.1"):
+            ip_batch(host, "link add d0 type dummy", "link set d0 up")
+            ip_batch(host, "addr add %s/24 dev d0" % address)
+        ip_batch(alpha, "route add 10.2.0.0/24 via %s src 10.1.0.1" % beta.v4)
+        for router, own, far in zip(routers, alpha.addresses, beta.addresses):
+            hosts.make_gateways(lambda host, v6=router != ROUTER: [host.addresses[v6]])
+            tunnel_state(own, router)
+            alpha.run(
+                *("ip", "xfrm", "policy", "add", "src", own, "dst", far, "dir", "out"),
+                *("tmpl", "src", own, "dst", router, "proto", "esp", "mode", "tunnel"),
+            )
+            neighbour = "lladdr 02:00:00:00:00:77 dev eth0 nud permanent"
+            ip_batch(alpha, "neigh replace %s %s" % (router, neighbour))
+            before = alpha.drops()
+            tap = wire.Tap(hosts.wire)
+            with alpha.udp("10.1.0.1") as sock:
+                hosts.offer(sock, MARKER, ("10.2.0.5", 7000))
+                # As long as what goes by the device: in ESP it is longer.
+                sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, 0)
+                hosts.offer(sock, long, ("10.2.0.5", 7000))
+            sent = tap.packets()
+            ends = {(p.protocol, p.destination) for p in sent if p.source == own}
+            check_equal(ends, {(ESP, router)}, "what left")
+            check_between(len(sent), 2, 4, "packets")
+            check_equal(drops_since(before, alpha.drops()), {}, "drops")
+            tap.close()
+            no_xfrm()
+    finally:
+        no_xfrm()
+        for host in alpha, beta:
+            host.start("ip", "link", "del", "d0", stderr=-3).wait()
 
 
 def in_esp(sequence, inner):
