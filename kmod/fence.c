@@ -58,6 +58,8 @@ static bool veil_fence_bare(const struct net_device *dev)
 	case ARPHRD_CSLIP:
 	case ARPHRD_SLIP6:
 	case ARPHRD_CSLIP6:
+	case ARPHRD_ADAPT:
+	case ARPHRD_RAWHDLC:
 		return true;
 	default:
 		return false;

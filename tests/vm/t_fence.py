@@ -30,7 +30,7 @@ APP, PORT = 7000, 51888
 VLAN, QINQ, MPLS, MPLS_MULTICAST = 0x8100, 0x88A8, 0x8847, 0x8848
 QDISC_BYPASS = 20
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
-TUNSETLINK, NONE, SLIP = 0x400454CD, 0xFFFE, 256
+TUNSETLINK, NONE, SERIAL = 0x400454CD, 0xFFFE, (256, 264)
 BEHIND = "10.1.0.2", "10.2.0.2"
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
@@ -174,7 +174,8 @@ def headerless():
 
 @case("by a serial line, as well")
 def serial():
-    without_headers(SLIP)
+    for kind in SERIAL:
+        without_headers(kind)
 
 
 def without_headers(device):
