@@ -285,15 +285,15 @@ void veil_tunnel_begin_anew(struct veil_net *vn, struct sk_buff *skb,
 		veil_drop(vn, skb, VEIL_DROP_malformed);
 		return;
 	}
-	/* Nobody would count it. */
-	if (!veil_tunnel_takes(skb)) {
-		veil_drop(vn, skb, VEIL_DROP_no_route);
-		return;
-	}
 	/* Who takes packets off the device may take them to a namespace where no
 	 * hook of ours takes the mark away, and IPsec's checks read past it.
 	 */
 	taken = rcu_access_pointer(skb->dev->rx_handler);
+	/* Nobody else would count it. */
+	if (!taken && !veil_tunnel_takes(skb)) {
+		veil_drop(vn, skb, VEIL_DROP_no_route);
+		return;
+	}
 	if (!taken && veil_mark(skb, VEIL_MARK_OPENED)) {
 		veil_drop(vn, skb, VEIL_DROP_no_memory);
 		return;
