@@ -12,7 +12,6 @@
 #include <net/dst_metadata.h>
 #include <net/ip6_route.h>
 #include <net/l3mdev.h>
-#include <net/lwtunnel.h>
 #include <net/xfrm.h>
 
 #include "addr.h"
@@ -103,15 +102,6 @@ static bool veil_hooks_offloaded(struct sk_buff *skb)
 #else
 	return false;
 #endif
-}
-
-/* The route wraps or rewrites what goes by it before POST_ROUTING (seg6, ioam6,
- * rpl, ila).  A BPF program there changes nothing.
- */
-static bool veil_hooks_wraps(const struct dst_entry *dst)
-{
-	return lwtunnel_output_redirect(dst->lwtstate) &&
-	       dst->lwtstate->type != LWTUNNEL_ENCAP_BPF;
 }
 
 /* Neighbour discovery, and on the link: anybody can write such a packet. */

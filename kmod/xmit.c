@@ -12,6 +12,7 @@
 #include <net/neighbour.h>
 
 #include "compat.h"
+#include "hooks.h"
 #include "mark.h"
 #include "pmtu.h"
 #include "socket.h"
@@ -64,13 +65,15 @@ static int veil_xmit6_neighbour(struct net *net, struct sock *sk,
 	return neigh_output(neigh, skb, false);
 }
 
-/* Where others have a part in it, IPsec or a route that wraps, they go first. */
+/* Where others have a part in it, IPsec or a route that wraps, they go first; with any
+ * other route that would ask for its MTU.
+ */
 static int veil_xmit6_out(struct net *net, struct sock *sk,
 			  struct sk_buff *skb)
 {
 	struct dst_entry *dst = skb_dst(skb);
 
-	if (likely(!dst_xfrm(dst) && !lwtunnel_output_redirect(dst->lwtstate)))
+	if (likely(!dst_xfrm(dst) && !veil_hooks_wraps(dst)))
 		return veil_xmit6_neighbour(net, sk, skb);
 	/* Past POST_ROUTING. */
 	IP6CB(skb)->flags |= IP6SKB_REROUTED;

@@ -338,6 +338,8 @@ def programmed():
             alpha.run("ip", "route", "add", address, *program)
         try:
             both(run)
+            for address in beta.addresses:
+                traffic.transfer(alpha, beta, address, os.urandom(1 << 18))
         finally:
             for address in beta.addresses:
                 alpha.run("ip", "route", "del", address)
