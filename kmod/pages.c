@@ -65,7 +65,10 @@ static unsigned int veil_pages_align(unsigned int offset, unsigned int size,
  */
 static bool veil_pages_refill(struct page_frag *frag, unsigned int size)
 {
-	const gfp_t gfp = GFP_ATOMIC | __GFP_NOWARN;
+	/* Of the reserves for who frees memory, IP input would drop what is in it, as
+	 * long as the ring has it.
+	 */
+	const gfp_t gfp = GFP_ATOMIC | __GFP_NOMEMALLOC | __GFP_NOWARN;
 
 	frag->offset = frag->size;
 	if (skb_page_frag_refill(size, frag, gfp) && size <= frag->size)
