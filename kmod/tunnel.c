@@ -14,6 +14,7 @@
 #include <net/ip.h>
 #include <net/ip6_route.h>
 #include <net/ipv6.h>
+#include <net/tcp.h>
 
 #include "compat.h"
 #include "exempt.h"
@@ -57,12 +58,25 @@ void veil_tunnel_exit(void)
 	dst_release(&veil_tunnel_mark->dst);
 }
 
+/* Whether a socket of this host's sent it from an address of its own.  Others of a
+ * namespace's make packets from anybody's as well: REJECT, a transparent proxy.
+ */
+static bool veil_tunnel_own(const struct veil_net *vn,
+			    const struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+
+	return !veil_addr_forwarded(skb) && sk && sk_fullsock(sk) &&
+	       sk_is_inet(sk) && net_eq(sock_net(sk), vn->net) &&
+	       !inet_sk_transparent(sk);
+}
+
 bool veil_tunnel_between(struct veil_net *vn, const struct sk_buff *skb,
 			 const struct veil_policy *policy,
 			 const struct veil_addr_pair *addrs)
 {
 	return policy->behind ||
-	       (veil_addr_forwarded(skb) &&
+	       (!veil_tunnel_own(vn, skb) &&
 		!veil_addr_is_local(vn->net, veil_dst_dev(skb_dst(skb)),
 				    &addrs->source));
 }

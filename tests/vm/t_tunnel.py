@@ -401,6 +401,30 @@ def local_networks():
     alpha.control.set_locals()
 
 
+REJECT = """table inet t { chain f { type filter hook forward priority 0;
+  tcp dport 9 reject with tcp reset; }; }"""
+
+
+@case("that a gateway refuses a peer's connection to its local network, the peer is told")
+def refused():
+    hosts.make_gateways()
+    alpha.control.set_locals(*LOCALS)
+    alpha.run("nft", REJECT)
+    try:
+        for v6 in False, True:
+            with beta.socket((socket.AF_INET, socket.AF_INET6)[v6]) as client:
+                client.settimeout(10)
+                client.bind((beta.addresses[v6], 0))
+                try:
+                    client.connect((state["left"].addresses[v6], 9))
+                except ConnectionRefusedError:
+                    continue
+                check(False, "a connection that is refused")
+    finally:
+        alpha.run("nft", "delete table inet t")
+        alpha.control.set_locals()
+
+
 # Addresses that are routed to alpha and nobody's, and what alpha makes of them.
 ALIASES = "192.0.2.9", "2001:db8::9"
 LOCALS = "10.1.0.0/24", "fd01::/64"
