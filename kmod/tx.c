@@ -28,7 +28,7 @@
  */
 #define VEIL_QUEUE_MAX	128
 #define VEIL_QUEUE_SIZE	SZ_1M
-/* Seconds that one waits: it holds its socket, and that its namespace. */
+/* Seconds that one waits: a connection's holds its socket, and that its namespace. */
 #define VEIL_QUEUE_AGE	10
 
 /* When a waiting packet was queued: jiffies, behind IP's part of skb->cb. */
@@ -68,6 +68,28 @@ static bool veil_tx_queue_full(const struct veil_peer *peer, unsigned int size)
 	       (len && peer->queue_size + size > VEIL_QUEUE_SIZE);
 }
 
+/* The control group's programs see what the application sent. */
+static bool veil_tx_permitted(struct sk_buff *skb)
+{
+	struct sock *sk __maybe_unused = skb->sk;
+	int err = BPF_CGROUP_RUN_PROG_INET_EGRESS(sk, skb);
+
+	return !err || err == NET_XMIT_CN;
+}
+
+/* A socket goes on to send to others meanwhile, unless it is a connection's: those that
+ * wait do not use up what it may have under way.
+ */
+static bool veil_tx_let_go(struct sk_buff *skb)
+{
+	if (!skb->sk || !sk_fullsock(skb->sk) || sk_is_tcp(skb->sk))
+		return true;
+	if (!veil_tx_permitted(skb))
+		return false;
+	skb_orphan(skb);
+	return true;
+}
+
 /* The oldest go when there are too many: what waits longest is what its
  * sender has most likely sent again.
  */
@@ -83,6 +105,10 @@ static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
 	}
 	if (!skb_dst_force(skb)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_no_route);
+		return;
+	}
+	if (!veil_tx_let_go(skb)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_cgroup);
 		return;
 	}
 
@@ -235,9 +261,7 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 {
 	struct veil_session *session = veil_tx_session(peer);
 	enum veil_drop reason = veil_tx_check(skb);
-	struct sock *sk __maybe_unused;
 	unsigned int size;
-	int err;
 
 	if (reason != VEIL_DROPS) {
 		veil_peer_drop(peer, skb, reason);
@@ -253,10 +277,7 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 		atomic64_inc(&peer->drops);
 		return;
 	}
-	/* The control group's programs see what the application sent. */
-	sk = skb->sk;
-	err = BPF_CGROUP_RUN_PROG_INET_EGRESS(sk, skb);
-	if (err && err != NET_XMIT_CN) {
+	if (!veil_tx_permitted(skb)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_cgroup);
 		return;
 	}

@@ -6,6 +6,7 @@ long, do not leave in clear when it goes, and take little memory.
 """
 
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -88,6 +89,20 @@ def memory():
         for _ in range(200):
             hosts.offer(sender, MARKER, (beta.v4, 7000))
         check_equal(alpha.peer()["queued"], 128, "small packets that wait")
+
+
+@case("a socket whose packets to one peer wait sends to others meanwhile")
+def others():
+    hosts.flush_all()
+    hosts.make_peer(alpha, Identity(), Identity().public, beta)
+    with alpha.udp(alpha.v4) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        sender.settimeout(3)
+        # More than the socket may have under way.
+        for _ in range(120):
+            sender.sendto(bytes(1300), (beta.v4, 7000))
+        sender.sendto(MARKER, ("10.9.0.200", 7000))
+        check_equal(alpha.peer()["queued"], 120, "packets that wait")
 
 
 ktap.run(hosts.set_up)
