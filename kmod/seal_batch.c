@@ -321,9 +321,10 @@ static int veil_batch_send(struct veil_seal_batch *batch, unsigned int first,
 			skb_shinfo(outer)->gso_segs = done;
 	}
 	veil_batch_complete(batch, outer);
-	/* Its last packet is paid for by the socket. */
 	if (first + done == batch->segments)
 		veil_seal_move_owner(outer, batch->skb);
+	else
+		veil_seal_share_owner(outer, batch->skb);
 	batch->sent = true;
 	veil_xmit(batch->session->peer, outer);
 	return done;

@@ -160,6 +160,9 @@ def transfer(source, target, address, data, pieces=(1 << 20,)):
             size = pieces[turn % len(pieces)]
             client.sendall(data[place : place + size])
             place, turn = place + size, turn + 1
+        # It is the program's until all has arrived.
+        client.shutdown(socket.SHUT_WR)
+        client.recv(1)
     thread.join(SECONDS * 2)
     listener.close()
     check(got == [data], "a file to " + address, [len(each) for each in got])

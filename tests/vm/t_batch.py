@@ -8,6 +8,7 @@ segments are altered, lost and marked, and taps hold on to their pages.
 
 import contextlib
 import os
+import re
 import socket
 import sys
 
@@ -35,6 +36,16 @@ table netdev evil {
     chain from_alpha {
         type filter hook ingress device "wa" priority 0;
         %s
+    }
+}"""
+
+# meta skuid breaks off for what has no socket.
+CLASSES = """
+table netdev classes {
+    chain out {
+        type filter hook egress device "eth0" priority 0;
+        udp dport 51888 udp length > 3000 counter
+        udp dport 51888 udp length > 3000 meta skuid 0 counter
     }
 }"""
 
@@ -87,6 +98,19 @@ def together():
             seen = received(target) - seen
             note("%d packets opened of %d that were joined" % (packets, seen))
             check(seen * 3 < packets, "joined on arrival", packets, seen)
+
+
+@case("each packet that a large one becomes is its socket's, for queues and classes")
+def owned():
+    alpha.run("nft", "-f", "-", input=CLASSES)
+    try:
+        transfer(alpha, beta, beta.v4, os.urandom(SIZE))
+        listed = alpha.run("nft", "list", "chain", "netdev", "classes", "out")
+    finally:
+        alpha.run("nft", "delete", "table", "netdev", "classes")
+    sent, owned = map(int, re.findall(r"counter packets (\d+)", listed))
+    check(sent > 100, "large packets", sent)
+    check_equal(owned, sent, "of a socket")
 
 
 @case("writes of all sizes, which end anywhere in a segment, in pages or not")
