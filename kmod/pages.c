@@ -65,12 +65,16 @@ static unsigned int veil_pages_align(unsigned int offset, unsigned int size,
  */
 static bool veil_pages_refill(struct page_frag *frag, unsigned int size)
 {
-	/* Of the reserves for who frees memory, IP input would drop what is in it, as
-	 * long as the ring has it.
-	 */
-	const gfp_t gfp = GFP_ATOMIC | __GFP_NOMEMALLOC | __GFP_NOWARN;
+	const gfp_t gfp = GFP_ATOMIC | __GFP_NOWARN;
 
 	frag->offset = frag->size;
+	/* IP input drops what is in one of the reserves for who frees memory: not for
+	 * as long as the ring has it.
+	 */
+	if (frag->page && page_is_pfmemalloc(frag->page)) {
+		put_page(frag->page);
+		frag->page = NULL;
+	}
 	if (skb_page_frag_refill(size, frag, gfp) && size <= frag->size)
 		return true;
 	if (frag->page)
