@@ -77,12 +77,24 @@ static bool veil_tx_permitted(struct sk_buff *skb)
 	return !err || err == NET_XMIT_CN;
 }
 
+/* Their way, when they leave, is not any socket's. */
+static bool veil_tx_bound(const struct sock *sk)
+{
+#ifdef CONFIG_XFRM
+	if (rcu_access_pointer(sk->sk_policy[XFRM_POLICY_OUT]))
+		return true;
+#endif
+	return READ_ONCE(sk->sk_bound_dev_if);
+}
+
 /* A socket goes on to send to others meanwhile, unless it is a connection's: those that
  * wait do not use up what it may have under way.
  */
 static bool veil_tx_let_go(struct sk_buff *skb)
 {
-	if (!skb->sk || !sk_fullsock(skb->sk) || sk_is_tcp(skb->sk))
+	const struct sock *sk = skb->sk;
+
+	if (!sk || !sk_fullsock(sk) || sk_is_tcp(sk) || veil_tx_bound(sk))
 		return true;
 	if (!veil_tx_permitted(skb))
 		return false;

@@ -103,6 +103,15 @@ def others():
             sender.sendto(bytes(1300), (beta.v4, 7000))
         sender.sendto(MARKER, ("10.9.0.200", 7000))
         check_equal(alpha.peer()["queued"], 120, "packets that wait")
+        wait_until(lambda: alpha.peer()["queued"] == 0, 15, "no packet waits")
+        # Bound to a device: its packets are to leave by that, and are still the socket's.
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+        try:
+            for _ in range(120):
+                sender.sendto(bytes(1300), (beta.v4, 7000))
+            check(False, "it waits")
+        except TimeoutError:
+            pass
 
 
 ktap.run(hosts.set_up)
