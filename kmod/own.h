@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Whether what arrives is for this host itself.  That search of the routing tables
- * costs more than all else that is judged of a packet, and most packets are for
- * the same address.  So each CPU remembers the last IPv4 one that was ours, in
+ * Whether what arrives is for this host itself, and what leaves from it.  That search of
+ * the routing tables costs more than all else that is judged of a packet, and most packets
+ * are for or from the same address.  So each CPU remembers the last IPv4 one that was ours, in
  * veil_recent.own: one word with the number of changes that the tables had seen
  * before they were searched.  Cached routes are held to that number as well; but as
  * it need not move when a route goes that nobody had seen yet, nothing is remembered
- * for longer than a second.  "Ours" is the stricter answer wherever it is asked for.
+ * for longer than a second.  "Ours" is the stricter answer for what arrives; what leaves
+ * is sealed either way.
  */
 #ifndef _VEIL_OWN_H
 #define _VEIL_OWN_H
@@ -34,8 +35,8 @@ static inline bool veil_own_remembers(const struct net_device *dev,
 /**
  * veil_own_address() - is this address ours?
  * @vn: the namespace
- * @dev: where the packet came in: says which VRF's addresses count
- * @addr: the packet's destination
+ * @dev: where the packet came in, or leaves: says which VRF's addresses count
+ * @addr: the packet's destination, or source
  *
  * Context: any, under rcu_read_lock().
  */

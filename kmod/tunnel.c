@@ -14,7 +14,6 @@
 #include <net/ip.h>
 #include <net/ip6_route.h>
 #include <net/ipv6.h>
-#include <net/tcp.h>
 
 #include "compat.h"
 #include "exempt.h"
@@ -22,6 +21,7 @@
 #include "mark.h"
 #include "network.h"
 #include "open.h"
+#include "own.h"
 #include "roam.h"
 #include "rx.h"
 #include "socket.h"
@@ -58,27 +58,16 @@ void veil_tunnel_exit(void)
 	dst_release(&veil_tunnel_mark->dst);
 }
 
-/* Whether a socket of this host's sent it from an address of its own.  Others of a
- * namespace's make packets from anybody's as well: REJECT, a transparent proxy.
- */
-static bool veil_tunnel_own(const struct veil_net *vn,
-			    const struct sk_buff *skb)
-{
-	const struct sock *sk = skb->sk;
-
-	return !veil_addr_forwarded(skb) && sk && sk_fullsock(sk) &&
-	       sk_is_inet(sk) && net_eq(sock_net(sk), vn->net) &&
-	       !inet_sk_transparent(sk);
-}
-
 bool veil_tunnel_between(struct veil_net *vn, const struct sk_buff *skb,
 			 const struct veil_policy *policy,
 			 const struct veil_addr_pair *addrs)
 {
+	/* What is made here has others' addresses as well: REJECT's resets, a transparent
+	 * proxy's packets, what NAT makes of answers.
+	 */
 	return policy->behind ||
-	       (!veil_tunnel_own(vn, skb) &&
-		!veil_addr_is_local(vn->net, veil_dst_dev(skb_dst(skb)),
-				    &addrs->source));
+	       !veil_own_address(vn, veil_dst_dev(skb_dst(skb)),
+				 &addrs->source);
 }
 
 static struct dst_entry *veil_tunnel_find_route(struct veil_net *vn,

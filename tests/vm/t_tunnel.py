@@ -403,6 +403,8 @@ def local_networks():
 
 REJECT = """table inet t { chain f { type filter hook forward priority 0;
   tcp dport 9 reject with tcp reset; }; }"""
+REDIRECT = """table inet t { chain p { type nat hook prerouting priority -100;
+  udp dport 9 redirect to :7000; }; }"""
 
 
 @case("that a gateway refuses a peer's connection to its local network, the peer is told")
@@ -420,6 +422,23 @@ def refused():
                 except ConnectionRefusedError:
                     continue
                 check(False, "a connection that is refused")
+    finally:
+        alpha.run("nft", "delete table inet t")
+        alpha.control.set_locals()
+
+
+@case("what a gateway answers in the name of its local network arrives")
+def redirected():
+    hosts.make_gateways()
+    alpha.control.set_locals(*LOCALS)
+    alpha.run("nft", REDIRECT)
+    try:
+        for v6 in False, True:
+            with alpha.udp(alpha.addresses[v6], APP) as here, beta.udp(beta.addresses[v6]) as sock:
+                sock.sendto(MARKER, (state["left"].addresses[v6], 9))
+                wait_until(lambda h=here: hosts.receive_all(h) == [MARKER], 10, "a datagram")
+                here.sendto(MARKER, sock.getsockname()[:2])
+                wait_until(lambda s=sock: hosts.receive_all(s) == [MARKER], 10, "the answer")
     finally:
         alpha.run("nft", "delete table inet t")
         alpha.control.set_locals()
