@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Whether what arrives is for this host itself, and what leaves from it.  That search of
- * the routing tables costs more than all else that is judged of a packet, and most packets
- * are for or from the same address.  So each CPU remembers the last IPv4 one that was ours, in
- * veil_recent.own: one word with the number of changes that the tables had seen
- * before they were searched.  Cached routes are held to that number as well; but as
- * it need not move when a route goes that nobody had seen yet, nothing is remembered
+ * Whether what arrives is for this host itself, and what leaves is from it.  That search
+ * of the routing tables costs more than all else that is judged of a packet, and most
+ * packets are for or from the same address.  So each CPU remembers the last IPv4 one
+ * that was ours, in veil_recent.own: one word with the number of changes that the tables
+ * had seen before they were searched.  Cached routes are held to that number as well; but
+ * as it need not move when a route goes that nobody had seen yet, nothing is remembered
  * for longer than a second.  "Ours" is the stricter answer for what arrives; what leaves
  * is sealed either way.
  */

@@ -145,18 +145,6 @@ static bool veil_seal_owned(const struct sk_buff *skb)
 	       skb->destructor != sock_edemux;
 }
 
-/* Of one that is made into several outer packets, for any but the last: as in
- * tcp_gso_segment(), so that all of them are their flow's for queues and classes.
- */
-void veil_seal_share_owner(struct sk_buff *outer, const struct sk_buff *skb)
-{
-	if (!veil_seal_owned(skb))
-		return;
-	outer->sk = skb->sk;
-	outer->destructor = skb->destructor;
-	refcount_add(outer->truesize, &skb->sk->sk_wmem_alloc);
-}
-
 /* The socket pays for the outer packet as it did for the inner one, so that
  * TSQ, pacing and SO_SNDBUF go on to work (STACK B4).
  */
@@ -177,6 +165,18 @@ void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb)
 	else
 		WARN_ON_ONCE(refcount_sub_and_test(-delta,
 						   &sk->sk_wmem_alloc));
+}
+
+/* The same for each of several outer packets but the last, as in tcp_gso_segment(): all of
+ * them are their flow's for queues and classes.
+ */
+void veil_seal_share_owner(struct sk_buff *outer, const struct sk_buff *skb)
+{
+	if (!veil_seal_owned(skb))
+		return;
+	outer->sk = skb->sk;
+	outer->destructor = skb->destructor;
+	refcount_add(outer->truesize, &skb->sk->sk_wmem_alloc);
 }
 
 /**

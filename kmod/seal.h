@@ -33,10 +33,10 @@ void veil_seal_control(struct veil_session *session,
  * skb was before.
  */
 void veil_seal_reset(struct sk_buff *skb, unsigned int hlen);
-/* The socket that pays for skb pays for outer as well. */
-void veil_seal_share_owner(struct sk_buff *outer, const struct sk_buff *skb);
 /* The socket that pays for skb pays for outer from now on (STACK B4). */
 void veil_seal_move_owner(struct sk_buff *outer, struct sk_buff *skb);
+/* Or for outer as well. */
+void veil_seal_share_owner(struct sk_buff *outer, const struct sk_buff *skb);
 
 /* Whether the outer packet goes where the session is, not where skb goes. */
 static inline bool veil_seal_tunnels(const struct veil_session *session,

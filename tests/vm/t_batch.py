@@ -214,11 +214,13 @@ def without_mac_header():
         host.run("ip", "addr", "add", own + "/24", "dev", "eth0")
         host.run("ip", "link", "add", "ipip1", "up", "type", "ipip", "local", own, "remote", far)
         host.run("ip", "route", "add", other.v4, "dev", "ipip1", "src", host.v4)
-    with bpf.xdp(alpha, bpf.drop_protocol_in_frames(253)):
-        yield
-    for own, host in outside:
-        host.run("ip", "link", "del", "ipip1")
-        host.run("ip", "addr", "del", own + "/24", "dev", "eth0")
+    try:
+        with bpf.xdp(alpha, bpf.drop_protocol_in_frames(253)):
+            yield
+    finally:
+        for own, host in outside:
+            host.run("ip", "link", "del", "ipip1")
+            host.run("ip", "addr", "del", own + "/24", "dev", "eth0")
 
 
 @case("what is wrong with a message of those joined is its own fault")

@@ -407,12 +407,22 @@ REDIRECT = """table inet t { chain p { type nat hook prerouting priority -100;
   udp dport 9 redirect to :7000; }; }"""
 
 
+@contextlib.contextmanager
+def ruled(rules):
+    """alpha has them meanwhile, and no local networks afterwards."""
+    alpha.run("nft", rules)
+    try:
+        yield
+    finally:
+        alpha.run("nft", "delete table inet t")
+        alpha.control.set_locals()
+
+
 @case("that a gateway refuses a peer's connection to its local network, the peer is told")
 def refused():
     hosts.make_gateways()
     alpha.control.set_locals(*LOCALS)
-    alpha.run("nft", REJECT)
-    try:
+    with ruled(REJECT):
         for v6 in False, True:
             with beta.socket((socket.AF_INET, socket.AF_INET6)[v6]) as client:
                 client.settimeout(10)
@@ -422,26 +432,19 @@ def refused():
                 except ConnectionRefusedError:
                     continue
                 check(False, "a connection that is refused")
-    finally:
-        alpha.run("nft", "delete table inet t")
-        alpha.control.set_locals()
 
 
 @case("what a gateway answers in the name of its local network arrives")
 def redirected():
     hosts.make_gateways()
     alpha.control.set_locals(*LOCALS)
-    alpha.run("nft", REDIRECT)
-    try:
+    with ruled(REDIRECT):
         for v6 in False, True:
             with alpha.udp(alpha.addresses[v6], APP) as here, beta.udp(beta.addresses[v6]) as sock:
                 sock.sendto(MARKER, (state["left"].addresses[v6], 9))
                 wait_until(lambda h=here: hosts.receive_all(h) == [MARKER], 10, "a datagram")
                 here.sendto(MARKER, sock.getsockname()[:2])
                 wait_until(lambda s=sock: hosts.receive_all(s) == [MARKER], 10, "the answer")
-    finally:
-        alpha.run("nft", "delete table inet t")
-        alpha.control.set_locals()
 
 
 # Addresses that are routed to alpha and nobody's, and what alpha makes of them.
@@ -467,12 +470,10 @@ NAT = """table inet t {
 def translates(rules):
     routes = ["route %%s %s via %s" % way for way in zip(ALIASES, alpha.addresses)]
     hosts.ip_batch(beta, *(words % "add" for words in routes))
-    alpha.run("nft", rules)
     try:
-        yield
+        with ruled(rules):
+            yield
     finally:
-        alpha.run("nft", "delete table inet t")
-        alpha.control.set_locals()
         hosts.ip_batch(beta, *(words % "del" for words in routes))
 
 
