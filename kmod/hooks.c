@@ -187,6 +187,7 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 {
 	struct nf_hook_state rest = *state;
 	struct veil_net *vn = peer->vn;
+	int err;
 
 	/* At LOCAL_OUT, or with IPsec to do: wrapped in clear next. */
 	if (READ_ONCE(vn->dying) || state->hook == NF_INET_LOCAL_OUT ||
@@ -200,10 +201,12 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 		veil_peer_drop(peer, skb, VEIL_DROP_no_memory);
 		return NF_STOLEN;
 	}
-	if (veil_pmtu_check(peer, skb, between)) {
-		veil_drop_count(vn, VEIL_DROP_too_big);
+	err = veil_pmtu_check(peer, skb, between);
+	if (err) {
+		veil_drop_count(vn, err == -EMSGSIZE ? VEIL_DROP_too_big :
+						       VEIL_DROP_no_route);
 		atomic64_inc(&peer->drops);
-		return NF_DROP_ERR(-EMSGSIZE);
+		return NF_DROP_ERR(err);
 	}
 
 	/* Conntrack's confirmation and others may come behind us: run them,

@@ -132,6 +132,11 @@ int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb, bool between)
 	if (session)
 		mode = veil_seal_mode(session, skb, between);
 	mtu = veil_pmtu_inner(peer, session, skb, mode);
+	/* Its route ended meanwhile, as in a program's queue, and has a device of 68
+	 * bytes now, in another namespace, where that would be learned.
+	 */
+	if (unlikely(veil_dst_dev(skb_dst(skb)) == blackhole_netdev))
+		return -ENETUNREACH;
 	if (veil_pmtu_fits(skb, mtu))
 		return 0;
 	if (skb->protocol == htons(ETH_P_IPV6))

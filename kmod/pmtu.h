@@ -48,7 +48,8 @@ static inline void veil_pmtu_forget(struct veil_peer *peer)
 }
 
 /* From the hook: 0 if skb can go, whole, cut or in outer fragments.  Else its
- * sender was told, and -EMSGSIZE.  between: see veil_tunnel_between().
+ * sender was told, and -EMSGSIZE; or its route has ended: -ENETUNREACH.  between:
+ * see veil_tunnel_between().
  */
 int veil_pmtu_check(struct veil_peer *peer, struct sk_buff *skb, bool between);
 

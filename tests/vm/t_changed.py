@@ -68,14 +68,14 @@ def program(priority):
         alpha.run("nft", "flush ruleset")
 
 
-def held_while(change):
+def held_while(change, priority=BEHIND):
     """A datagram in each family is in a program's queue when change() is called:
     which counters moved since."""
     hosts.make_peers(Identity(), Identity())
     alpha.control.add_peer(*OTHER)
     hosts.ping_once(alpha, beta.v4)
     tap = wire.Tap(hosts.wire)
-    with program(BEHIND) as queued:
+    with program(priority) as queued:
         for own, address in zip(alpha.addresses, beta.addresses):
             with alpha.udp(own) as sock:
                 sock.sendto(MARKER, (address, APP))
@@ -116,6 +116,18 @@ def session_reset():
         check_equal(moved, {}, "counters that moved")
         for sock in four, six:
             socket_receives(sock, MARKER)
+
+
+@case("the route ends while a program before our hook holds them: no MTU is learned of it")
+def route_ended():
+    def routes(verb):
+        hosts.ip_batch(
+            alpha, *("route %s %s dev eth0 metric 1" % (verb, each) for each in beta.addresses)
+        )
+
+    routes("add")
+    moved = held_while(lambda: routes("del"), 300)
+    check_equal(moved, {"no_route": 2}, "counters that moved")
 
 
 def dropped(before):
