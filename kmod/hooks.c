@@ -213,7 +213,7 @@ static unsigned int veil_hooks_seal(struct veil_peer *peer, struct sk_buff *skb,
 	 * then seal (STACK A7).
 	 */
 	if (veil_hooks_last(state, own)) {
-		veil_tx(peer, skb, between);
+		veil_tx(peer, state->sk, skb, between);
 		return NF_STOLEN;
 	}
 	rest.okfn = veil_tx_output;

@@ -31,13 +31,14 @@
 /* Seconds that one waits: a connection's holds its socket, and that its namespace. */
 #define VEIL_QUEUE_AGE	10
 
-/* When a waiting packet was queued: jiffies, behind IP's part of skb->cb. */
+/* Of a packet that waits, behind IP's part of skb->cb. */
 struct veil_queue_cb {
 	union {
 		struct inet_skb_parm ipv4;
 		struct inet6_skb_parm ipv6;
 	};
-	unsigned long since;
+	unsigned long since;	/* jiffies */
+	bool from_socket;	/* skb->sk sent it, and no tunnel device */
 };
 
 #define VEIL_QUEUE_CB(skb)	((struct veil_queue_cb *)(skb)->cb)
@@ -68,10 +69,12 @@ static bool veil_tx_queue_full(const struct veil_peer *peer, unsigned int size)
 	       (len && peer->queue_size + size > VEIL_QUEUE_SIZE);
 }
 
-/* The control group's programs see what the application sent. */
-static bool veil_tx_permitted(struct sk_buff *skb)
+/* The control group's programs see what the application sent.  As in IP output, sk
+ * is who sent this packet: a tunnel device's own or none, for what it made of another
+ * one, which they saw, and whose socket skb->sk still is.
+ */
+static bool veil_tx_permitted(struct sock *sk, struct sk_buff *skb)
 {
-	struct sock *sk __maybe_unused = skb->sk;
 	int err = BPF_CGROUP_RUN_PROG_INET_EGRESS(sk, skb);
 
 	return !err || err == NET_XMIT_CN;
@@ -90,13 +93,14 @@ static bool veil_tx_bound(const struct sock *sk)
 /* A socket goes on to send to others meanwhile, unless it is a connection's: those that
  * wait do not use up what it may have under way.
  */
-static bool veil_tx_let_go(struct sk_buff *skb)
+static bool veil_tx_let_go(struct sock *sk, struct sk_buff *skb)
 {
-	const struct sock *sk = skb->sk;
+	const struct sock *owner = skb->sk;
 
-	if (!sk || !sk_fullsock(sk) || sk_is_tcp(sk) || veil_tx_bound(sk))
+	if (!owner || !sk_fullsock(owner) || sk_is_tcp(owner) ||
+	    veil_tx_bound(owner))
 		return true;
-	if (!veil_tx_permitted(skb))
+	if (!veil_tx_permitted(sk, skb))
 		return false;
 	skb_orphan(skb);
 	return true;
@@ -105,7 +109,8 @@ static bool veil_tx_let_go(struct sk_buff *skb)
 /* The oldest go when there are too many: what waits longest is what its
  * sender has most likely sent again.
  */
-static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
+static void veil_tx_queue(struct veil_peer *peer, struct sock *sk,
+			  struct sk_buff *skb)
 {
 	struct sk_buff_head old;
 
@@ -119,12 +124,14 @@ static void veil_tx_queue(struct veil_peer *peer, struct sk_buff *skb)
 		veil_peer_drop(peer, skb, VEIL_DROP_no_route);
 		return;
 	}
-	if (!veil_tx_let_go(skb)) {
+	if (!veil_tx_let_go(sk, skb)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_cgroup);
 		return;
 	}
 
 	VEIL_QUEUE_CB(skb)->since = jiffies;
+	VEIL_QUEUE_CB(skb)->from_socket =
+		sk && sk_to_full_sk(sk) == skb_to_full_sk(skb);
 	/* It finds its way anew when it leaves; the device may go before. */
 	skb->dev = NULL;
 	__skb_queue_head_init(&old);
@@ -268,8 +275,8 @@ static enum veil_drop veil_tx_check(struct sk_buff *skb)
 	       VEIL_DROPS : VEIL_DROP_unprotectable;
 }
 
-static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
-			   bool between)
+static void veil_tx_packet(struct veil_peer *peer, struct sock *sk,
+			   struct sk_buff *skb, bool between)
 {
 	struct veil_session *session = veil_tx_session(peer);
 	enum veil_drop reason = veil_tx_check(skb);
@@ -280,7 +287,7 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 		return;
 	}
 	if (!session) {
-		veil_tx_queue(peer, skb);
+		veil_tx_queue(peer, sk, skb);
 		return;
 	}
 	skb = veil_tx_validate(skb);
@@ -289,7 +296,7 @@ static void veil_tx_packet(struct veil_peer *peer, struct sk_buff *skb,
 		atomic64_inc(&peer->drops);
 		return;
 	}
-	if (!veil_tx_permitted(skb)) {
+	if (!veil_tx_permitted(sk, skb)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_cgroup);
 		return;
 	}
@@ -317,12 +324,13 @@ bool veil_tx_prefers(struct veil_peer *peer)
 	return false;
 }
 
-void veil_tx(struct veil_peer *peer, struct sk_buff *skb, bool between)
+void veil_tx(struct veil_peer *peer, struct sock *sk, struct sk_buff *skb,
+	     bool between)
 {
 	veil_path_enter();
 	/* It was confirmed; the outer packet is untracked. */
 	nf_reset_ct(skb);
-	veil_tx_packet(peer, skb, between);
+	veil_tx_packet(peer, sk, skb, between);
 	veil_path_leave();
 }
 
@@ -337,7 +345,7 @@ int veil_tx_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 	veil_path_enter();
 	peer = veil_tx_peer(vn, skb, &between);
 	if (peer)
-		veil_tx(peer, skb, between);
+		veil_tx(peer, sk, skb, between);
 	else
 		veil_drop(vn, skb, VEIL_DROP_policy_changed);
 	veil_path_leave();
@@ -367,6 +375,7 @@ void veil_tx_flush(struct veil_peer *peer)
 	struct veil_net *vn = peer->vn;
 	struct sk_buff_head queue;
 	struct sk_buff *skb;
+	struct sock *sk;
 	bool between;
 
 	if (skb_queue_empty_lockless(&peer->queue))
@@ -380,12 +389,13 @@ void veil_tx_flush(struct veil_peer *peer)
 		spin_unlock(&peer->queue.lock);
 	}
 	while ((skb = __skb_dequeue(&queue))) {
+		sk = VEIL_QUEUE_CB(skb)->from_socket ? skb->sk : NULL;
 		if (veil_tx_peer(vn, skb, &between) != peer)
 			veil_peer_drop(peer, skb, VEIL_DROP_policy_changed);
 		else if (veil_tx_reroute(vn->net, skb))
 			veil_peer_drop(peer, skb, VEIL_DROP_no_route);
 		else
-			veil_tx_packet(peer, skb, between);
+			veil_tx_packet(peer, sk, skb, between);
 	}
 	veil_path_leave();
 }

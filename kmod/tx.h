@@ -10,13 +10,14 @@
 
 #include "peer.h"
 
-struct nf_hook_state;
+struct sock;
 
 /* A packet that the hook found to be protected.  Consumes skb; it leaves sealed or
- * not at all.  Under the rcu_read_lock() that peer was found under.  between: see
- * veil_tunnel_between().
+ * not at all.  Under the rcu_read_lock() that peer was found under.  sk: who sent it,
+ * of the hook's state.  between: see veil_tunnel_between().
  */
-void veil_tx(struct veil_peer *peer, struct sk_buff *skb, bool between);
+void veil_tx(struct veil_peer *peer, struct sock *sk, struct sk_buff *skb,
+	     bool between);
 /* okfn after the remaining hooks of POST_ROUTING: the same, when
  * some time may have gone by.
  */

@@ -40,7 +40,7 @@ TCP_ULP, SOL_TLS, TLS_TX, TLS_RX = 31, 282, 1, 2
 TLS_1_2, TLS_AES_GCM_128 = 0x0303, 51
 IPPROTO_MPTCP = 262
 SCTP_PEER_ADDR_PARAMS, SPP_PMTUD_DISABLE = 9, 16
-UDP_PROTOCOL = 17
+IPIP_PROTOCOL, TCP_PROTOCOL, UDP_PROTOCOL = 4, 6, 17
 PACKET_TX_RING, TP_STATUS_SEND_REQUEST = 13, 1
 state = {}
 
@@ -417,6 +417,75 @@ def judged():
             check_equal(moved, {"cgroup": 1}, "drops")
 
 
+@contextlib.contextmanager
+def tunnel():
+    """An IPIP device over the link: alpha's and beta's addresses of it."""
+    ends = (alpha, "10.99.0.1", beta), (beta, "10.99.0.2", alpha)
+    with contextlib.ExitStack() as stack:
+        for here, address, there in ends:
+            try:
+                ip_batch(here, "link add ip1 type ipip local %s remote %s" % (here.v4, there.v4))
+            except AssertionError as error:
+                skip("no IPIP on this kernel: " + str(error)[-200:])
+            stack.callback(ip_batch, here, "link del ip1")
+            ip_batch(here, "addr add %s/24 dev ip1" % address, "link set ip1 up")
+        yield tuple(address for _, address, _ in ends)
+
+
+def alpha_waits():
+    """alpha knows beta, which does not know it yet; what makes it do so."""
+    first, second = sorted((Identity(), Identity()), key=lambda identity: identity.public)
+    hosts.flush_all()
+    hosts.make_peer_unheard(alpha, first, second.public, beta)
+    return lambda: hosts.make_peer(beta, second, first.public, alpha)
+
+
+@case("of what a tunnel device sends such a program sees the inner packet alone")
+def judged_inside():
+    with tunnel() as (source, target), control_group(
+        bpf.drop_protocol_of_sockets(IPIP_PROTOCOL)
+    ):
+        before = alpha.drops()
+        with Stream(alpha, beta, target) as stream:
+            stream.exchange(50000)
+        traffic.datagrams(alpha, beta, target, bind=source)
+        meet = alpha_waits()
+        with alpha.udp(source) as sender, beta.udp(target) as receiver:
+            sender.sendto(MARKER, receiver.getsockname())
+            check_equal(alpha.peer()["queued"], 1, "datagrams that wait")
+            # A connection's packets wait with their socket.
+            with alpha.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                client.setblocking(False)
+                client.connect_ex((target, 9))
+                check_equal(alpha.peer()["queued"], 2, "packets that wait")
+                meet()
+                check_equal(traffic.collect(receiver, 1, "datagrams")[0][0], MARKER, "what arrives")
+                wait_until(
+                    lambda: client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    == errno.ECONNREFUSED,
+                    10,
+                    "the answer to a connection",
+                )
+        # The device learns what fits.
+        moved = set(drops_since(before, alpha.drops())) - {"too_big"}
+        check_equal(moved, set(), "drops")
+
+
+@case("what waits for a session is judged as well")
+def judged_later():
+    with control_group(bpf.drop_protocol_of_sockets(TCP_PROTOCOL)):
+        meet = alpha_waits()
+        before = alpha.drops()
+        with alpha.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.setblocking(False)
+            client.connect_ex((beta.v4, 9))
+            check_equal(alpha.peer()["queued"], 1, "packets that wait")
+            meet()
+            moved = wait_until(lambda: drops_since(before, alpha.drops()), 10, "a drop")
+        check_equal(set(moved), {"cgroup"}, "drops")
+        hosts.ping_once(alpha, beta.v4)
+
+
 @case("handshakes are no business of the control group that veil ran in")
 def not_judged():
     with control_group(bpf.DROP_OF_SOCKETS):
@@ -441,14 +510,8 @@ def send_buffer():
 
 @case("frames in a packet socket's ring, by a tunnel to the peer: each is its program's again")
 def packet_ring():
-    try:
-        ip_batch(alpha, "link add ip1 type ipip local %s remote %s" % (alpha.v4, beta.v4))
-    except AssertionError as error:
-        skip("no IPIP on this kernel: " + str(error)[-200:])
-    ip_batch(alpha, "link set ip1 up")
-    packet = packets.ipv4("10.99.0.1", "10.99.0.2", packets.UDP, MARKER)
-    sock = alpha.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
-    try:
+    with tunnel() as (source, target), alpha.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as sock:
+        packet = packets.ipv4(source, target, packets.UDP, MARKER)
         # One block of two frames.
         sock.setsockopt(wire.SOL_PACKET, PACKET_TX_RING, struct.pack("=4I", 4096, 1, 2048, 2))
         sock.bind(("ip1", 0x0800))
@@ -463,9 +526,6 @@ def packet_ring():
             check_equal(alpha.peer()["tx_packets"], before + 2, "sealed packets")
             statuses = [struct.unpack_from("=Q", ring, frame)[0] for frame in (0, 2048)]
             check_equal(statuses, [0, 0], "frames that are the program's again")
-    finally:
-        sock.close()
-        ip_batch(alpha, "link del ip1")
 
 
 ktap.run(set_up)
