@@ -27,6 +27,13 @@ static const char *const veil_cipher_names[] = {
 	[VEIL_AEAD_CHACHA20_POLY1305]	= "rfc7539(chacha20,poly1305)",
 };
 
+/* Whose time was taken.  By the name above an instance would be found that was put in
+ * front meanwhile, such as "pcrypt(...)", whose requests finish later, as any local
+ * user can by AF_ALG.
+ */
+static char veil_cipher_drivers[ARRAY_SIZE(veil_cipher_names)]
+			       [CRYPTO_MAX_ALG_NAME];
+
 static u8 veil_ranked[VEIL_AEAD_MAX];
 static unsigned int veil_ranked_count;
 
@@ -36,7 +43,10 @@ struct crypto_aead *veil_cipher_alloc(enum veil_aead_id aead,
 	struct crypto_aead *tfm;
 	int err;
 
-	tfm = crypto_alloc_aead(veil_cipher_names[aead], 0, 0);
+	tfm = crypto_alloc_aead(veil_cipher_drivers[aead], 0, 0);
+	/* It may be gone, with its device. */
+	if (IS_ERR(tfm))
+		tfm = crypto_alloc_aead(veil_cipher_names[aead], 0, 0);
 	if (IS_ERR(tfm))
 		return tfm;
 	err = crypto_aead_setkey(tfm, key, VEIL_KEY_LEN);
@@ -131,9 +141,12 @@ static bool veil_cipher_table_based(struct crypto_aead *tfm)
 static int veil_cipher_measure(enum veil_aead_id aead, u64 *time, bool *offer)
 {
 	static const u8 zero[VEIL_KEY_LEN];
-	struct crypto_aead *tfm = veil_cipher_alloc(aead, zero);
+	char *driver = veil_cipher_drivers[aead];
+	struct crypto_aead *tfm;
 	int err;
 
+	strscpy(driver, veil_cipher_names[aead], CRYPTO_MAX_ALG_NAME);
+	tfm = veil_cipher_alloc(aead, zero);
 	if (IS_ERR(tfm) && PTR_ERR(tfm) != -ENOENT) {
 		err = PTR_ERR(tfm);
 		pr_err("cannot set up \"%s\": error %d\n",
@@ -147,9 +160,9 @@ static int veil_cipher_measure(enum veil_aead_id aead, u64 *time, bool *offer)
 	}
 	*offer = aead != VEIL_AEAD_AES_256_GCM || !veil_cipher_table_based(tfm);
 	err = veil_cipher_time(tfm, time);
-	pr_debug("%s: %llu ns for %u bytes\n",
-		 crypto_tfm_alg_driver_name(crypto_aead_tfm(tfm)), *time,
-		 VEIL_BENCH_LEN);
+	strscpy(driver, crypto_tfm_alg_driver_name(crypto_aead_tfm(tfm)),
+		CRYPTO_MAX_ALG_NAME);
+	pr_debug("%s: %llu ns for %u bytes\n", driver, *time, VEIL_BENCH_LEN);
 	crypto_free_aead(tfm);
 	return err;
 }

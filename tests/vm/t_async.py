@@ -11,76 +11,27 @@ kernel's own self-test of AEADs.
 
 import hashlib
 import os
-import re
 import socket
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import aead
 import hosts
 import ktap
 import pypeer
 from hosts import alpha, beta
 from ktap import case, check, check_equal, wait_until
 
-# By the numbers that the wire and netlink give them.
-CIPHERS = {1: "gcm(aes)", 2: "rfc7539(chacha20,poly1305)"}
 state = {}
-
-
-def algorithms():
-    """What /proc/crypto lists, each as a dictionary."""
-    with open("/proc/crypto", encoding="ascii") as file:
-        for block in file.read().strip().split("\n\n"):
-            yield dict(re.findall(r"^(\w+)\s*: (.*)$", block, re.MULTILINE))
-
-
-def users(name):
-    """Transforms of the cryptd version of an algorithm."""
-    return sum(
-        int(entry["refcnt"])
-        for entry in algorithms()
-        if entry["name"] == name and entry["driver"].startswith("cryptd(")
-    )
-
-
-def best(name):
-    """The driver of an AEAD that the crypto API likes best, of those that finish
-    at once, which are what cryptd takes."""
-    found = [
-        entry
-        for entry in algorithms()
-        if entry["name"] == name
-        and entry.get("internal") == "no"
-        and entry.get("async") == "no"
-    ]
-    return max(found, key=lambda entry: int(entry["priority"]))["driver"]
-
-
-def has_aes_instructions():
-    """UML shows the flags of its host, and uses none."""
-    if os.environ.get("NETVEIL_KERNEL", "").startswith("uml"):
-        return False
-    with open("/proc/cpuinfo", encoding="ascii") as file:
-        return bool(re.search(r"^flags\s*:.*\baes\b", file.read(), re.MULTILINE))
-
-
-def put_off(name):
-    """From now on the crypto API's first choice for this AEAD is cryptd's."""
-    plain = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
-    plain.bind(("aead", name))
-    queued = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
-    queued.bind(("aead", "cryptd(%s)" % best(name)))
-    plain.close()
-    return queued
 
 
 def set_up():
     # With AES instructions gcm(aes) may finish later by itself, and ranks above
     # what cryptd can be put around.
-    ciphers = (2,) if has_aes_instructions() else (1, 2)
-    state["algorithms"] = {each: put_off(CIPHERS[each]) for each in ciphers}
+    ciphers = (2,) if aead.has_aes_instructions() else (1, 2)
+    state["algorithms"] = {each: aead.put_off(aead.CIPHERS[each]) for each in ciphers}
     hosts.set_up()
     hosts.make_peers(*pypeer.identities())
 
@@ -113,23 +64,12 @@ def transfer(source, target, address, data):
     return digest
 
 
-def pin(cipher):
-    for host in alpha, beta:
-        host.control.set_cipher(cipher)
-    hosts.ping_once(alpha, beta.v4)
-    wait_until(
-        lambda: alpha.peer().get("cipher") == cipher,
-        10,
-        "a session with " + CIPHERS[cipher],
-    )
-
-
 def through(cipher):
     if cipher not in state["algorithms"]:
         ktap.skip("this CPU's own gcm(aes) ranks above cryptd's")
     data = os.urandom(1 << 20)
-    pin(cipher)
-    check(users(CIPHERS[cipher]) >= 4, "sessions use cryptd", users(CIPHERS[cipher]))
+    aead.pin(cipher)
+    check(aead.users(aead.CIPHERS[cipher]) >= 4, "sessions use cryptd", aead.users(aead.CIPHERS[cipher]))
     for source, target in (alpha, beta), (beta, alpha):
         for address in target.addresses:
             hosts.ping_once(source, address)
@@ -162,8 +102,8 @@ def under_way():
         hosts.ping_once(alpha, beta.v4)
     sock.close()
     hosts.flush_all()
-    for name in CIPHERS.values():
-        wait_until(lambda n=name: users(n) <= 2, 10, "no session uses " + name)
+    for name in aead.CIPHERS.values():
+        wait_until(lambda n=name: aead.users(n) <= 2, 10, "no session uses " + name)
 
 
 ktap.run(set_up)
