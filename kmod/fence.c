@@ -10,6 +10,7 @@
 
 #include <linux/etherdevice.h>
 #include <linux/if_arp.h>
+#include <linux/if_infiniband.h>
 #include <linux/if_vlan.h>
 #include <linux/mpls.h>
 #include <linux/netdevice.h>
@@ -73,8 +74,17 @@ static __be16 veil_fence_payload(const struct sk_buff *skb,
 				 unsigned int *offset)
 {
 	struct ethhdr *eth, buffer;
+	__be16 *protocol, protocol_buffer;
 	u8 version;
 
+	/* The destination, by which IPoIB will ask for a path, then its own header. */
+	if (skb->dev->type == ARPHRD_INFINIBAND) {
+		protocol = skb_header_pointer(skb, INFINIBAND_ALEN,
+					      sizeof(protocol_buffer),
+					      &protocol_buffer);
+		*offset = INFINIBAND_ALEN + 4;
+		return protocol ? *protocol : 0;
+	}
 	if (skb->dev->type != ARPHRD_ETHER) {
 		*offset = skb_network_offset(skb);
 		version = veil_fence_version(skb, *offset);

@@ -30,7 +30,8 @@ APP, PORT = 7000, 51888
 VLAN, QINQ, MPLS, MPLS_MULTICAST = 0x8100, 0x88A8, 0x8847, 0x8848
 QDISC_BYPASS = 20
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
-TUNSETLINK, NONE, SERIAL = 0x400454CD, 0xFFFE, (256, 264)
+TUNSETLINK = 0x400454CD
+NONE, SERIAL, INFINIBAND = 0xFFFE, (256, 264), 32
 BEHIND = "10.1.0.2", "10.2.0.2"
 MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
@@ -178,21 +179,34 @@ def serial():
         without_headers(kind)
 
 
+@case("by InfiniBand, whatever a packet socket says that it is")
+def infiniband():
+    def framed(ends, payload):
+        return bytes(20) + struct.pack(">HH", 0x86DD if ":" in ends[0] else 0x0800, 0) + payload
+
+    by_tun(INFINIBAND, socket.SOCK_RAW, framed, (0, 0x88B5))
+
+
 def without_headers(device):
-    sock = alpha.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
     kinds = 0x0800, 0x88B5, MPLS, VLAN
+    by_tun(device, socket.SOCK_DGRAM, lambda ends, payload: payload, kinds)
+
+
+def by_tun(device, kind, framed, protocols):
+    """What a packet socket sends by a device of this type, each as any of these."""
+    sock = alpha.socket(socket.AF_PACKET, kind, 0)
 
     def send():
         for ends in pairs():
-            for kind in kinds:
-                sock.sendto(datagram(ends), ("tun0", kind))
+            for protocol in protocols:
+                sock.sendto(framed(ends, datagram(ends)), ("tun0", protocol))
 
     with tun(device) as file:
         hosts.flush_all()
         send()
         left = []
         wait_until(lambda: left.extend(frames_of(file)) or
-                   len([f for f in left if MARKER in f]) == 2 * len(kinds), 10, "the control")
+                   len([f for f in left if MARKER in f]) == 2 * len(protocols), 10, "the control")
         protect()
         before = alpha.drops()
         send()
@@ -202,7 +216,7 @@ def without_headers(device):
         wait_until(lambda: left.extend(frames_of(file)) or b"\0last" in left, 10, "the last")
         check(not any(MARKER in frame for frame in left), "none in clear", left)
         moved = drops_since(before, alpha.drops())
-        check_equal(moved, {"plaintext_out": 2 * len(kinds)}, "drops")
+        check_equal(moved, {"plaintext_out": 2 * len(protocols)}, "drops")
     sock.close()
 
 
