@@ -185,9 +185,10 @@ void veil_session_kill_all(struct veil_peer *peer);
  */
 void veil_sessions_wiped(const struct net *net);
 
+/* In ns.  The coarse clock may go back within a tick, when it is adjusted. */
 static inline u64 veil_session_age(const struct veil_session *session)
 {
-	return ktime_get_coarse_boottime_ns() - session->born;
+	return max_t(s64, ktime_get_coarse_boottime_ns() - session->born, 0);
 }
 
 static inline bool veil_session_expired(const struct veil_session *session)
