@@ -514,6 +514,7 @@ static enum veil_drop veil_seal_plan(struct veil_session *session,
 				     enum veil_mode mode,
 				     struct veil_plan *plan)
 {
+	enum veil_drop reason;
 	unsigned int hlen;
 	u64 counter;
 
@@ -534,13 +535,18 @@ static enum veil_drop veil_seal_plan(struct veil_session *session,
 		plan->inner4 = *ip_hdr(skb);
 	else
 		plan->inner6 = *ipv6_hdr(skb);
-	if (veil_session_take(session, lane, skb->len, 1, &counter))
+	reason = veil_seal_ends(session, skb, plan);
+	if (reason != VEIL_DROPS)
+		return reason;
+	if (veil_session_take(session, lane, skb->len, 1, &counter)) {
+		dst_release(plan->dst);
 		return VEIL_DROP_limit_reached;
+	}
 	plan->header.type = VEIL_MSG_DATA;
 	plan->header.lane = cpu_to_be16(lane);
 	plan->header.receiver = session->remote;
 	plan->header.counter = cpu_to_be64(counter);
-	return veil_seal_ends(session, skb, plan);
+	return VEIL_DROPS;
 }
 
 /* A label for each lane, so that routers spread these as well (RFC 6438). */
