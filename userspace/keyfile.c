@@ -22,7 +22,12 @@ static int check_mode(int fd, const char *path, const char *verb)
 		"%s can be %s by others than its owner (mode %03o): 'chmod 600' it";
 	struct stat st;
 
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & 077))
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return 0;
+	if (keyfile_strict && st.st_uid && st.st_uid != geteuid())
+		return err("%s belongs to user %u: it must be root's, or yours",
+			   path, st.st_uid);
+	if (!(st.st_mode & 077))
 		return 0;
 	if (keyfile_strict)
 		return err(text, path, verb, st.st_mode & 0777U);
