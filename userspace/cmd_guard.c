@@ -5,6 +5,7 @@
  * loads it at boot.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,36 +140,19 @@ static void make_folders(const char *path)
 	}
 }
 
-/* The file is there whole or not at all, after a crash too: an empty one would be a
- * ruleset that nft takes.
- */
-static int replace_file(const char *path, int (*write)(struct env *, FILE *),
-			struct env *env)
+/* A name in the folder of path is there after a crash, too. */
+static int sync_folder(const char *path)
 {
-	char new[PATH_LEN + 4];
-	int code;
-	FILE *to;
+	char folder[PATH_LEN];
+	int fd, code;
 
-	make_folders(path);
-	snprintf(new, sizeof(new), "%s.new", path);
-	to = fopen(new, "we");
-	if (!to)
-		return err("guard: cannot write %s: %s", new, strerror(errno));
-	code = write(env, to);
-	if (!code && (ferror(to) || fflush(to) || fsync(fileno(to)) ||
-		      rename(new, path)))
-		code = err("guard: cannot write %s: %s", path, strerror(errno));
-	fclose(to);
-	if (code)
-		unlink(new);
+	snprintf(folder, sizeof(folder), "%s", path);
+	*(strrchr(folder, '/') + 1) = '\0';
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	code = fd < 0 ? -1 : fsync(fd);
+	if (fd >= 0)
+		close(fd);
 	return code;
-}
-
-static int write_unit(struct env *env, FILE *to)
-{
-	(void)env;
-	fputs(unit, to);
-	return 0;
 }
 
 static int run_nft(const char *word, const char *argument)
@@ -185,6 +169,63 @@ static int run_nft(const char *word, const char *argument)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+/* The file is there whole or not at all, after a crash too: an empty one would be a
+ * ruleset that nft takes.  load: if nft takes it.
+ */
+static int replace_file(const char *path, int (*write)(struct env *, FILE *),
+			struct env *env, bool load)
+{
+	char new[PATH_LEN + 4];
+	int code;
+	FILE *to;
+
+	make_folders(path);
+	snprintf(new, sizeof(new), "%s.new", path);
+	to = fopen(new, "we");
+	if (!to)
+		return err("guard: cannot write %s: %s", new, strerror(errno));
+	code = write(env, to);
+	if (!code && (ferror(to) || fflush(to) || fsync(fileno(to))))
+		code = err("guard: cannot write %s: %s", new, strerror(errno));
+	if (!code && load && run_nft("-f", new))
+		code = err("guard: nft does not take the new %s: is nftables installed?",
+			   path);
+	if (!code && (rename(new, path) || sync_folder(path)))
+		code = err("guard: cannot write %s: %s", path, strerror(errno));
+	fclose(to);
+	if (code)
+		unlink(new);
+	return code;
+}
+
+static int write_unit(struct env *env, FILE *to)
+{
+	(void)env;
+	fputs(unit, to);
+	return 0;
+}
+
+/* As systemctl enable does. */
+static int enable_unit(const char *link)
+{
+	static const char unit_file[] = "../netveil-guard.service";
+	char now[PATH_LEN];
+	ssize_t len;
+
+	make_folders(link);
+	if (symlink(unit_file, link) && errno != EEXIST)
+		return err("guard: cannot enable the unit: %s: %s", link,
+			   strerror(errno));
+	len = readlink(link, now, sizeof(now) - 1);
+	now[len < 0 ? 0 : len] = '\0';
+	if (!strstr(now, strrchr(unit_file, '/')))
+		return err("guard: cannot enable the unit: %s is something else: remove it",
+			   link);
+	if (sync_folder(link))
+		return err("guard: cannot write %s: %s", link, strerror(errno));
+	return 0;
+}
+
 static int guard_install(struct env *env, struct words *words)
 {
 	char path[PATH_LEN], link[PATH_LEN + 32];
@@ -197,22 +238,14 @@ static int guard_install(struct env *env, struct words *words)
 	if (code)
 		return code;
 	place(path, root, RULES);
-	code = replace_file(path, write_ruleset, env);
-	if (!code && !*root && run_nft("-f", path))
-		code = err("guard: nft does not take %s: is nftables installed?",
-			   path);
+	code = replace_file(path, write_ruleset, env, !*root);
 	if (code)
 		return code;
 	place(path, root, UNIT);
-	code = replace_file(path, write_unit, env);
+	code = replace_file(path, write_unit, env, false);
 	place(path, root, WANTED);
 	snprintf(link, sizeof(link), "%s/netveil-guard.service", path);
-	make_folders(link);
-	if (!code && symlink("../netveil-guard.service", link) &&
-	    errno != EEXIST)
-		code = err("guard: cannot enable the unit: %s: %s", link,
-			   strerror(errno));
-	return code;
+	return code ? code : enable_unit(link);
 }
 
 static int guard_remove(struct env *env, struct words *words)

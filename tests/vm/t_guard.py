@@ -403,6 +403,36 @@ def elsewhere():
     hosts.flush_all()
 
 
+@case("what nft refuses takes no place of a ruleset, and what is linked elsewhere is no unit")
+def install_refused():
+    rules, link = "/etc/netveil/guard.nft", "/etc/systemd/system/sysinit.target.wants"
+    link += "/netveil-guard.service"
+    command(VEIL, "policy", "add", "10.0.0.0/8", "require")
+    try:
+        check_equal(says("guard", "install"), (0, ""), "install")
+        check("inet netveil" in command("nft", "list", "tables"), "it is loaded")
+        with open(rules, encoding="ascii") as file:
+            before = file.read()
+        command(VEIL, "policy", "add", "172.16.0.0/12", "require")
+        with tempfile.TemporaryDirectory() as folder:
+            with open(folder + "/nft", "w", encoding="ascii") as file:
+                file.write("#!/bin/sh\nexit 1\n")
+            os.chmod(folder + "/nft", 0o755)
+            path = "%s:%s" % (folder, os.environ["PATH"])
+            code, said = says("guard", "install", env={**os.environ, "PATH": path})
+        check(code == 1 and "nft does not take" in said, "refused", code, said)
+        with open(rules, encoding="ascii") as file:
+            check_equal(file.read(), before, "the ruleset")
+        check_equal(os.listdir("/etc/netveil"), ["guard.nft"], "the folder")
+        os.unlink(link)
+        os.symlink("/dev/null", link)
+        code, said = says("guard", "install")
+        check(code == 1 and "something else" in said, "masked", code, said)
+    finally:
+        command(VEIL, "guard", "remove")
+        command(VEIL, "flush")
+
+
 @case("another port, and other local networks, are said to want another ruleset")
 def outdated():
     hosts.make_peers(state["a"], state["b"])
