@@ -78,7 +78,7 @@ static int run_statements(const struct conf *conf, struct batch *batch)
 	return code;
 }
 
-static int read_files(struct conf *conf, struct words *words)
+static int read_files(struct conf *conf, struct words *words, const char *what)
 {
 	const char *path = words_next(words);
 	int code;
@@ -86,6 +86,12 @@ static int read_files(struct conf *conf, struct words *words)
 	do
 		code = conf_read(conf, path);
 	while (!code && (path = words_next(words)));
+	/* What was cut off, or a pipe from what failed, is not taken for the wish
+	 * to protect nothing.
+	 */
+	if (!code && !conf->count)
+		code = err("%s: no statement in what it is to read; 'veil flush' is what ends all protection",
+			   what);
 	return code;
 }
 
@@ -101,7 +107,7 @@ static int with_plan(struct env *env, struct words *words, bool whole,
 	struct conf conf = {0};
 	struct plan plan = {0};
 	struct nl nl = {0};
-	int code = read_files(&conf, words);
+	int code = read_files(&conf, words, what);
 
 	if (!code)
 		code = run_statements(&conf, &batch);
@@ -140,7 +146,8 @@ static int apply(struct env *env, const struct plan *plan,
 		 const struct present *present, struct nl *nl, const char *what)
 {
 	(void)env;
-	if (!plan->count && !plan->setting_count)
+	/* While a change is on trial the kernel says that it is. */
+	if (!plan->count && !plan->setting_count && !present->state.confirm)
 		return 0;
 	/* A host that boots loads its guard first, which was made for this. */
 	if (present->state.peers && moves_guard(plan))

@@ -4,10 +4,12 @@
  *
  * The kernel gives no secret out, so what names their files comes from the file
  * that is overwritten, or from /etc/netveil. Where nothing does, the word
- * "unknown" stands in its place, which makes the file one that does not load.
+ * "unknown" stands in its place, which makes the file one that does not load:
+ * FILE.incomplete, beside FILE as it was.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +27,27 @@
 #define KEYRING	"keyring:"
 #define NEXT_KEY	"next-private-key"
 
+/* Files of secrets that are not known. */
+static unsigned int unknown_count;
+
+/* What takes no value; a value may be the name of an option. */
+static bool is_alone(const char *word)
+{
+	return !strncmp(word, "no-", 3) || !strcmp(word, "roaming") ||
+	       !strcmp(word, "force");
+}
+
 static const char *word_after(const struct statement *statement, int first,
 			      const char *option)
 {
 	int n;
 
-	for (n = first; n + 1 < statement->count; n++)
-		if (!strcmp(statement->words[n], option))
-			return statement->words[n + 1];
+	for (n = first; n + 1 < statement->count; n++) {
+		if (is_alone(statement->words[n]))
+			continue;
+		if (!strcmp(statement->words[n++], option))
+			return statement->words[n];
+	}
 	return NULL;
 }
 
@@ -76,6 +91,7 @@ static const char *find_in_keyring(const struct conf *conf, const char *option)
 static void put_file(FILE *to, const char *option, const char *name,
 		     const char *whose)
 {
+	unknown_count += !name;
 	if (!name)
 		warn("save: which file has the %s of %s is not known: put its name in place of '%s'",
 		     option, whose, UNKNOWN);
@@ -122,20 +138,20 @@ static bool holds(const char *folder, const char *name,
 static const char *find_key(const struct conf *conf,
 			    const uint8_t public[NETVEIL_KEY_LEN])
 {
+	const char *word;
 	size_t i;
-	int n;
 
 	for (i = 0; i < conf->count; i++) {
 		const struct statement *statement = &conf->list[i];
-		char **words = statement->words;
 
-		if (strcmp(words[0], "set"))
+		if (strcmp(statement->words[0], "set"))
 			continue;
-		for (n = 1; n + 1 < statement->count; n++)
-			if ((!strcmp(words[n], "private-key") ||
-			     !strcmp(words[n], "next-private-key")) &&
-			    holds(statement->folder, words[n + 1], public))
-				return words[n + 1];
+		word = word_after(statement, 1, "private-key");
+		if (word && holds(statement->folder, word, public))
+			return word;
+		word = word_after(statement, 1, NEXT_KEY);
+		if (word && holds(statement->folder, word, public))
+			return word;
 	}
 	return NULL;
 }
@@ -229,15 +245,57 @@ static int put_all(FILE *to, const char *path, const struct present *present,
 	return 0;
 }
 
+/* The file itself, where path is a link to it. */
+static int find_place(char place[PATH_MAX], const char *path)
+{
+	struct stat st;
+
+	if (!realpath(path, place)) {
+		if (errno != ENOENT || strlen(path) >= PATH_MAX)
+			return err("save: cannot write %s: %s", path,
+				   strerror(errno));
+		strcpy(place, path);
+		return 0;
+	}
+	if (stat(place, &st) || !S_ISREG(st.st_mode))
+		return err("save: %s is no file to be replaced; without a name veil save writes to standard output",
+			   path);
+	return 0;
+}
+
+/* What does not load takes no place of what may. */
+static int put_in_place(const char *temporary, const char *place)
+{
+	char *aside = NULL;
+	int code = 0;
+
+	if (unknown_count && asprintf(&aside, "%s.incomplete", place) < 0)
+		die_no_memory();
+	if (rename(temporary, aside ? aside : place))
+		code = err("save: cannot put %s in its place: %s", place,
+			   strerror(errno));
+	else if (aside)
+		code = err("save: what was written is %s, and %s is as it was: put in what is '%s' there, and rename it",
+			   aside, place, UNKNOWN);
+	else if (conf_is_beside(place))
+		warn("save: %s has all of the configuration, but there are other *.conf in " CONF_FOLDER ", and what is given twice is refused at boot: move them away",
+		     place);
+	free(aside);
+	return code;
+}
+
 /* In the file's folder, so that it takes its place in one step. */
 static int write_file(const char *path, const struct present *present,
 		      const struct conf *known)
 {
-	char *temporary;
+	char place[PATH_MAX], *temporary;
 	FILE *to = NULL;
 	int fd, code;
 
-	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+	code = find_place(place, path);
+	if (code)
+		return code;
+	if (asprintf(&temporary, "%s.XXXXXX", place) < 0)
 		die_no_memory();
 	fd = mkstemp(temporary);
 	to = fd < 0 ? NULL : fdopen(fd, "w");
@@ -248,15 +306,14 @@ static int write_file(const char *path, const struct present *present,
 		return code;
 	}
 	code = put_all(to, temporary, present, known);
-	if (!code && (fsync(fd) || rename(temporary, path)))
-		code = err("save: cannot put %s in its place: %s", path,
+	if (!code && fsync(fd))
+		code = err("save: cannot write %s: %s", temporary,
 			   strerror(errno));
+	fclose(to);
+	if (!code)
+		code = put_in_place(temporary, place);
 	if (code)
 		unlink(temporary);
-	else if (conf_is_beside(path))
-		warn("save: %s has all of the configuration, but there are other *.conf in " CONF_FOLDER ", and what is given twice is refused at boot: move them away",
-		     path);
-	fclose(to);
 	free(temporary);
 	return code;
 }
@@ -280,6 +337,8 @@ int cmd_save(struct env *env, struct words *words)
 		code = write_file(path, &present, &known);
 	else if (!code)
 		code = put_all(stdout, "standard output", &present, &known);
+	if (!code && unknown_count)
+		code = EXIT_FAILED;
 	present_free(&present);
 	conf_free(&known);
 	return code;

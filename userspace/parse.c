@@ -215,9 +215,19 @@ bool address_equal(const struct address *a, const struct address *b)
 	return a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);
 }
 
+int prefix_compare(const struct prefix *a, const struct prefix *b)
+{
+	int order = a->address.len - b->address.len;
+
+	if (!order)
+		order = memcmp(a->address.bytes, b->address.bytes,
+			       a->address.len);
+	return order ? order : a->length - b->length;
+}
+
 bool prefix_equal(const struct prefix *a, const struct prefix *b)
 {
-	return a->length == b->length && address_equal(&a->address, &b->address);
+	return !prefix_compare(a, b);
 }
 
 /* A number of 32 bits, decimal or with 0x; what follows it, or NULL. */

@@ -60,6 +60,8 @@ const char *parse_mark(uint32_t *mark, uint32_t *mask, const char *text);
 
 bool key_is_zero(const uint8_t key[NETVEIL_KEY_LEN]);
 bool address_equal(const struct address *a, const struct address *b);
+/* As memcmp(3) */
+int prefix_compare(const struct prefix *a, const struct prefix *b);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
 bool prefix_covers(const struct prefix *prefix, const struct address *address);
 

@@ -148,6 +148,16 @@ static int refuse_twice(const struct record *a, const struct record *b)
 			 format_key(text, a->key), one->file, one->line);
 }
 
+/* The kernel refuses both, but may have made one of them by now. */
+static int refuse_next(const struct record *record, const struct record *other)
+{
+	const struct place *place = other->statement->places;
+
+	err_place(record->statement->places);
+	return err_usage("this key is the next one of the peer at %s:%u: one statement is to go",
+			 place->file, place->line);
+}
+
 bool step_changes(const struct step *step, const struct prop *prop)
 {
 	if (!step->wanted || !step->present)
@@ -209,6 +219,23 @@ static const struct record *search_next(const struct record **index,
 	return search(index, count, &named);
 }
 
+static int refuse_doubles(const struct plan *plan,
+			  const struct record **wanted)
+{
+	const struct record *named;
+	size_t i;
+
+	for (i = 1; i < plan->wanted_count; i++)
+		if (!compare_keys(&wanted[i - 1], &wanted[i]))
+			return refuse_twice(wanted[i - 1], wanted[i]);
+	for (i = 0; i < plan->wanted_count; i++) {
+		named = search_next(wanted, plan->wanted_count, wanted[i]);
+		if (named)
+			return refuse_next(named, wanted[i]);
+	}
+	return 0;
+}
+
 static int plan_wanted(struct plan *plan, const struct record **there,
 		       const struct present *present, bool *used)
 {
@@ -240,13 +267,11 @@ static int plan_peers(struct plan *plan, const struct present *present,
 	const struct record **there = index_of(present->peers, present->count);
 	bool *used = calloc(present->count + 1, sizeof(*used));
 	size_t i;
-	int code = 0;
+	int code;
 
 	if (!used)
 		die_no_memory();
-	for (i = 1; i < plan->wanted_count && !code; i++)
-		if (!compare_keys(&wanted[i - 1], &wanted[i]))
-			code = refuse_twice(wanted[i - 1], wanted[i]);
+	code = refuse_doubles(plan, wanted);
 	if (!code)
 		code = plan_wanted(plan, there, present, used);
 	for (i = 0; i < present->count && whole; i++)
@@ -296,30 +321,81 @@ static void plan_policy(struct plan *plan, const struct change *change,
 		step->policy = &present->list[i];
 }
 
-static bool is_wanted(const struct policy *policy, const struct batch *batch)
-{
-	struct policy wanted;
-	size_t i;
+struct wanted_policy {
+	struct policy policy;
+	const struct change *change;
+};
 
-	for (i = 0; i < batch->count; i++)
-		if (policy_read(&wanted, &batch->list[i]) &&
-		    prefix_equal(&wanted.prefix, &policy->prefix))
-			return true;
-	return false;
+static int compare_prefixes(const void *a, const void *b)
+{
+	const struct wanted_policy *one = a, *other = b;
+
+	return prefix_compare(&one->policy.prefix, &other->policy.prefix);
 }
 
-static void plan_policies(struct plan *plan, const struct batch *batch,
-			  const struct policies *present, bool whole)
+/* Of each prefix in the order of the files. */
+static int compare_policies(const void *a, const void *b)
 {
-	struct policy wanted;
+	const struct wanted_policy *one = a, *other = b;
+	int order = compare_prefixes(a, b);
+
+	return order ? order : one->change < other->change ? -1 : 1;
+}
+
+/* All that the files have, sorted, to be searched. */
+static struct wanted_policy *policies_of(const struct batch *batch,
+					 size_t *count)
+{
+	struct wanted_policy *list = calloc(batch->count + 1, sizeof(*list));
 	size_t i;
 
-	for (i = 0; i < batch->count; i++)
-		if (policy_read(&wanted, &batch->list[i]))
-			plan_policy(plan, &batch->list[i], &wanted, present);
-	for (i = 0; i < present->count && whole; i++)
-		if (!is_wanted(&present->list[i], batch))
+	if (!list)
+		die_no_memory();
+	*count = 0;
+	for (i = 0; i < batch->count; i++) {
+		if (!policy_read(&list[*count].policy, &batch->list[i]))
+			continue;
+		list[(*count)++].change = &batch->list[i];
+	}
+	qsort(list, *count, sizeof(*list), compare_policies);
+	return list;
+}
+
+static int refuse_policy_twice(const struct wanted_policy *policy,
+			       const struct wanted_policy *before)
+{
+	const struct place *place = before->change->statement->places;
+	char text[TEXT_LEN];
+
+	err_place(policy->change->statement->places);
+	return err_usage("the policy for %s is given already at %s:%u",
+			 format_prefix(text, &policy->policy.prefix),
+			 place->file, place->line);
+}
+
+static int plan_policies(struct plan *plan, const struct batch *batch,
+			 const struct policies *present, bool whole)
+{
+	struct wanted_policy wanted, *list;
+	size_t count, i;
+	int code = 0;
+
+	list = policies_of(batch, &count);
+	for (i = 1; i < count && !code; i++)
+		if (!compare_prefixes(&list[i - 1], &list[i]))
+			code = refuse_policy_twice(&list[i], &list[i - 1]);
+	for (i = 0; i < batch->count && !code; i++)
+		if (policy_read(&wanted.policy, &batch->list[i]))
+			plan_policy(plan, &batch->list[i], &wanted.policy,
+				    present);
+	for (i = 0; i < present->count && whole && !code; i++) {
+		wanted.policy = present->list[i];
+		if (!bsearch(&wanted, list, count, sizeof(*list),
+			     compare_prefixes))
 			add_step(plan)->policy = &present->list[i];
+	}
+	free(list);
+	return code;
 }
 
 int plan_make(struct plan *plan, const struct batch *batch,
@@ -332,7 +408,7 @@ int plan_make(struct plan *plan, const struct batch *batch,
 	if (!code)
 		code = plan_settings(plan, batch, &present->state, whole);
 	if (!code)
-		plan_policies(plan, batch, &present->policies, whole);
+		code = plan_policies(plan, batch, &present->policies, whole);
 	err_place(NULL);
 	return code;
 }

@@ -49,6 +49,35 @@ static bool setting_same(const struct nlattr *attr, const struct state *state)
 	}
 }
 
+/* The kernel refuses them, but is not asked when it has them by now. */
+static int refuse_same_keys(const struct batch *batch)
+{
+	const struct nlattr *keys[2] = { NULL }, *attr;
+	const struct statement *statement = NULL;
+	size_t i;
+
+	for (i = 0; i < batch->count; i++) {
+		const struct change *change = &batch->list[i];
+
+		if (change->command != NETVEIL_CMD_SET)
+			continue;
+		mnl_attr_for_each_payload(change->attrs, change->len) {
+			if (mnl_attr_get_type(attr) == NETVEIL_A_PRIVATE_KEY)
+				keys[0] = attr;
+			if (mnl_attr_get_type(attr) != NETVEIL_A_NEXT_PRIVATE_KEY)
+				continue;
+			keys[1] = attr;
+			statement = change->statement;
+		}
+	}
+	if (!keys[0] || !keys[1] ||
+	    sodium_memcmp(mnl_attr_get_payload(keys[0]),
+			  mnl_attr_get_payload(keys[1]), NETVEIL_KEY_LEN))
+		return 0;
+	err_place(statement->places);
+	return err_usage("private-key and next-private-key are the same key: leave the next one out, or name another");
+}
+
 /* Whether the next key of the files is the current one by now. */
 static bool key_promoted(const struct batch *batch, const struct state *state)
 {
@@ -204,8 +233,8 @@ int plan_settings(struct plan *plan, const struct batch *batch,
 		  const struct state *state, bool whole)
 {
 	bool promoted = key_promoted(batch, state);
+	int code = refuse_same_keys(batch);
 	uint64_t given = 0;
-	int code = 0;
 	size_t i;
 
 	for (i = 0; i < batch->count && !code; i++)

@@ -33,7 +33,7 @@ def write(name, text, mode=0o600):
     return path_of(name)
 
 
-def veil(*words, host=alpha):
+def veil(*words, host=alpha, **options):
     """Exit code, standard output, standard error."""
     done = subprocess.run(
         (hosts.VEIL, "-n", host.name, *words),
@@ -41,6 +41,7 @@ def veil(*words, host=alpha):
         text=True,
         check=False,
         cwd="/",
+        **options,
     )
     return done.returncode, done.stdout, done.stderr
 

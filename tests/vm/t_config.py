@@ -8,6 +8,8 @@ of peers that stay as they are live on.
 import contextlib
 import json
 import os
+import shutil
+import stat
 import sys
 import time
 
@@ -102,6 +104,10 @@ def modes():
     code, _, err = veil("load", path_of("alpha.conf"))
     check(code == 1 and "belongs to user 1234" in err, "owner", code, err)
     os.chown(path_of("alpha.conf"), 0, 0)
+    os.chown(path_of("a.key"), 1234, 0)
+    code, _, err = veil("load", path_of("alpha.conf"))
+    check(code == 1 and "a.key belongs to user 1234" in err, "owner of a key", code, err)
+    os.chown(path_of("a.key"), 0, 0)
     check_equal(config(), before, "the configuration")
     check_equal(veil("load", path_of("alpha.conf"))[0], 0, "as it should be")
 
@@ -195,9 +201,92 @@ def save():
     check_equal(veil("sync", path), (0, "", ""), "sync")
     same_session(told)
     check_equal(config(), before, "the configuration")
-    code, out, err = veil("save", path_of("new.conf"))
-    check(code == 0 and "private-key" in err and "psk" in err, "warnings", err)
-    check_equal(veil("load", path_of("new.conf"))[0], 1, "to be completed first")
+    os.symlink(path, path_of("link.conf"))
+    check_equal(veil("save", path_of("link.conf")), (0, "", ""), "save to a link")
+    check(os.path.islink(path_of("link.conf")), "which stays one")
+
+
+@case("what save cannot complete takes no place of a file that loads, nor does it of others")
+def save_incomplete():
+    up(psk="psk")
+    path = path_of("new.conf")
+    for there in "", conf_of(beta):
+        if there:
+            write("new.conf", there)
+        code, out, err = veil("save", path)
+        check(code == 1 and "private-key" in err and "psk" in err, "warnings", err)
+        check("%s is as it was" % path in err, "where it is", err)
+        check_equal(veil("load", path + ".incomplete")[0], 1, "to be completed first")
+        if there:
+            with open(path, encoding="ascii") as file:
+                check_equal(file.read(), there, "the file")
+        else:
+            check(not os.path.exists(path), "no file")
+    code, out, err = veil("save")
+    check(code == 1 and "psk unknown" in out and "not known" in err, "to output", out, err)
+    code, out, err = veil("save", "/dev/null")
+    check(code == 1 and "no file to be replaced" in err, "a device", err)
+    check(stat.S_ISCHR(os.stat("/dev/null").st_mode), "which it still is")
+
+
+@case("a file of a secret that is called as an option is")
+def save_names():
+    up(psk="psk")
+    write("oldpsk", text_of(os.urandom(32)) + "\n")
+    text = conf_of(alpha) + "\tpsk-next psk\n\tpsk oldpsk\n"
+    check_equal(veil("sync", write("alpha.conf", text)), (0, "", ""), "sync")
+    path = path_of("alpha.conf")
+    check_equal(veil("save", path)[0], 0, "save")
+    with open(path, encoding="ascii") as file:
+        saved = file.read()
+    check("\tpsk oldpsk\n\tpsk-next psk\n" in saved, "both names", saved)
+
+
+@case("files without a statement end no protection")
+def empty():
+    up()
+    before = config()
+    write("empty.conf", "# nothing but\n\n# comments\n")
+    for command in "load", "sync", "diff":
+        for words, options in (
+            ((path_of("empty.conf"),), {}),
+            (("-",), {"input": ""}),
+        ):
+            code, out, err = veil(command, *words, **options)
+            check(code == (2 if command == "diff" else 1), command, code)
+            check("no statement" in err and "veil flush" in err, "why", err)
+            check_equal(config(), before, "the configuration")
+
+
+@case("what a host that boots would be refused is refused while it runs")
+def boots():
+    up()
+    new = Identity()
+    write("a2.key", text_of(new.private) + "\n")
+    check_equal(veil("set", "next-private-key", path_of("a2.key"))[0], 0, "set")
+    check_equal(veil("key", "retire", "force")[0], 0, "the key is another by now")
+    text = conf_of(alpha).replace("a.key", "a2.key next-private-key a2.key")
+    refused("2:1", "are the same key", text, "sync")
+    key, other = text_of(state["b"].public), text_of(stranger())
+    twice = conf_of(alpha).replace("a.key", "a2.key") + "\tnext-key %s\n" % other
+    refused("9:1", "is the next one of the peer at",
+            twice + "peer add %s address %s\n" % (other, beta.v4), "sync")
+    alpha.control.flush()
+
+
+
+
+@case("while a change is on trial no sync says that all is as a file has it")
+def on_trial():
+    up()
+    words = text_of(stranger()), "address", "10.9.0.77"
+    check_equal(veil("peer", "add", *words, "confirm", "60")[0], 0, "a change on trial")
+    path = write("alpha.conf", conf_of(alpha, "peer add %s %s %s\n" % words))
+    for command in "sync", "load":
+        code, out, err = veil(command, path)
+        check(code == 1 and "on trial" in err and "veil confirm" in err, command, out, err)
+    check_equal(veil("confirm"), (0, "", ""), "confirm")
+    same(path, alpha)
 
 
 @contextlib.contextmanager
@@ -217,8 +306,10 @@ def save_standard():
     key = "peer add " + text_of(state["b"].public)
     with standard_folder() as standard:
         code, out, err = veil("save")
-        check(code == 0 and key in out and "private-key" in err, "empty", code, out, err)
+        check(code == 1 and key in out and "private-key" in err, "empty", code, out, err)
+        shutil.copy(path_of("a.key"), standard)
         for name, warned in ("one.conf", False), ("one", False), ("two.conf", True):
+            shutil.copy(path_of("alpha.conf"), standard + name)
             code, out, err = veil("save", standard + name)
             check_equal((code, out, "other *.conf" in err), (0, "", warned), name + ": " + err)
 
@@ -276,7 +367,8 @@ def networks():
         shown = json.loads(veil("-j", "show")[1])
         check_equal([p["prefixes"] for p in shown["peers"]], [["10.71.0.0/16"]], "moved")
     hosts.ping_once(alpha, beta.v4)
-    check_equal(veil("save", path)[0], 0, "save")
+    write("alpha.conf", "set private-key a.key\n" + conf)
+    check_equal(veil("save", path), (0, "", ""), "save")
     take("sync", alpha)
     shown = json.loads(veil("-j", "show")[1])
     check_equal(shown["peers"][0]["prefixes"], [], "none is left")
@@ -358,7 +450,10 @@ def policies_too():
     bad = "policy add 10.67.0.0/16 require\npeer add %s address 10.9.0.88\n"
     bad += "peer add %s address 10.9.0.88\n"
     refused("3:10", "given to two peers", bad % (text_of(stranger()), text_of(stranger())))
-    refused("2:12", "policy already", "policy add 10.68.0.0/16 require\n" * 2)
+    for second in "require", "bypass":
+        both = "policy add 10.68.0.0/16 require\npolicy add 10.68.0.0/16 %s\n" % second
+        for command in "load", "sync":
+            refused("2:1", "is given already at", both, command)
     check_equal(policies(), {"10.66.1.0/24": "prefer"}, "as before")
     take("sync", alpha)
     check_equal(policies(), {}, "none is left")

@@ -66,7 +66,7 @@ by_file() {
 		grep 'next-private-key keyring:netveil:one' "$dir/conf" || return
 	# What was in a file is not what is in a keyring now.
 	echo "set private-key $dir/two" >"$dir/conf"
-	alpha save "$dir/conf" 2>&1 | grep 'is not known' && grep 'private-key unknown' "$dir/conf"
+	alpha save "$dir/conf" 2>&1 | grep 'is not known' && grep 'private-key unknown' "$dir/conf.incomplete"
 }
 
 both_by_file() {
