@@ -173,10 +173,12 @@ int veil_cipher_init(void)
 	bool gcm, chacha;
 	int err;
 
-	/* The machine's own AES, where nothing has loaded it yet: the crypto API
-	 * is content with the table-based one that is built in.
+	/* The machine's own, where nothing has loaded them yet: the crypto API is
+	 * content with what is built in, such as the table-based AES.
 	 */
 	request_module("crypto-aes");
+	request_module("crypto-chacha20");
+	request_module("crypto-poly1305");
 
 	err = veil_cipher_measure(VEIL_AEAD_AES_256_GCM, &gcm_time, &gcm);
 	if (err)

@@ -131,7 +131,7 @@ static void veil_tx_queue(struct veil_peer *peer, struct sock *sk,
 
 	VEIL_QUEUE_CB(skb)->since = jiffies;
 	VEIL_QUEUE_CB(skb)->from_socket =
-		sk && sk_to_full_sk(sk) == skb_to_full_sk(skb);
+		skb->sk && sk && sk_to_full_sk(sk) == skb_to_full_sk(skb);
 	/* It finds its way anew when it leaves; the device may go before. */
 	skb->dev = NULL;
 	__skb_queue_head_init(&old);
