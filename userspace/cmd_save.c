@@ -255,9 +255,10 @@ static int find_place(char place[PATH_MAX], const char *path)
 			return err("save: cannot write %s: %s", path,
 				   strerror(errno));
 		strcpy(place, path);
-		return 0;
+		if (lstat(path, &st))
+			return 0;
 	}
-	if (stat(place, &st) || !S_ISREG(st.st_mode))
+	if (stat(place, &st) || !S_ISREG(st.st_mode) || !st.st_nlink)
 		return err("save: %s is no file to be replaced; without a name veil save writes to standard output",
 			   path);
 	return 0;
@@ -271,9 +272,13 @@ static int put_in_place(const char *temporary, const char *place)
 
 	if (unknown_count && asprintf(&aside, "%s.incomplete", place) < 0)
 		die_no_memory();
-	if (rename(temporary, aside ? aside : place))
-		code = err("save: cannot put %s in its place: %s", place,
-			   strerror(errno));
+	/* Somebody may be completing one. */
+	if (aside && link(temporary, aside) && errno == EEXIST)
+		code = err("save: %s is there already, from before: complete and rename it, or remove it",
+			   aside);
+	else if (aside ? access(aside, F_OK) : rename(temporary, place))
+		code = err("save: cannot put %s in its place: %s",
+			   aside ? aside : place, strerror(errno));
 	else if (aside)
 		code = err("save: what was written is %s, and %s is as it was: put in what is '%s' there, and rename it",
 			   aside, place, UNKNOWN);
@@ -285,16 +290,13 @@ static int put_in_place(const char *temporary, const char *place)
 }
 
 /* In the file's folder, so that it takes its place in one step. */
-static int write_file(const char *path, const struct present *present,
+static int write_file(const char *place, const struct present *present,
 		      const struct conf *known)
 {
-	char place[PATH_MAX], *temporary;
+	char *temporary;
 	FILE *to = NULL;
 	int fd, code;
 
-	code = find_place(place, path);
-	if (code)
-		return code;
 	if (asprintf(&temporary, "%s.XXXXXX", place) < 0)
 		die_no_memory();
 	fd = mkstemp(temporary);
@@ -323,9 +325,12 @@ int cmd_save(struct env *env, struct words *words)
 	const char *path = words_next(words);
 	struct present present = {0};
 	struct conf known = {0};
+	char place[PATH_MAX];
 	struct nl nl = {0};
 	int code = words_end(words);
 
+	if (!code && path)
+		code = find_place(place, path);
 	if (!code)
 		code = conf_read_known(&known, path);
 	if (!code)
@@ -334,7 +339,7 @@ int cmd_save(struct env *env, struct words *words)
 		code = present_get(&present, &nl, "save");
 	nl_close(&nl);
 	if (!code && path)
-		code = write_file(path, &present, &known);
+		code = write_file(place, &present, &known);
 	else if (!code)
 		code = put_all(stdout, "standard output", &present, &known);
 	if (!code && unknown_count)

@@ -230,7 +230,7 @@ static int refuse_doubles(const struct plan *plan,
 			return refuse_twice(wanted[i - 1], wanted[i]);
 	for (i = 0; i < plan->wanted_count; i++) {
 		named = search_next(wanted, plan->wanted_count, wanted[i]);
-		if (named)
+		if (named && named != wanted[i])
 			return refuse_next(named, wanted[i]);
 	}
 	return 0;

@@ -217,6 +217,9 @@ def save_incomplete():
         check(code == 1 and "private-key" in err and "psk" in err, "warnings", err)
         check("%s is as it was" % path in err, "where it is", err)
         check_equal(veil("load", path + ".incomplete")[0], 1, "to be completed first")
+        code, _, err = veil("save", path)
+        check(code == 1 and "is there already" in err, "that may be under way", err)
+        os.unlink(path + ".incomplete")
         if there:
             with open(path, encoding="ascii") as file:
                 check_equal(file.read(), there, "the file")
@@ -224,8 +227,11 @@ def save_incomplete():
             check(not os.path.exists(path), "no file")
     code, out, err = veil("save")
     check(code == 1 and "psk unknown" in out and "not known" in err, "to output", out, err)
-    code, out, err = veil("save", "/dev/null")
-    check(code == 1 and "no file to be replaced" in err, "a device", err)
+    os.symlink("nowhere", path_of("dangling.conf"))
+    for place in "/dev/null", "/dev/stdout", path_of("dangling.conf"):
+        code, out, err = veil("save", place)
+        check(code == 1 and "no file to be replaced" in err, place, err)
+    check(os.path.islink(path_of("dangling.conf")), "which still is a link")
     check(stat.S_ISCHR(os.stat("/dev/null").st_mode), "which it still is")
 
 
