@@ -216,8 +216,11 @@ static void print_ours(FILE *to, const struct state *state,
 {
 	unsigned int len, length;
 
-	fprintf(to, "\tchain %s {\n\t\tfib %s type local goto %s\n",
-		direction->chains[PEER], direction->other, shut);
+	fprintf(to, "\tchain %s {\n", direction->chains[PEER]);
+	/* From an address that is no device's, or is not any more. */
+	if (direction == &out)
+		fprintf(to, "\t\tmeta skuid 0-4294967295 goto %s\n", shut);
+	fprintf(to, "\t\tfib %s type local goto %s\n", direction->other, shut);
 	for (len = 4; len <= 16; len += 12)
 		for (length = 0; length <= 8 * len; length++) {
 			if (!has_locals(state, len, length))

@@ -7,6 +7,7 @@
 
 import os
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from packets import UDP
 from veilproto import PORT, Identity
 
 APP = 7000
+IP_TRANSPARENT, IPV6_FREEBIND = 19, 78
 state = {}
 
 
@@ -114,6 +116,27 @@ def unconfigured():
     got, clear = passes()
     check_equal(got, [], "datagrams that arrive")
     check_equal(clear, 2, "frames in clear: beta's own, which has no guard")
+
+
+@case("what a program sends from an address that is no device's is shut as well")
+def foreign_source():
+    hosts.flush_all()
+    guard_on(state["rules"])
+    before = guard_counts()["plaintext_out"]
+    tap = wire.Tap(hosts.wire)
+    for family, source, target, level, option in (
+        (socket.AF_INET, "10.9.0.99", beta.v4, socket.SOL_IP, IP_TRANSPARENT),
+        (socket.AF_INET6, "fd09::99", beta.v6, socket.SOL_IPV6, IPV6_FREEBIND),
+    ):
+        with alpha.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(level, option, 1)
+            sock.bind((source, APP))
+            hosts.offer(sock, b"from elsewhere", (target, APP))
+    gamma_says(b"after it")
+    check(not any(b"from elsewhere" in frame for frame in tap.frames()), "none in clear")
+    tap.close()
+    check_equal(guard_counts()["plaintext_out"], before + 2, "what it dropped")
+    guard_off()
 
 
 @case("configured: traffic flows, sealed, with the guard before it")
