@@ -307,24 +307,63 @@ int nl_dump(struct nl *nl, uint8_t command, mnl_cb_t parse,
 	return code;
 }
 
-static int join_events(struct nl *nl)
-{
-	int group = (int)nl->events;
+/* What waits for events, and whether there can be any more. */
+struct listener {
+	struct nl *nl;
+	mnl_cb_t parse;
+	void *data;
+	bool ended;
+};
 
-	if (!mnl_socket_setsockopt(nl->socket, NETLINK_ADD_MEMBERSHIP, &group,
-				   sizeof(group)))
+static int join(struct nl *nl, unsigned int group)
+{
+	int value = (int)group;
+
+	if (!mnl_socket_setsockopt(nl->socket, NETLINK_ADD_MEMBERSHIP, &value,
+				   sizeof(value)))
 		return 0;
 	if (errno == EPERM)
 		return err("monitor: not permitted: run veil as root, or with sudo");
 	return err("monitor: cannot join the events: %s", strerror(errno));
 }
 
+/* Of the families themselves: the group of ours goes with the module, and no error
+ * tells.  Its group's number is that of its family.
+ */
+static bool is_removal(const struct nlmsghdr *message, const struct nl *nl)
+{
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr;
+
+	if (message->nlmsg_type != GENL_ID_CTRL ||
+	    genl->cmd != CTRL_CMD_DELFAMILY)
+		return false;
+	mnl_attr_for_each(attr, message, sizeof(*genl))
+		if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID)
+			return mnl_attr_get_u16(attr) == nl->family;
+	return false;
+}
+
+static int hear(const struct nlmsghdr *message, void *data)
+{
+	struct listener *listener = data;
+
+	if (message->nlmsg_type == listener->nl->family)
+		return listener->parse(message, listener->data);
+	listener->ended |= is_removal(message, listener->nl);
+	return MNL_CB_OK;
+}
+
 int nl_listen(struct nl *nl, mnl_cb_t parse, void *data)
 {
+	struct listener listener = { .nl = nl, .parse = parse, .data = data };
 	char message[ANSWER_SIZE];
-	int code = join_events(nl);
 	ssize_t len;
+	int code;
 
+	code = join(nl, GENL_ID_CTRL);
+	if (!code)
+		code = join(nl, nl->events);
 	while (!code) {
 		len = mnl_socket_recvfrom(nl->socket, message, sizeof(message));
 		if (len < 0 && errno == ENOBUFS)
@@ -332,9 +371,12 @@ int nl_listen(struct nl *nl, mnl_cb_t parse, void *data)
 		else if (len < 0 && errno != EINTR)
 			code = err("monitor: %s", strerror(errno));
 		else if (len > 0 &&
-			 mnl_cb_run(message, (size_t)len, 0, 0, parse, data) < 0)
+			 mnl_cb_run(message, (size_t)len, 0, 0, hear,
+				    &listener) < 0)
 			code = err("monitor: cannot read an event: %s",
 				   strerror(errno));
+		if (!code && listener.ended)
+			code = err("monitor: the module was removed, and nothing is protected: start it again when it is loaded");
 	}
 	return code;
 }

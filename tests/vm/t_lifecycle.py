@@ -7,7 +7,9 @@ clear meanwhile.
 """
 
 import os
+import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -25,6 +27,7 @@ MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 OURS = alpha.addresses + beta.addresses
 # What a user would call at once, on an emulated CPU.
 SECONDS = 6
+OTHER = pypeer.identities()[0].public, "10.9.0.77"
 state = {}
 
 
@@ -97,6 +100,30 @@ def close_is_heard():
     both_ways()
     beta.control.flush()
     wait_until(lambda: not alpha.is_up(), 3, "alpha's session has ended")
+
+
+@case("veil monitor ends with the module, whose events it would never hear again")
+def monitored():
+    hosts.flush_all()
+    with tempfile.TemporaryFile() as log:
+        monitor = alpha.start(
+            hosts.VEIL, "monitor", stdout=log, stderr=subprocess.PIPE, text=True
+        )
+
+        def hears():
+            alpha.control.add_peer(*OTHER)
+            alpha.control.delete_peer(OTHER[0])
+            return os.fstat(log.fileno()).st_size
+
+        wait_until(hears, 20, "an event", every=0.2)
+        check(monitor.poll() is None, "it goes on")
+        try:
+            hosts.unload_module()
+            _, said = monitor.communicate(timeout=20)
+        finally:
+            monitor.kill()
+            hosts.load_module()
+        check(monitor.returncode == 1 and "module was removed" in said, "why it ends", said)
 
 
 @case("a peer of before the module was reloaded, which goes on sealing, gets a new session")
