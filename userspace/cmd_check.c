@@ -17,6 +17,7 @@
 #include "model.h"
 #include "nl.h"
 #include "out.h"
+#include "watch.h"
 
 /* A clock before this has not been set. */
 #define YEAR_2025	1735689600
@@ -30,6 +31,7 @@ struct doctor {
 	struct nl nl;
 	struct state state;
 	struct peers peers;
+	struct watch watch;
 	bool wrong;
 };
 
@@ -256,11 +258,16 @@ static bool is_routed(const struct prefix *prefix)
 	struct address host = prefix->address;
 	int err;
 
+	/* Of the widest ones the first address is nobody's, or this host's (::1). */
+	if (prefix->length < 3 && !host.bytes[0])
+		host.bytes[0] = host.len == 4 ? 1 : 0x20;
 	if (prefix->length < 8u * host.len)
 		host.bytes[host.len - 1] |= 1;
 	err = echo_open(&echo, &host);
 	echo_close(&echo);
-	return err != -ENETUNREACH && err != -EHOSTUNREACH;
+	/* A route may refuse: unreachable, prohibit, blackhole. */
+	return err != -ENETUNREACH && err != -EHOSTUNREACH && err != -EACCES &&
+	       err != -EINVAL;
 }
 
 static void check_networks(struct doctor *doctor, const struct peer *peer)
@@ -297,6 +304,49 @@ static const struct address *address_of(const struct peer *peer)
 	return peer->address_count ? &peer->addresses[0] : &none;
 }
 
+static bool is_behind(const struct peer *peer, const struct address *address)
+{
+	unsigned int i;
+
+	if (address_equal(&peer->endpoint.address, address))
+		return false;
+	for (i = 0; i < peer->prefix_count; i++)
+		if (prefix_covers(&peer->prefixes[i], address))
+			return true;
+	return false;
+}
+
+/* Whether what is between an address that a peer has behind it and this host is that
+ * peer's; else a longer policy, or a network of ours, decides.
+ */
+static bool check_decided(struct doctor *doctor, const struct peer *peer,
+			  const struct address *address)
+{
+	const struct watched *watched = watch_find(&doctor->watch, address);
+	char text[TEXT_LEN], prefix[TEXT_LEN];
+
+	if (!is_behind(peer, address) ||
+	    (watched && watched->has_key &&
+	     !memcmp(watched->public_key, peer->public_key, NETVEIL_KEY_LEN)))
+		return true;
+	format_address(text, address);
+	if (watched)
+		format_prefix(prefix, &watched->prefix);
+	if (!watched)
+		tell(doctor, DOUBTFUL, "policy",
+		     "%s is in clear: it is in a network of this host's, within one behind the peer: veil set local",
+		     text);
+	else if (watched->open)
+		tell(doctor, DOUBTFUL, "policy",
+		     "%s is in clear, or may be, by the policy for %s: veil policy set %s require",
+		     text, prefix, prefix);
+	else
+		tell(doctor, DOUBTFUL, "policy",
+		     "%s is dropped, by the policy for %s, where no peer is: veil policy del %s",
+		     text, prefix, prefix);
+	return false;
+}
+
 /* One that is named by a word, or all. */
 static int check_peers(struct doctor *doctor, const char *word)
 {
@@ -319,6 +369,8 @@ static int check_peers(struct doctor *doctor, const char *word)
 		return EXIT_FAILED;
 	if (parse_address(&address, word))
 		address = *address_of(peer);
+	else if (!check_decided(doctor, peer, &address))
+		return 0;
 	check_peer(doctor, peer, &address);
 	check_networks(doctor, peer);
 	return 0;
@@ -327,6 +379,7 @@ static int check_peers(struct doctor *doctor, const char *word)
 int cmd_check(struct env *env, struct words *words)
 {
 	const char *word = words_next(words);
+	struct policies policies = {0};
 	struct doctor doctor = {0};
 	int code = words_end(words);
 
@@ -337,11 +390,17 @@ int cmd_check(struct env *env, struct words *words)
 	if (!code)
 		code = model_get(&doctor.nl, &doctor.state, &doctor.peers,
 				 "check");
+	if (!code)
+		code = take_policies(&doctor.nl, &policies);
 	if (!code) {
+		watch_add(&doctor.watch, &doctor.state, &doctor.peers,
+			  &policies);
 		check_host(&doctor);
 		code = check_peers(&doctor, word);
 	}
 	nl_close(&doctor.nl);
+	watch_free(&doctor.watch);
+	model_free_policies(&policies);
 	model_free_peers(&doctor.peers);
 	out_close(&doctor.out);
 	if (!code)

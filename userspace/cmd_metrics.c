@@ -78,6 +78,26 @@ static bool peer_drops(const struct peer *peer, uint64_t *value)
 	return true;
 }
 
+static bool peer_clear_rx(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->clear.rx_packets;
+	return true;
+}
+
+static bool peer_clear_tx(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->clear.tx_packets;
+	return true;
+}
+
+/* Nothing passes in clear from now on. */
+static bool peer_protected(const struct peer *peer, uint64_t *value)
+{
+	*value = peer->policy == NETVEIL_POLICY_REQUIRE ||
+		 (peer->policy == NETVEIL_POLICY_PREFER && peer->confirmed);
+	return true;
+}
+
 static bool peer_queued(const struct peer *peer, uint64_t *value)
 {
 	*value = peer->queued;
@@ -107,6 +127,13 @@ static const struct metric metrics[] = {
 	  "Plaintext packets sealed.", peer_tx_packets },
 	{ "netveil_peer_dropped_packets_total",
 	  "Packets to or from the peer that were dropped.", peer_drops },
+	{ "netveil_peer_protected",
+	  "Whether all traffic with the peer is encrypted or dropped.",
+	  peer_protected },
+	{ "netveil_peer_clear_received_packets_total",
+	  "Packets that prefer let in in clear.", peer_clear_rx },
+	{ "netveil_peer_clear_sent_packets_total",
+	  "Packets that prefer let out in clear.", peer_clear_tx },
 	{ "netveil_peer_queued_packets",
 	  "Packets that wait for a session.", peer_queued },
 	{ "netveil_peer_path_mtu_bytes",
@@ -149,6 +176,38 @@ static void put_peers(const struct metric *metric, const struct peers *peers,
 	}
 }
 
+static void put_policy(const char *name, const struct policy *policy,
+		       uint64_t value)
+{
+	char prefix[TEXT_LEN];
+
+	printf("%s{prefix=\"%s\",policy=\"%s\"} %" PRIu64 "\n", name,
+	       format_prefix(prefix, &policy->prefix),
+	       name_of(policy_names, POLICY_NAMES, policy->kind), value);
+}
+
+static void put_policies(const struct policies *policies, bool open)
+{
+	static const char received[] =
+		"netveil_policy_clear_received_packets_total";
+	static const char sent[] = "netveil_policy_clear_sent_packets_total";
+	static const char dropped[] = "netveil_policy_dropped_packets_total";
+	size_t i;
+
+	put_family(received, "Packets that prefer let in in clear.", open);
+	for (i = 0; i < policies->count; i++)
+		put_policy(received, &policies->list[i],
+			   policies->list[i].clear.rx_packets);
+	put_family(sent, "Packets that prefer let out in clear.", open);
+	for (i = 0; i < policies->count; i++)
+		put_policy(sent, &policies->list[i],
+			   policies->list[i].clear.tx_packets);
+	put_family(dropped, "Packets that the policy dropped.", open);
+	for (i = 0; i < policies->count; i++)
+		put_policy(dropped, &policies->list[i],
+			   policies->list[i].drops);
+}
+
 static void put_state(const struct state *state, bool open)
 {
 	char key[TEXT_LEN] = "";
@@ -181,7 +240,8 @@ static void put_guard(const struct guard_counts *guard, bool open)
 }
 
 static int put_all(const struct state *state, const struct guard_counts *guard,
-		   const struct peers *peers, bool open)
+		   const struct peers *peers,
+		   const struct policies *policies, bool open)
 {
 	size_t i;
 
@@ -189,6 +249,7 @@ static int put_all(const struct state *state, const struct guard_counts *guard,
 	put_guard(guard, open);
 	for (i = 0; i < ARRAY_LEN(metrics); i++)
 		put_peers(&metrics[i], peers, open);
+	put_policies(policies, open);
 	if (open)
 		puts("# EOF");
 	if (fflush(stdout) || ferror(stdout))
@@ -211,6 +272,7 @@ int cmd_metrics(struct env *env, struct words *words)
 {
 	struct guard_counts guard = {0};
 	struct state state = {0};
+	struct policies policies = {0};
 	struct peers peers = {0};
 	struct nl nl = {0};
 	bool open = false;
@@ -222,11 +284,14 @@ int cmd_metrics(struct env *env, struct words *words)
 		code = nl_open(&nl, env);
 	if (!code)
 		code = model_get(&nl, &state, &peers, "metrics");
+	if (!code)
+		code = take_policies(&nl, &policies);
 	nl_close(&nl);
 	if (!code)
 		code = guard_counts(&guard, "metrics");
 	if (!code)
-		code = put_all(&state, &guard, &peers, open);
+		code = put_all(&state, &guard, &peers, &policies, open);
+	model_free_policies(&policies);
 	model_free_peers(&peers);
 	return code;
 }

@@ -88,6 +88,13 @@ static void line(struct out *out, const struct rate *rate)
 	out_text(out, COLOR_NONE, " %8s\n", age);
 }
 
+/* A whole number; what is less than one a second is not none. */
+static void put_rate(struct out *out, const char *key, double rate)
+{
+	out_json_number(out, key,
+			rate > 0 && rate < 1 ? 1 : (uint64_t)rate);
+}
+
 static void put_json(struct out *out, const struct rate *rate)
 {
 	char key[TEXT_LEN];
@@ -97,13 +104,11 @@ static void put_json(struct out *out, const struct rate *rate)
 			format_key(key, rate->peer->public_key));
 	out_json_string(out, "state", name_of(state_names, STATE_NAMES,
 					      rate->peer->state));
-	out_json_number(out, "rx_bits_per_second", (uint64_t)rate->rx_bits);
-	out_json_number(out, "tx_bits_per_second", (uint64_t)rate->tx_bits);
-	out_json_number(out, "rx_packets_per_second",
-			(uint64_t)rate->rx_packets);
-	out_json_number(out, "tx_packets_per_second",
-			(uint64_t)rate->tx_packets);
-	out_json_number(out, "drops_per_second", (uint64_t)rate->drops);
+	put_rate(out, "rx_bits_per_second", rate->rx_bits);
+	put_rate(out, "tx_bits_per_second", rate->tx_bits);
+	put_rate(out, "rx_packets_per_second", rate->rx_packets);
+	put_rate(out, "tx_packets_per_second", rate->tx_packets);
+	put_rate(out, "drops_per_second", rate->drops);
 	out_close(out);
 }
 

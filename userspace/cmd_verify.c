@@ -282,13 +282,14 @@ static int print_result(struct env *env, const struct watch *watch,
 	out_json_number(&out, "lost", lost);
 	out_json_bool(&out, "plaintext", clear);
 	out_gap(&out);
-	out_heading(&out, clear ? "PLAINTEXT was seen" : "no plaintext was seen",
-		    "");
+	out_heading(&out, clear ? "PLAINTEXT was seen" : lost ?
+		    "no plaintext was seen in what was looked at" :
+		    "no plaintext was seen", "");
 	out_close(&out);
 	code = out_end(&out);
-	if (lost)
-		warn("%" PRIu32 " packets came faster than they were read, and were not looked at",
-		     lost);
+	if (!code && lost)
+		code = err("verify: %" PRIu32 " packets came faster than they were read, and were not looked at: try it with -i DEV, or for a shorter time",
+			   lost);
 	return code ? code : clear;
 }
 

@@ -114,8 +114,10 @@ static const char *format_scaled(char text[TEXT_LEN], double value,
 		value /= 1000;
 		i++;
 	}
-	snprintf(text, TEXT_LEN, "%.*f %s%s", value < 10 && i ? 2 :
-		 value < 100 && i ? 1 : 0, value, prefixes[i], unit);
+	/* Less than one a second is not none. */
+	snprintf(text, TEXT_LEN, "%.*f %s%s", (value < 10 && i) ||
+		 (value > 0 && value < 1) ? 2 : value < 100 && i ? 1 : 0,
+		 value, prefixes[i], unit);
 	return text;
 }
 

@@ -202,6 +202,79 @@ def networks():
     check(code == 1 and "no such peer" in err, "behind nobody", code, out, err)
 
 
+@case("an address behind a gateway of which a longer policy or a network of ours decides")
+def decided():
+    hosts.make_gateways()
+    control = alpha.control
+    for policy, word in (
+        ("bypass", "in clear, or may be, by the policy for 10.2.0.8/29"),
+        ("prefer", "in clear, or may be, by the policy for 10.2.0.8/29"),
+        ("require", "dropped, by the policy for 10.2.0.8/29"),
+    ):
+        control.add_policy("10.2.0.8/29", policy)
+        told = found("policy", "doubtful", word, "10.2.0.9")
+        check("traffic" not in told, "nothing is tried", told)
+        found("policy", "ok", "encrypted or dropped", "10.2.0.1")
+        control.delete_policy("10.2.0.8/29")
+    before = json.loads(veil("-j", "show")[1])["local"]
+    words = [word for each in before + ["10.2.0.8/29"] for word in ("local", each)]
+    check_equal(veil("set", *words)[0], 0, "set local")
+    found("policy", "doubtful", "it is in a network of this host's", "10.2.0.9")
+
+
+@case("networks without a route, with one that refuses, and the widest one")
+def routes():
+    connected()
+    key = veil("-j", "peer")[1].split('"')[3]
+    for prefix, route in (
+        ("10.60.0.0/16", ""),
+        ("10.60.0.0/16", "blackhole 10.60.0.0/16"),
+        ("10.60.0.0/16", "prohibit 10.60.0.0/16"),
+        ("10.60.0.0/16", "unreachable 10.60.0.0/16"),
+        ("::/0", ""),
+    ):
+        check_equal(veil("peer", "set", key, "prefix", prefix), (0, "", ""), "peer set")
+        if route:
+            alpha.run("ip", "route", "add", *route.split())
+        found("networks", "wrong", "no route to " + prefix)
+        if route:
+            alpha.run("ip", "route", "del", *route.split())
+    check_equal(veil("peer", "set", key, "prefix", "0.0.0.0/0"), (0, "", ""), "peer set")
+    alpha.run("ip", "route", "add", "default", "via", beta.v4)
+    found("networks", "ok", "(1)")
+    alpha.run("ip", "route", "del", "default")
+
+
+@case("metrics tell what is not protected, and what passed in clear")
+def metrics_clear():
+    connected()
+
+    def value(name, label):
+        found = re.search(r'^netveil_%s\{.*%s.*\} (\d+)$' % (name, label), veil("metrics")[1], re.M)
+        return int(found.group(1))
+
+    check_equal(value("peer_protected", beta.v4), 1, "protected")
+    beta.control.flush()
+    key = veil("-j", "peer")[1].split('"')[3]
+    veil("peer", "del", key)
+    words = "address", beta.v4, "address", beta.v6, "policy", "prefer"
+    check_equal(veil("peer", "add", key, *words), (0, "", ""), "peer add")
+    alpha.control.add_policy("10.77.0.0/16", "prefer")
+    alpha.control.add_policy("10.78.0.0/16", "require")
+    hosts.ping_once(alpha, beta.v4)
+    check_equal(value("peer_protected", key), 0, "protected")
+    check(value("peer_clear_sent_packets_total", beta.v4) > 0, "sent in clear")
+    check(value("peer_clear_received_packets_total", beta.v4) > 0, "received in clear")
+    alpha.run("ip", "route", "add", "10.76.0.0/14", "via", beta.v4)
+    with alpha.udp(alpha.v4) as sock:
+        for address in "10.77.0.1", "10.78.0.1":
+            hosts.offer(sock, b"anybody?", (address, 9))
+    check_equal(value("policy_clear_sent_packets_total", "10.77.0.0/16"), 1, "sent in clear")
+    check_equal(value("policy_dropped_packets_total", "10.78.0.0/16"), 1, "dropped")
+    alpha.run("ip", "route", "del", "10.76.0.0/14", "via", beta.v4)
+    hosts.flush_all()
+
+
 @case("check looks at a peer that roams and has networks only, heard or not")
 def roams():
     connected()

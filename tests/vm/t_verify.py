@@ -173,6 +173,21 @@ def gone():
         check_equal((code, said["plaintext"]), (1, False), "exit code, plaintext")
 
 
+@case("what came faster than it was read is not vouched for, exit 1")
+def lost():
+    process = begin(100, "-i", "eth0")
+    process.send_signal(signal.SIGSTOP)
+    # More than its buffer of 8 MiB holds.
+    for _ in range(12000):
+        hosts.offer(state["sender"], bytes(1300), (beta.v4, APP))
+        receive_all(state["inbox"])
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGINT)
+    code, said, _ = end(process)
+    check_equal((code, said["plaintext"]), (1, False), "exit code, plaintext")
+    check(said["lost"] > 0, "lost", said["lost"])
+
+
 @case("a hole: frames that tc mirred sends out past the fence are found, exit 1")
 def hole():
     if os.uname().release.startswith("6.1."):
