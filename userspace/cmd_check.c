@@ -17,7 +17,6 @@
 #include "model.h"
 #include "nl.h"
 #include "out.h"
-#include "watch.h"
 
 /* A clock before this has not been set. */
 #define YEAR_2025	1735689600
@@ -31,7 +30,7 @@ struct doctor {
 	struct nl nl;
 	struct state state;
 	struct peers peers;
-	struct watch watch;
+	struct policies policies;
 	bool wrong;
 };
 
@@ -261,7 +260,7 @@ static bool is_routed(const struct prefix *prefix)
 	/* Of the widest ones the first address is nobody's, or this host's (::1). */
 	if (prefix->length < 3 && !host.bytes[0])
 		host.bytes[0] = host.len == 4 ? 1 : 0x20;
-	if (prefix->length < 8u * host.len)
+	if (prefix->length < 8u * host.len - 1)
 		host.bytes[host.len - 1] |= 1;
 	err = echo_open(&echo, &host);
 	echo_close(&echo);
@@ -304,46 +303,96 @@ static const struct address *address_of(const struct peer *peer)
 	return peer->address_count ? &peer->addresses[0] : &none;
 }
 
-static bool is_behind(const struct peer *peer, const struct address *address)
+/* The longest network behind a peer that covers an address, or -1: its own address
+ * is the peer's, whatever covers it.
+ */
+static int length_behind(const struct peer *peer, const struct address *address)
+{
+	unsigned int i;
+	int length = -1;
+
+	for (i = 0; i < peer->address_count; i++)
+		if (address_equal(&peer->addresses[i], address))
+			return -1;
+	for (i = 0; i < peer->prefix_count; i++)
+		if (prefix_covers(&peer->prefixes[i], address) &&
+		    peer->prefixes[i].length > length)
+			length = peer->prefixes[i].length;
+	return length;
+}
+
+static bool is_ours(const struct state *state, const struct address *address,
+		    int length)
 {
 	unsigned int i;
 
-	if (address_equal(&peer->endpoint.address, address))
-		return false;
-	for (i = 0; i < peer->prefix_count; i++)
-		if (prefix_covers(&peer->prefixes[i], address))
+	for (i = 0; i < state->local_count; i++)
+		if (prefix_covers(&state->locals[i], address) &&
+		    state->locals[i].length > length)
 			return true;
 	return false;
 }
 
-/* Whether what is between an address that a peer has behind it and this host is that
- * peer's; else a longer policy, or a network of ours, decides.
+/* The longest policy for an address that is longer than that. */
+static const struct policy *longer_policy(const struct policies *policies,
+					  const struct address *address,
+					  int length)
+{
+	const struct policy *found = NULL;
+	size_t i;
+
+	for (i = 0; i < policies->count; i++) {
+		const struct policy *policy = &policies->list[i];
+
+		if (!prefix_covers(&policy->prefix, address) ||
+		    policy->prefix.length <= length)
+			continue;
+		found = policy;
+		length = policy->prefix.length;
+	}
+	return found;
+}
+
+/* Of an address in a network behind a peer a longer policy decides, and in a network
+ * of ours nothing is the peer's (veil_policy_lookup()).  Whether it still is; then
+ * peer has the policy that holds.
  */
-static bool check_decided(struct doctor *doctor, const struct peer *peer,
+static bool check_decided(struct doctor *doctor, struct peer *peer,
 			  const struct address *address)
 {
-	const struct watched *watched = watch_find(&doctor->watch, address);
+	int length = length_behind(peer, address);
+	bool ours = length >= 0 && is_ours(&doctor->state, address, length);
+	const struct policy *policy;
 	char text[TEXT_LEN], prefix[TEXT_LEN];
 
-	if (!is_behind(peer, address) ||
-	    (watched && watched->has_key &&
-	     !memcmp(watched->public_key, peer->public_key, NETVEIL_KEY_LEN)))
+	if (length < 0)
 		return true;
+	policy = longer_policy(&doctor->policies, address, ours ? -1 : length);
 	format_address(text, address);
-	if (watched)
-		format_prefix(prefix, &watched->prefix);
-	if (!watched)
-		tell(doctor, DOUBTFUL, "policy",
-		     "%s is in clear: it is in a network of this host's, within one behind the peer: veil set local",
-		     text);
-	else if (watched->open)
+	if (policy)
+		format_prefix(prefix, &policy->prefix);
+	if (policy && !ours)
+		peer->policy = policy->kind;
+	if (!ours && (!policy || policy->kind == NETVEIL_POLICY_REQUIRE ||
+		      (policy->kind == NETVEIL_POLICY_PREFER &&
+		       peer->confirmed)))
+		return true;
+	if (!ours)
 		tell(doctor, DOUBTFUL, "policy",
 		     "%s is in clear, or may be, by the policy for %s: veil policy set %s require",
 		     text, prefix, prefix);
+	else if (!policy)
+		tell(doctor, DOUBTFUL, "policy",
+		     "%s is in clear: it is in a network of this host's (veil set local), and no peer's",
+		     text);
+	else if (policy->kind == NETVEIL_POLICY_REQUIRE)
+		tell(doctor, DOUBTFUL, "policy",
+		     "%s is dropped: it is in a network of this host's (veil set local), and the policy for %s is require",
+		     text, prefix);
 	else
 		tell(doctor, DOUBTFUL, "policy",
-		     "%s is dropped, by the policy for %s, where no peer is: veil policy del %s",
-		     text, prefix, prefix);
+		     "%s is in clear: it is in a network of this host's (veil set local), and the policy for %s lets it",
+		     text, prefix);
 	return false;
 }
 
@@ -352,6 +401,7 @@ static int check_peers(struct doctor *doctor, const char *word)
 {
 	struct address address;
 	const struct peer *peer;
+	struct peer decided;
 	size_t i;
 
 	if (!word && !doctor->peers.count)
@@ -367,11 +417,12 @@ static int check_peers(struct doctor *doctor, const char *word)
 	peer = model_find(&doctor->peers, word, "check");
 	if (!peer)
 		return EXIT_FAILED;
+	decided = *peer;
 	if (parse_address(&address, word))
 		address = *address_of(peer);
-	else if (!check_decided(doctor, peer, &address))
+	else if (!check_decided(doctor, &decided, &address))
 		return 0;
-	check_peer(doctor, peer, &address);
+	check_peer(doctor, &decided, &address);
 	check_networks(doctor, peer);
 	return 0;
 }
@@ -379,7 +430,6 @@ static int check_peers(struct doctor *doctor, const char *word)
 int cmd_check(struct env *env, struct words *words)
 {
 	const char *word = words_next(words);
-	struct policies policies = {0};
 	struct doctor doctor = {0};
 	int code = words_end(words);
 
@@ -391,16 +441,13 @@ int cmd_check(struct env *env, struct words *words)
 		code = model_get(&doctor.nl, &doctor.state, &doctor.peers,
 				 "check");
 	if (!code)
-		code = take_policies(&doctor.nl, &policies);
+		code = take_policies(&doctor.nl, &doctor.policies);
 	if (!code) {
-		watch_add(&doctor.watch, &doctor.state, &doctor.peers,
-			  &policies);
 		check_host(&doctor);
 		code = check_peers(&doctor, word);
 	}
 	nl_close(&doctor.nl);
-	watch_free(&doctor.watch);
-	model_free_policies(&policies);
+	model_free_policies(&doctor.policies);
 	model_free_peers(&doctor.peers);
 	out_close(&doctor.out);
 	if (!code)

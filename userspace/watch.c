@@ -180,7 +180,8 @@ static bool in_local(const struct watch *watch, const struct address *address)
 	return false;
 }
 
-struct watched *watch_find(struct watch *watch, const struct address *address)
+/* As veil_policy_lookup(): in a network of ours nothing is behind a peer. */
+static struct watched *find(struct watch *watch, const struct address *address)
 {
 	bool behind = is_routable(address);
 	struct watched *watched;
@@ -193,17 +194,9 @@ struct watched *watch_find(struct watch *watch, const struct address *address)
 		if (watched->local)
 			behind = false;
 		else if (behind || !watched->behind)
-			return watched;
+			return watched->open ? NULL : watched;
 	}
 	return NULL;
-}
-
-/* The same, if it is to be protected. */
-static struct watched *find(struct watch *watch, const struct address *address)
-{
-	struct watched *watched = watch_find(watch, address);
-
-	return watched && !watched->open ? watched : NULL;
 }
 
 /* Sent by this host, or to it alone: a bridge's frames are others'. */

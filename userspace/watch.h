@@ -59,10 +59,6 @@ struct watch {
 
 void watch_add(struct watch *watch, const struct state *state,
 	       const struct peers *peers, const struct policies *policies);
-/* What decides about an address, as veil_policy_lookup() has it: in a network of ours
- * nothing is behind a peer.  NULL: nothing does.
- */
-struct watched *watch_find(struct watch *watch, const struct address *address);
 /* Peers are where these say, from now on; they are sorted for that. */
 void watch_move(struct watch *watch, struct peers *peers);
 /* What was captured, from the network header on. False, and not counted yet, if it

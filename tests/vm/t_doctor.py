@@ -19,9 +19,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import hosts
 import ktap
 import pypeer
+import wire
 from hosts import alpha, beta
 from ktap import case, check, check_equal, wait_until
 
+MARKER = b"veil-marker-" + os.urandom(8).hex().encode()
 state = {}
 
 
@@ -202,24 +204,42 @@ def networks():
     check(code == 1 and "no such peer" in err, "behind nobody", code, out, err)
 
 
+def in_clear(address):
+    """Whether a datagram is, on the wire; else it is sealed."""
+    before = alpha.peer()["tx_packets"]
+    tap = wire.Tap(hosts.wire)
+    with alpha.udp(alpha.v4) as sock:
+        hosts.offer(sock, MARKER, (address, 9))
+        seen = lambda: any(MARKER in frame for frame in tap.frames())
+        wait_until(lambda: seen() or alpha.peer()["tx_packets"] > before, 10, "it leaves")
+    found = seen()
+    tap.close()
+    return found
+
+
 @case("an address behind a gateway of which a longer policy or a network of ours decides")
 def decided():
     hosts.make_gateways()
+    hosts.ping_once(alpha, beta.v4)
+    alpha.run("ip", "route", "replace", "10.2.0.0/24", "via", beta.v4)
     control = alpha.control
-    for policy, word in (
-        ("bypass", "in clear, or may be, by the policy for 10.2.0.8/29"),
-        ("prefer", "in clear, or may be, by the policy for 10.2.0.8/29"),
-        ("require", "dropped, by the policy for 10.2.0.8/29"),
+    # A peer that is confirmed is not weakened by prefer; what is required is sealed for it.
+    for policy, result, word in (
+        ("bypass", "doubtful", "by the policy for 10.2.0.8/29: veil policy set"),
+        ("prefer", "ok", "encrypted or dropped"),
+        ("require", "ok", "encrypted or dropped"),
     ):
         control.add_policy("10.2.0.8/29", policy)
-        told = found("policy", "doubtful", word, "10.2.0.9")
-        check("traffic" not in told, "nothing is tried", told)
+        found("policy", result, word, "10.2.0.9")
         found("policy", "ok", "encrypted or dropped", "10.2.0.1")
+        check_equal(in_clear("10.2.0.9"), policy == "bypass", "in clear, with " + policy)
         control.delete_policy("10.2.0.8/29")
     before = json.loads(veil("-j", "show")[1])["local"]
     words = [word for each in before + ["10.2.0.8/29"] for word in ("local", each)]
     check_equal(veil("set", *words)[0], 0, "set local")
-    found("policy", "doubtful", "it is in a network of this host's", "10.2.0.9")
+    found("policy", "doubtful", "is in clear: it is in a network of this host's", "10.2.0.9")
+    control.add_policy("10.2.0.8/29", "require")
+    found("policy", "doubtful", "is dropped: it is in a network of this host's", "10.2.0.9")
 
 
 @case("networks without a route, with one that refuses, and the widest one")
@@ -250,7 +270,7 @@ def metrics_clear():
     connected()
 
     def value(name, label):
-        found = re.search(r'^netveil_%s\{.*%s.*\} (\d+)$' % (name, label), veil("metrics")[1], re.M)
+        found = re.search(r'^netveil_%s\{.*%s.*\} (\d+)$' % (name, re.escape(label)), veil("metrics")[1], re.M)
         return int(found.group(1))
 
     check_equal(value("peer_protected", beta.v4), 1, "protected")
