@@ -125,8 +125,8 @@ def foreign_source():
     before = guard_counts()["plaintext_out"]
     tap = wire.Tap(hosts.wire)
     for family, source, target, level, option in (
-        (socket.AF_INET, "10.9.0.99", beta.v4, socket.SOL_IP, IP_TRANSPARENT),
-        (socket.AF_INET6, "fd09::99", beta.v6, socket.SOL_IPV6, IPV6_FREEBIND),
+        (socket.AF_INET, "10.9.0.99", beta.v4, socket.IPPROTO_IP, IP_TRANSPARENT),
+        (socket.AF_INET6, "fd09::99", beta.v6, socket.IPPROTO_IPV6, IPV6_FREEBIND),
     ):
         with alpha.socket(family, socket.SOCK_DGRAM) as sock:
             sock.setsockopt(level, option, 1)
