@@ -46,12 +46,13 @@ state = {}
 # Not reached here: headers and handshakes in pieces; a table of indexes, and on debug
 # kernels of keys or of peers that roam, that grows just then; an ICMP error with no room behind it, since 6.3;
 # BIG TCP whose header another holds; an inner packet with less room before it than its
-# device wants.
+# device wants; an AEAD by its name, when its driver is gone.
 ELSEWHERE = """
 pskb_may_pull>__pskb_pull_tail veil_open_batch>__pskb_pull_tail
 veil_pmtu_fit>__pskb_pull_tail veil_index_insert>rhashtable_insert_slow
 veil_icmp_deliver>pskb_expand_head veil_hooks_seal>pskb_expand_head
-veil_rx_message>__pskb_pull_tail veil_xmit6_neighbour>skb_expand_head
+veil_rx_message>__pskb_pull_tail veil_xmit6_out>skb_expand_head
+veil_cipher_alloc>crypto_alloc_aead
 veil_peer_add_key>rhashtable_insert_slow veil_roam_place>rhashtable_insert_slow
 """.split()
 # Of loading alone (t_load); and with __GFP_NOFAIL, which the kernel keeps.
