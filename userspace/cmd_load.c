@@ -80,7 +80,7 @@ static int run_statements(const struct conf *conf, struct batch *batch)
 
 static int read_files(struct conf *conf, struct words *words, const char *what)
 {
-	const char *path = words_next(words);
+	const char *path = words_next(words), *first = path;
 	int code;
 
 	do
@@ -90,8 +90,8 @@ static int read_files(struct conf *conf, struct words *words, const char *what)
 	 * to protect nothing.
 	 */
 	if (!code && !conf->count)
-		code = err("%s: no statement in what it is to read; 'veil flush' is what ends all protection",
-			   what);
+		code = err("%s: there is no statement in %s: write one, as netveil.conf(5) has it; to end all protection there is 'veil flush'",
+			   what, first ? first : CONF_FOLDER);
 	return code;
 }
 

@@ -273,15 +273,15 @@ static int put_in_place(const char *temporary, const char *place)
 	if (unknown_count && asprintf(&aside, "%s.incomplete", place) < 0)
 		die_no_memory();
 	/* Somebody may be completing one. */
-	if (aside && link(temporary, aside) && errno == EEXIST)
-		code = err("save: %s is there already, from before: complete and rename it, or remove it",
-			   aside);
-	else if (aside ? access(aside, F_OK) : rename(temporary, place))
-		code = err("save: cannot put %s in its place: %s",
-			   aside ? aside : place, strerror(errno));
-	else if (aside)
+	if (aside && !link(temporary, aside))
 		code = err("save: what was written is %s, and %s is as it was: put in what is '%s' there, and rename it",
 			   aside, place, UNKNOWN);
+	else if (aside && errno == EEXIST)
+		code = err("save: %s is there already, from before: complete and rename it, or remove it",
+			   aside);
+	else if (aside || rename(temporary, place))
+		code = err("save: cannot put %s in its place: %s",
+			   aside ? aside : place, strerror(errno));
 	else if (conf_is_beside(place))
 		warn("save: %s has all of the configuration, but there are other *.conf in " CONF_FOLDER ", and what is given twice is refused at boot: move them away",
 		     place);

@@ -254,13 +254,10 @@ def empty():
     before = config()
     write("empty.conf", "# nothing but\n\n# comments\n")
     for command in "load", "sync", "diff":
-        for words, options in (
-            ((path_of("empty.conf"),), {}),
-            (("-",), {"input": ""}),
-        ):
-            code, out, err = veil(command, *words, **options)
+        for word, options in (path_of("empty.conf"), {}), ("-", {"input": ""}):
+            code, out, err = veil(command, word, **options)
             check(code == (2 if command == "diff" else 1), command, code)
-            check("no statement" in err and "veil flush" in err, "why", err)
+            check("no statement in " + word in err and "veil flush" in err, "why", err)
             check_equal(config(), before, "the configuration")
 
 
