@@ -354,6 +354,21 @@ static int hear(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
+/* What was lost may be the removal: then the family is not there, or is another. */
+static int look_again(struct listener *listener)
+{
+	struct nl now = {0};
+	int code;
+
+	warn("events came faster than they were read, and some are lost");
+	code = open_socket(&now);
+	if (!code)
+		code = find_family(&now);
+	nl_close(&now);
+	listener->ended = !code && now.family != listener->nl->family;
+	return code;
+}
+
 int nl_listen(struct nl *nl, mnl_cb_t parse, void *data)
 {
 	struct listener listener = { .nl = nl, .parse = parse, .data = data };
@@ -367,7 +382,7 @@ int nl_listen(struct nl *nl, mnl_cb_t parse, void *data)
 	while (!code) {
 		len = mnl_socket_recvfrom(nl->socket, message, sizeof(message));
 		if (len < 0 && errno == ENOBUFS)
-			warn("events came faster than they were read, and some are lost");
+			code = look_again(&listener);
 		else if (len < 0 && errno != EINTR)
 			code = err("monitor: %s", strerror(errno));
 		else if (len > 0 &&

@@ -7,6 +7,7 @@ clear meanwhile.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -102,8 +103,8 @@ def close_is_heard():
     wait_until(lambda: not alpha.is_up(), 3, "alpha's session has ended")
 
 
-@case("veil monitor ends with the module, whose events it would never hear again")
-def monitored():
+def monitor_ends(meanwhile, why):
+    """The exit code and words of a monitor, during which the module goes."""
     hosts.flush_all()
     with tempfile.TemporaryFile() as log:
         monitor = alpha.start(
@@ -111,19 +112,42 @@ def monitored():
         )
 
         def hears():
-            alpha.control.add_peer(*OTHER)
-            alpha.control.delete_peer(OTHER[0])
+            change_peers()
             return os.fstat(log.fileno()).st_size
 
         wait_until(hears, 20, "an event", every=0.2)
         check(monitor.poll() is None, "it goes on")
         try:
-            hosts.unload_module()
+            meanwhile(monitor)
             _, said = monitor.communicate(timeout=20)
         finally:
             monitor.kill()
             hosts.load_module()
-        check(monitor.returncode == 1 and "module was removed" in said, "why it ends", said)
+        check(monitor.returncode == 1 and why in said, "why it ends", said)
+
+
+def change_peers():
+    alpha.control.add_peer(*OTHER)
+    alpha.control.delete_peer(OTHER[0])
+
+
+@case("veil monitor ends with the module, whose events it would never hear again")
+def monitored():
+    monitor_ends(lambda monitor: hosts.unload_module(), "module was removed")
+
+
+@case("veil monitor ends with the module when that is among the events it lost")
+def monitor_overrun():
+    def overrun(monitor, then):
+        monitor.send_signal(signal.SIGSTOP)
+        for _ in range(1000):
+            change_peers()
+        hosts.unload_module()
+        then()
+        monitor.send_signal(signal.SIGCONT)
+
+    monitor_ends(lambda monitor: overrun(monitor, lambda: None), "not loaded")
+    monitor_ends(lambda monitor: overrun(monitor, hosts.load_module), "module was removed")
 
 
 @case("a peer of before the module was reloaded, which goes on sealing, gets a new session")
