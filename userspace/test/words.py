@@ -66,6 +66,22 @@ def offered_words():
     return set(" ".join(lists).replace("\\", " ").split())
 
 
+def completed(*words):
+    """What bash completion offers for the last word, which is an empty one."""
+    script = 'source completion/veil; COMP_WORDS=("$@" ""); COMP_CWORD=$#; _veil; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script, "bash", *words], cwd=TOP, check=True,
+                          capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def synopsis(command):
+    """The manual's words for that command alone."""
+    text = read("veil.8").replace("\\-", "-").split("\n.SH SYNOPSIS")[1].split("\n.SH")[0]
+    part, = (part for part in re.split(r"\n\.(?:br|PP)\n", text)
+             if part.startswith(".B veil " + command))
+    return set(re.findall(r"[a-z][a-z-]*", re.sub(r"\\f[A-Z]", " ", part)))
+
+
 commands, options = tables("command"), tables("option")
 # Statements of files are the commands again.
 commands.pop("cmd_load.c", None)
@@ -87,6 +103,19 @@ for where, words in [
     result(not missing, where + " has every word", "missing: %s" % sorted(missing))
 extra = {w.lstrip("-") for w in offered_words()} - known - names - {"j", "p", "n", "a"}
 result(not extra, "completions offer what there is", "unknown: %s" % sorted(extra))
+for words, what in (
+    (("peer", "add", "KEY"), "peer add"),
+    (("peer", "set", "KEY"), "peer set"),
+    (("policy", "set", "10.0.0.0/8"), "policy add"),
+    (("policy", "set", "10.0.0.0/8", "require"), "policy add"),
+    (("policy", "set", "fd00", "::", "/8"), "policy add"),
+):
+    offered = completed("veil", *words)
+    result(offered and offered <= synopsis(what),
+           "the manual's synopsis of veil %s has what is offered after %s" % (what, words[-1]),
+           "offered: %s" % sorted(offered))
+result(completed("veil", "policy", "set", "fd00", "::", "/8") == {"require", "prefer", "bypass"},
+       "after an IPv6 prefix come the policies")
 # A line in the synopsis and the usage for each command of veil itself.
 for word in sorted(commands["main.c"]):
     result(re.search(r"\bveil[^\n]*\b%s\b" % word, read("veil.8").replace("\\-", "-"))
