@@ -16,6 +16,7 @@
 #include "rx.h"
 #include "seal.h"
 #include "tunnel.h"
+#include "version.h"
 #include "wipe.h"
 
 struct veil_queues veil_queues[2];
@@ -138,5 +139,5 @@ module_exit(veil_exit);
 
 MODULE_DESCRIPTION("Netveil: transparent encryption between hosts");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1");
+MODULE_VERSION(VEIL_VERSION);
 MODULE_SOFTDEP("pre: gcm ccm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic curve25519 sha256 hmac nf_defrag_ipv6");

@@ -166,7 +166,7 @@ if [ "${1:-}" = --run ]; then
 fi
 need_packages debootstrap debian-archive-keyring
 [ -d "$base" ] || { mkdir -p "${base%/*}" && step "bootstrapping $suite with DKMS" bootstrap; }
-version=$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/userspace/version.h")
+version=$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/kmod/version.h")
 newer=$version+check
 "$NETVEIL_TOP/scripts/packaging/deb.sh" "$newer" >&2
 "$NETVEIL_TOP/scripts/packaging/deb.sh" >&2

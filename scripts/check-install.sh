@@ -13,7 +13,7 @@
 . "$(dirname "$0")/lib/tsc.sh"
 
 results=$NETVEIL_CACHE/results/install
-version=$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/userspace/version.h")
+version=$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/kmod/version.h")
 newer=$version+1
 
 # What a user copies to the machines: the packages, and later those of an upgrade.

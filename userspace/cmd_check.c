@@ -17,6 +17,7 @@
 #include "model.h"
 #include "nl.h"
 #include "out.h"
+#include "../kmod/version.h"
 
 /* A clock before this has not been set. */
 #define YEAR_2025	1735689600
@@ -59,12 +60,32 @@ static void tell(struct doctor *doctor, enum result result, const char *what,
 	doctor->wrong |= result == WRONG;
 }
 
+/* After an upgrade the old one goes on. */
+static void check_module(struct doctor *doctor)
+{
+	char version[TEXT_LEN] = "";
+	FILE *file = fopen("/sys/module/netveil/version", "re");
+
+	if (file && !fgets(version, sizeof(version), file))
+		*version = '\0';
+	if (file)
+		fclose(file);
+	version[strcspn(version, "\n")] = '\0';
+	if (!strcmp(version, VEIL_VERSION))
+		tell(doctor, GOOD, "module", "netveil %s is loaded, as new as veil",
+		     version);
+	else
+		tell(doctor, DOUBTFUL, "module",
+		     "netveil %s is loaded, and this is veil %s: reboot, or see Upgrade in netveil(7)",
+		     *version ? version : "of a version that is not told", VEIL_VERSION);
+}
+
 static void check_host(struct doctor *doctor)
 {
 	struct timex clock = {0};
 	char key[TEXT_LEN];
 
-	tell(doctor, GOOD, "module", "netveil is loaded, and as new as veil");
+	check_module(doctor);
 	if (doctor->state.has_key)
 		tell(doctor, GOOD, "key", "this host is %s",
 		     format_key(key, doctor->state.public_key));
@@ -333,6 +354,28 @@ static bool is_ours(const struct state *state, const struct address *address,
 	return false;
 }
 
+/* In no network, whatever prefix covers it, as veil_network_routable() has it; what
+ * parse_address() refuses does not come here.
+ */
+static bool is_special(const struct address *address)
+{
+	const uint8_t *bytes = address->bytes;
+
+	return address->len == 4 &&
+	       (!bytes[0] || (bytes[0] == 169 && bytes[1] == 254));
+}
+
+/* Why an address that a prefix behind a peer covers is not behind it, or NULL. */
+static const char *exception(const struct state *state,
+			     const struct address *address, int length)
+{
+	if (is_special(address))
+		return "link-local, which is in no network";
+	if (is_ours(state, address, length))
+		return "in a network of this host's (veil set local)";
+	return NULL;
+}
+
 /* The longest policy for an address that is longer than that. */
 static const struct policy *longer_policy(const struct policies *policies,
 					  const struct address *address,
@@ -353,46 +396,45 @@ static const struct policy *longer_policy(const struct policies *policies,
 	return found;
 }
 
-/* Of an address in a network behind a peer a longer policy decides, and in a network
- * of ours nothing is the peer's (veil_policy_lookup()).  Whether it still is; then
- * peer has the policy that holds.
+/* Of an address in a network behind a peer a longer policy decides, and an exception
+ * is not the peer's (veil_policy_lookup()).  Whether it still is; then peer has the
+ * policy that holds.
  */
 static bool check_decided(struct doctor *doctor, struct peer *peer,
 			  const struct address *address)
 {
 	int length = length_behind(peer, address);
-	bool ours = length >= 0 && is_ours(&doctor->state, address, length);
+	const char *why = exception(&doctor->state, address, length);
 	const struct policy *policy;
 	char text[TEXT_LEN], prefix[TEXT_LEN];
 
 	if (length < 0)
 		return true;
-	policy = longer_policy(&doctor->policies, address, ours ? -1 : length);
+	policy = longer_policy(&doctor->policies, address, why ? -1 : length);
 	format_address(text, address);
 	if (policy)
 		format_prefix(prefix, &policy->prefix);
-	if (policy && !ours)
+	if (policy && !why)
 		peer->policy = policy->kind;
-	if (!ours && (!policy || policy->kind == NETVEIL_POLICY_REQUIRE ||
+	if (!why && (!policy || policy->kind == NETVEIL_POLICY_REQUIRE ||
 		      (policy->kind == NETVEIL_POLICY_PREFER &&
 		       peer->confirmed)))
 		return true;
-	if (!ours)
+	if (!why)
 		tell(doctor, DOUBTFUL, "policy",
 		     "%s is in clear, or may be, by the policy for %s: veil policy set %s require",
 		     text, prefix, prefix);
 	else if (!policy)
 		tell(doctor, DOUBTFUL, "policy",
-		     "%s is in clear: it is in a network of this host's (veil set local), and no peer's",
-		     text);
+		     "%s is in clear: it is %s, and no peer's", text, why);
 	else if (policy->kind == NETVEIL_POLICY_REQUIRE)
 		tell(doctor, DOUBTFUL, "policy",
-		     "%s is dropped: it is in a network of this host's (veil set local), and the policy for %s is require",
-		     text, prefix);
+		     "%s is dropped: it is %s, and the policy for %s is require",
+		     text, why, prefix);
 	else
 		tell(doctor, DOUBTFUL, "policy",
-		     "%s is in clear: it is in a network of this host's (veil set local), and the policy for %s lets it",
-		     text, prefix);
+		     "%s is in clear: it is %s, and the policy for %s lets it",
+		     text, why, prefix);
 	return false;
 }
 

@@ -10,7 +10,7 @@
 
 #include "cmd.h"
 #include "err.h"
-#include "version.h"
+#include "../kmod/version.h"
 
 static int cmd_help(struct env *env, struct words *words);
 static int cmd_version(struct env *env, struct words *words);

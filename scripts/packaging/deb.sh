@@ -3,13 +3,13 @@
 # make deb: netveil-dkms and netveil-tools, from a copy of the sources in the
 # cache, into this checkout's top folder. Prints their names.
 #
-#   deb.sh [VERSION]		the version of userspace/version.h, or another
+#   deb.sh [VERSION]		the version of kmod/version.h, or another
 
 . "$(dirname "$0")/../lib/common.sh"
 
 packaging=$NETVEIL_TOP/scripts/packaging
 build=$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/deb
-version=${1:-$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/userspace/version.h")}
+version=${1:-$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/kmod/version.h")}
 
 # The author's name and day are those of the last commit, so that a package built
 # again is the same.
@@ -37,7 +37,7 @@ copy() {
 	cp -r "$packaging/debian" "$build/netveil/debian"
 	cp "$packaging/netveil-secure-boot" "$build/netveil/debian/"
 	changelog >"$build/netveil/debian/changelog"
-	sed -i "s/\(VEIL_VERSION\t\"\).*\"/\1$version\"/" "$build/netveil/userspace/version.h"
+	sed -i "s/\(VEIL_VERSION\t\"\).*\"/\1$version\"/" "$build/netveil/kmod/version.h"
 }
 
 make_packages() {

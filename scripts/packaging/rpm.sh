@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../lib/common.sh"
 
 build=$NETVEIL_CACHE/build/$(hash_of "$NETVEIL_TOP")/rpm
-version=$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/userspace/version.h")
+version=$(sed -n 's/.*VEIL_VERSION[^"]*"\(.*\)"/\1/p' "$NETVEIL_TOP/kmod/version.h")
 words=(--define "_topdir $build" --define "netveil_version $version")
 
 archive() {

@@ -12,6 +12,7 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -217,6 +218,21 @@ def in_clear(address):
     return found
 
 
+@case("check tells that the module is another version than veil, as after an upgrade")
+def other_version():
+    connected()
+    found("module", "ok", "as new as veil")
+    version = "/sys/module/netveil/version"
+    with tempfile.NamedTemporaryFile("w") as other:
+        other.write("0.0.7\n")
+        other.flush()
+        hosts.command("mount", "--bind", other.name, version)
+        try:
+            found("module", "doubtful", "netveil 0.0.7 is loaded, and this is veil")
+        finally:
+            hosts.command("umount", version)
+
+
 @case("an address behind a gateway of which a longer policy or a network of ours decides")
 def decided():
     hosts.make_gateways()
@@ -262,6 +278,9 @@ def routes():
     check_equal(veil("peer", "set", key, "prefix", "0.0.0.0/0"), (0, "", ""), "peer set")
     alpha.run("ip", "route", "add", "default", "via", beta.v4)
     found("networks", "ok", "(1)")
+    # What no policy reaches, though the prefix covers it.
+    found("policy", "doubtful", "is in clear: it is link-local", "169.254.169.254")
+    check_equal(in_clear("169.254.169.254"), True, "in clear")
     alpha.run("ip", "route", "del", "default")
 
 

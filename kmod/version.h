@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The version of veil; it goes with the module built from the same tree.
+ * The version of the module and of veil, which are built from one tree.
  */
 #ifndef VEIL_VERSION_H
 #define VEIL_VERSION_H
