@@ -34,10 +34,24 @@ set_up() {
 	mount --rbind /dev "$root/tree/dev"
 	cp /etc/resolv.conf "$root/tree/etc/resolv.conf" 2>/dev/null || true
 	cp "$@" "$root/tree/root"
+	run_first_kernel
+}
+
+# The kernel that is there at first is the one that runs, and the newest installed.
+run_first_kernel() {
+	local kernel
+	kernel=$(kernels)
+	mkdir -p "$root/tree/usr/local/bin" "$root/tree/boot"
+	cat >"$root/tree/usr/local/bin/uname" <<-END
+		#!/bin/sh
+		[ "\$*" = -r ] && echo $kernel || exec /usr/bin/uname "\$@"
+	END
+	chmod 755 "$root/tree/usr/local/bin/uname"
+	touch "$root/tree/boot/config-$kernel"
 }
 
 inside() {
-	chroot "$root/tree" env DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	chroot "$root/tree" env DEBIAN_FRONTEND=noninteractive PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		LC_ALL=C.UTF-8 "$@"
 }
 
@@ -120,6 +134,37 @@ upgrade() {
 	apt install "/root/netveil-dkms_${newer}_all.deb" "/root/netveil-tools_${newer}_amd64.deb"
 }
 
+# made_anew VERSION: what netveil-secure-boot advises for a module without signature.
+made_anew() {
+	inside dpkg-reconfigure netveil-dkms && built "$1"
+}
+
+# As mokutil answers of a key that is enrolled: with 1.
+enrolled_is_told() {
+	local tool=$root/tree/usr/local/bin/mokutil half
+	cat >"$tool" <<-'END'
+		#!/bin/sh
+		case $1 in
+		--sb-state) echo "SecureBoot enabled" ;;
+		--test-key) echo "$2 is already enrolled" && exit 1 ;;
+		*) exit 2 ;;
+		esac
+	END
+	chmod 755 "$tool"
+	for half in key pub; do
+		[ -s "$root/tree/var/lib/dkms/mok.$half" ] || echo >"$root/tree/var/lib/dkms/mok.$half"
+	done
+	inside netveil-secure-boot >"$root/said" 2>&1
+	rm "$tool"
+	cat "$root/said"
+	grep -qx "DKMS's key is enrolled." "$root/said"
+}
+
+# A package's upgrade stops no timer that root has enabled, which nothing would start.
+stops_nothing() {
+	! grep -l 'deb-systemd-invoke.*stop' "$root"/tree/var/lib/dpkg/info/netveil-tools.{preinst,prerm}
+}
+
 packages() {
 	# shellcheck disable=SC2016 # dpkg-query's own
 	inside dpkg-query -W -f '${Package}\n' | sort
@@ -140,7 +185,7 @@ run() {
 	. "$NETVEIL_TOP/tests/lib/ktap.sh"
 	set +e
 	set_up "$@"
-	plan 12
+	plan 16
 	files "$root/before"
 	packages >"$root/packages"
 	check "the packages install, with what they need" \
@@ -152,8 +197,12 @@ run() {
 	check "veil runs" works "$version"
 	check "a further kernel gets its module with its headers" apt install linux-headers-amd64
 	check "and so has both" built "$version"
-	check "an upgrade builds for both kernels" upgrade
+	check "a key for Secure Boot that is enrolled is known as such" enrolled_is_told
+	check "an upgrade" upgrade
+	check "and both have the newer one" built "$newer"
 	check "and takes no protection away" nothing_taken_away
+	check "and leaves units alone" stops_nothing
+	check "the package configured again builds again" made_anew "$newer"
 	check "removal" removal
 	check "and nothing is left" nothing_left
 	finish

@@ -31,7 +31,7 @@ static const char unit[] =
 	"Documentation=man:veil(8)\n"
 	"DefaultDependencies=no\n"
 	"Wants=network-pre.target\n"
-	"Before=network-pre.target shutdown.target\n"
+	"Before=network-pre.target cloud-init-local.service shutdown.target\n"
 	"Conflicts=shutdown.target\n"
 	"# Its file begins with 'flush ruleset'.\n"
 	"After=local-fs.target nftables.service\n"

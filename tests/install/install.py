@@ -228,9 +228,21 @@ StandardError=null
 [Install]
 WantedBy=sysinit.target
 END
-systemctl enable early.service 2>&1"""
+cat >/etc/systemd/system/cloud-init-local.service <<'END'
+[Unit]
+DefaultDependencies=no
+After=systemd-remount-fs.service
+Before=network-pre.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+[Install]
+WantedBy=sysinit.target
+END
+systemctl enable early.service cloud-init-local.service 2>&1"""
 SAME_MODULE = 'test "$(cat /sys/module/netveil/srcversion)" = "$(modinfo -F srcversion netveil)"'
-ORDER = """for unit in netveil-guard netveil networking; do
+ORDER = """for unit in netveil-guard netveil networking cloud-init-local; do
     systemctl show -P ActiveEnterTimestampMonotonic $unit.service
     systemctl show -P ExecMainStartTimestampMonotonic $unit.service
     systemctl is-failed --quiet $unit.service && exit 1
@@ -240,16 +252,19 @@ exit 0"""
 
 @case("after a reboot of both the link is up, and was shut before there was a network")
 def reboot():
-    """A program sends from the first moment on."""
+    """A program sends from the first moment on; another is called as cloud-init, which has
+    a network before all others."""
     since = len(frames())
     for name in HOSTS:
         machines[name].run(EARLY % (TALK.decode(), HOSTS[OTHER[name]][0]))
     on_both(lambda name: machines[name].reboot())
     check(pings("A", MARKER, 3) and pings("B", MARKER, 3), "they answer each other")
     for name in HOSTS:
-        guarded, _, synced, _, _, networking = map(int, machines[name].run(ORDER).split())
-        check(0 < guarded < networking and 0 < synced < networking, "before the network",
-              guarded, synced, networking)
+        guarded, _, synced, _, _, networking, _, cloud = map(
+            int, machines[name].run(ORDER).split())
+        network = min(networking, cloud)
+        check(0 < guarded < network and 0 < synced < network, "before the network",
+              guarded, synced, networking, cloud)
         check(protected(name), "the link is up at " + name)
         wait_until(lambda n=name: int(machines[n].run("cat /run/early || echo 0")) > 0, 60,
                    "the early program's packets were taken")
@@ -306,6 +321,9 @@ def upgrade():
     for name in HOSTS:
         check(protected(name), "the link is up at " + name)
     check(NEWER in machines["A"].run("veil version"), "the newer version")
+    machines["A"].run("systemctl is-active netveil-metrics.timer")
+    check("netveil %s is loaded, and this is veil %s" % (VERSION, NEWER)
+          in machines["A"].run("veil check"), "check tells of the older module")
 
 
 AWAY = """module=$(modinfo -n netveil)
