@@ -27,14 +27,15 @@
  * @NETVEIL_CMD_UNSPEC: none
  * @NETVEIL_CMD_GET: this namespace's state: NETVEIL_A_PUBLIC_KEY (absent
  *	without an identity), _KEY_ORIGIN, _LISTEN_PORT, _CIPHER, _AEADS,
- *	_DROP for every reason, _PEERS, _LOCAL, _RX_MARK; with a next identity
- *	_NEXT_PUBLIC_KEY, _NEXT_KEY_ORIGIN, and _RETIRE if a date is set
+ *	_DROP for every reason, _PEERS, _LOCAL, _RX_MARK, _RX_MASK; with a next
+ *	identity _NEXT_PUBLIC_KEY, _NEXT_KEY_ORIGIN, and _RETIRE if a date is
+ *	set; _CONFIRM, the seconds that are left, during a trial
  * @NETVEIL_CMD_SET: set any of _PRIVATE_KEY or _GENERATE, _LISTEN_PORT,
- *	_CIPHER, _LOCAL or _NO_LOCAL, _RX_MARK, _NEXT_PRIVATE_KEY or
- *	_GENERATE_NEXT or _NO_NEXT or (without a current one) _RETIRE, the
- *	private keys also by their _SERIAL; of both, none is set if the next one
- *	is our only one by now; answers as @NETVEIL_CMD_GET does, so that the
- *	maker of a key learns its public half
+ *	_CIPHER, _LOCAL or _NO_LOCAL, _RX_MARK with _RX_MASK, _NEXT_PRIVATE_KEY
+ *	or _GENERATE_NEXT or _NO_NEXT or (without a current one) _RETIRE, the
+ *	private keys also by their _SERIAL, _FORCE; of both keys, none is set if
+ *	the next one is our only one by now; answers as @NETVEIL_CMD_GET does,
+ *	so that the maker of a key learns its public half
  * @NETVEIL_CMD_PEER_GET: one peer by _PEER/_PUBLIC_KEY, or all as a dump; each
  *	message holds one NETVEIL_A_PEER
  * @NETVEIL_CMD_PEER_ADD: new peer from NETVEIL_A_PEER; -EEXIST if known
@@ -189,7 +190,8 @@ enum netveil_attr {
  * @NETVEIL_PEER_A_PAD: for alignment
  * @NETVEIL_PEER_A_PUBLIC_KEY: binary, %NETVEIL_KEY_LEN; names the peer
  * @NETVEIL_PEER_A_ADDRESS: binary, 4 or 16 bytes in network order; repeated,
- *	1 to %NETVEIL_ADDRESSES_MAX times; replaces all addresses in a SET
+ *	up to %NETVEIL_ADDRESSES_MAX times, at least once unless it roams;
+ *	replaces all addresses in a SET
  * @NETVEIL_PEER_A_ENDPOINT: binary, 4 or 16 bytes: the one of its addresses
  *	that handshakes go to; default: the first
  * @NETVEIL_PEER_A_ENDPOINT_PORT: u16, host order: its listen port; default:
