@@ -13,7 +13,7 @@
 #include <linux/ktime.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
-#ifdef CONFIG_X86
+#if defined(CONFIG_X86) || defined(CONFIG_ARM64)
 #include <asm/cpufeature.h>
 #endif
 
@@ -124,18 +124,28 @@ out:
 	return err;
 }
 
+/* Whether 7.x's library has AES by instructions here; of machines that are not named
+ * it is taken that it has not.
+ */
+static bool veil_cipher_instructions(void)
+{
+#if defined(CONFIG_X86)
+	return boot_cpu_has(X86_FEATURE_AES);
+#elif defined(CONFIG_ARM64)
+	return cpu_have_named_feature(AES);
+#else
+	return false;
+#endif
+}
+
 /* Whether the AES below tfm looks tables up with key-dependent indexes. */
 static bool veil_cipher_table_based(struct crypto_aead *tfm)
 {
 	const char *name = crypto_tfm_alg_driver_name(crypto_aead_tfm(tfm));
 
-	if (strstr(name, "aes-generic"))
+	if (strstr(name, "aes-generic") || strstr(name, "aes-arm"))
 		return true;
-#ifdef CONFIG_X86
-	if (strstr(name, "aes-lib"))
-		return !boot_cpu_has(X86_FEATURE_AES);
-#endif
-	return false;
+	return strstr(name, "aes-lib") && !veil_cipher_instructions();
 }
 
 static int veil_cipher_measure(enum veil_aead_id aead, u64 *time, bool *offer)
@@ -177,6 +187,7 @@ int veil_cipher_init(void)
 	 * content with what is built in, such as the table-based AES.
 	 */
 	request_module("crypto-aes");
+	request_module("crypto-ctr(aes)");
 	request_module("crypto-chacha20");
 	request_module("crypto-poly1305");
 
