@@ -50,6 +50,15 @@ static inline void *veil_completion_context(veil_completion_data_t *data)
 #define VEIL_FLOWS_WRAP		false
 #endif
 
+/* Where there is AccECN (RFC 9768), CWR may be a bit of a counter: GRO joins only what
+ * has the same, and all segments of such a GSO packet have it.  0: in the first alone.
+ */
+#ifdef VEIL_HAVE_GSO_ACCECN
+#define VEIL_GSO_ACCECN		SKB_GSO_TCP_ACCECN
+#else
+#define VEIL_GSO_ACCECN		0
+#endif
+
 /* 7.x: fragments may be a device's memory. */
 static inline bool veil_frags_readable(const struct sk_buff *skb)
 {

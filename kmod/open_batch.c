@@ -36,7 +36,8 @@
 #define VEIL_BATCH_HEADER	64
 
 /* In these TCP segments may differ, and still be one GSO packet. */
-#define VEIL_BATCH_FLAGS	(TCP_FLAG_CWR | TCP_FLAG_FIN | TCP_FLAG_PSH)
+#define VEIL_BATCH_FLAGS	(TCP_FLAG_FIN | TCP_FLAG_PSH | \
+				 (VEIL_GSO_ACCECN ? 0 : TCP_FLAG_CWR))
 
 /* With these it ends, or never begins. */
 #define VEIL_BATCH_LAST		(TCP_FLAG_FIN | TCP_FLAG_PSH | TCP_FLAG_SYN | \
@@ -256,7 +257,8 @@ static void veil_batch_finish(struct veil_open_batch *batch)
 		skb_shinfo(run)->gso_type = ipv4 ? SKB_GSO_TCPV4 :
 						   SKB_GSO_TCPV6;
 		if (th->cwr)
-			skb_shinfo(run)->gso_type |= SKB_GSO_TCP_ECN;
+			skb_shinfo(run)->gso_type |= VEIL_GSO_ACCECN ?:
+						     SKB_GSO_TCP_ECN;
 	}
 	__skb_queue_tail(&batch->ready, run);
 }
@@ -369,7 +371,7 @@ static bool veil_batch_joins(const struct veil_open_batch *batch,
 	/* The flag word has window and header length, too. */
 	return th->source == first->source && th->dest == first->dest &&
 	       ntohl(th->seq) == batch->next_seq &&
-	       th->ack_seq == first->ack_seq && !th->cwr &&
+	       th->ack_seq == first->ack_seq && (VEIL_GSO_ACCECN || !th->cwr) &&
 	       !((tcp_flag_word(th) ^ tcp_flag_word(first)) &
 		 ~VEIL_BATCH_FLAGS) &&
 	       text->len > hlen && text->len - hlen <= batch->mss &&

@@ -33,7 +33,7 @@
 /* What TCP GSO may be besides; all else goes one by one. */
 #define VEIL_BATCH_GSO		(SKB_GSO_TCPV4 | SKB_GSO_TCPV6 | \
 				 SKB_GSO_TCP_FIXEDID | SKB_GSO_TCP_ECN | \
-				 SKB_GSO_DODGY)
+				 VEIL_GSO_ACCECN | SKB_GSO_DODGY)
 
 /**
  * struct veil_seal_batch - one inner packet on its way out
@@ -200,7 +200,7 @@ static void veil_batch_tcp(const struct veil_seal_batch *batch, unsigned int i,
 
 	memcpy(to, batch->header, batch->l4len);
 	th->seq = htonl(ntohl(th->seq) + i * batch->mss);
-	if (i)
+	if (i && !(skb_shinfo(batch->skb)->gso_type & VEIL_GSO_ACCECN))
 		th->cwr = 0;
 	if (i + 1 < batch->segments) {
 		th->fin = 0;

@@ -22,8 +22,8 @@ import pypeer
 import veilproto
 import wire
 from hosts import alpha, beta, drops_since
-from ktap import case, check, check_equal, note, wait_until
-from traffic import MARKER, marked, transfer
+from ktap import case, check, check_equal, note, skip, wait_until
+from traffic import MARKER, Stream, marked, transfer
 from veilproto import Identity
 
 APP, SIZE = 7000, 4 << 20
@@ -100,15 +100,22 @@ def together():
             check(seen * 3 < packets, "joined on arrival", packets, seen)
 
 
+def classified(host, act):
+    """How many large packets leave meanwhile, and how many of them are a socket's."""
+    host.run("nft", "-f", "-", input=CLASSES)
+    try:
+        act()
+        listed = host.run("nft", "list", "chain", "netdev", "classes", "out")
+    finally:
+        host.run("nft", "delete", "table", "netdev", "classes")
+    return tuple(map(int, re.findall(r"counter packets (\d+)", listed)))
+
+
 @case("each packet that a large one becomes is its socket's, for queues and classes")
 def owned():
-    alpha.run("nft", "-f", "-", input=CLASSES)
-    try:
-        transfer(alpha, beta, beta.v4, os.urandom(SIZE))
-        listed = alpha.run("nft", "list", "chain", "netdev", "classes", "out")
-    finally:
-        alpha.run("nft", "delete", "table", "netdev", "classes")
-    sent, owned = map(int, re.findall(r"counter packets (\d+)", listed))
+    sent, owned = classified(
+        alpha, lambda: transfer(alpha, beta, beta.v4, os.urandom(SIZE))
+    )
     check(sent > 100, "large packets", sent)
     check_equal(owned, sent, "of a socket")
 
@@ -136,6 +143,28 @@ def options():
     check(beta.statistic("IpExtInCEPkts") > marked_before, "marks arrived")
     for host in alpha, beta:
         host.run("sysctl", "-qw", "net.ipv4.tcp_timestamps=1", "net.ipv4.tcp_ecn=2")
+
+
+@case("AccECN: together as well, with any count of marks in the TCP header")
+def accecn():
+    try:
+        for host in alpha, beta:
+            host.sysctl("ipv4/tcp_ecn", 3)
+    except OSError:
+        skip("this kernel has no AccECN")
+    with Stream(alpha, beta, beta.v4) as stream:
+        for _ in range(4):
+            # What beta tells of those that came with a mark is a number of three bits.
+            undo = evil("udp dport 51888 udp length > 1000 ip ecn set ce")
+            stream.exchange(2000, 1)
+            undo()
+            opened, seen = alpha.peer()["rx_packets"], received(alpha)
+            sent, _ = classified(beta, lambda: stream.exchange(1, SIZE))
+            opened, seen = alpha.peer()["rx_packets"] - opened, received(alpha) - seen
+            check(sent > 100, "large packets", sent)
+            check(seen * 3 < opened, "joined on arrival", opened, seen)
+    for host in alpha, beta:
+        host.sysctl("ipv4/tcp_ecn", 2)
 
 
 @case("altered segments are dropped and counted, and the others are delivered")
