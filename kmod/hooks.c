@@ -359,8 +359,11 @@ static unsigned int veil_hook_in(void *priv, struct sk_buff *skb,
 	struct veil_net *vn = priv;
 	unsigned int verdict;
 
-	/* Of ours, and it came back: IPsec's checks cannot read our marks. */
+	/* Of ours, and it came back, or a copy that a rule of FORWARD has made for this
+	 * host: IPsec's checks cannot read our marks.
+	 */
 	veil_unmark(skb, VEIL_MARK_SEALED);
+	veil_flows_release(skb);
 	/* It was judged at the device behind. */
 	if (netif_is_l3_master(state->in))
 		return NF_ACCEPT;

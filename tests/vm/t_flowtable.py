@@ -73,11 +73,15 @@ def use_table(devices="eth0, down0", out="eth0"):
     hosts.flush_all()
     alpha.run("nft", "flush ruleset")
     alpha.run("conntrack", "-F")
+    use_rules(RULES % (devices, out), "flow tables")
+
+
+def use_rules(rules, what):
     try:
-        alpha.run("nft", RULES % (devices, out))
+        alpha.run("nft", rules)
     except AssertionError as error:
         if "No such file" in str(error) or "not supported" in str(error):
-            skip("this kernel has no flow tables")
+            skip("this kernel has no " + what)
         raise
 
 
@@ -302,6 +306,32 @@ def vlan():
             move(host, device + ".5", device, *addresses)
             hosts.ip_batch(host, "link del %s.5" % device)
         routes_of_delta()
+
+
+COPY = """
+    table %s copy {
+        chain forward {
+            type filter hook forward priority 10;
+            %s daddr %s dup to %s
+        }
+    }"""
+
+
+@case("a copy of what stays out, for this host itself, is delivered to it")
+def copied():
+    delta = state["delta"]
+    for own, address, here, family, anywhere in (
+        (delta.v4, beta.v4, "10.7.0.1", "ip", "0.0.0.0"),
+        (delta.v6, beta.v6, "fd07::1", "ip6", "::"),
+    ):
+        use_table()
+        protect()
+        use_rules(COPY % (family, family, address, here), "nft dup")
+        with beta.udp(address) as server, delta.udp(own) as client:
+            with alpha.udp(anywhere, server.getsockname()[1]) as copy:
+                client.sendto(MARKER, server.getsockname()[:2])
+                for sock, what in (server, "datagram"), (copy, "copy"):
+                    check_equal(traffic.collect(sock, 1, what)[0][0], MARKER, what)
 
 
 @case("what is forwarded into an IP tunnel to a peer stays out of the table, too")
