@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What both halves of a handshake share: mac1, NAT detection, from the final
- * Noise state to a session in its slot.
+ * What both halves of a handshake share: mac1, flags, from the final Noise state to
+ * a session in its slot.
  */
 #include <crypto/algapi.h>
 
@@ -28,14 +28,6 @@ bool veil_exchange_rotates(const struct veil_peer *peer, int place,
 	return place & VEIL_PAIR_THEIR_NEXT ||
 	       (psk && peer->psk_next &&
 		!crypto_memneq(psk->id, peer->psk_next->id, VEIL_PSK_ID_LEN));
-}
-
-bool veil_exchange_no_nat(const u8 source[VEIL_ADDR_LEN],
-			  const u8 destination[VEIL_ADDR_LEN],
-			  const struct veil_addr_pair *addrs)
-{
-	return !memcmp(source, &addrs->source, VEIL_ADDR_LEN) &&
-	       !memcmp(destination, &addrs->destination, VEIL_ADDR_LEN);
 }
 
 u8 veil_exchange_flags(const struct veil_peer *peer)

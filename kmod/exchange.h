@@ -5,7 +5,6 @@
 #ifndef _VEIL_EXCHANGE_H
 #define _VEIL_EXCHANGE_H
 
-#include "addr.h"
 #include "session.h"
 
 /* Whether mac1, which follows the len bytes at msg, is right for the owner of
@@ -16,10 +15,6 @@ bool veil_exchange_mac1_ok(const u8 public_key[VEIL_KEY_LEN], const void *msg,
 /* Whether a session of the pair at place, with psk, would rotate keys. */
 bool veil_exchange_rotates(const struct veil_peer *peer, int place,
 			   const struct veil_psk *psk);
-/* Whether the addresses that the sender used are those that we see. */
-bool veil_exchange_no_nat(const u8 source[VEIL_ADDR_LEN],
-			  const u8 destination[VEIL_ADDR_LEN],
-			  const struct veil_addr_pair *addrs);
 /* Flags for the other end's payload. */
 u8 veil_exchange_flags(const struct veil_peer *peer);
 /* Split, derive the data keys and set them.  Wipes noise. */

@@ -339,7 +339,7 @@ static enum veil_drop veil_handshake_message(struct veil_peer *peer,
 			return reason;
 		return veil_responder_handle(peer, msg, addrs, port);
 	case VEIL_MSG_RESPONSE:
-		return veil_initiator_handle(peer, msg, addrs);
+		return veil_initiator_handle(peer, msg);
 	default:
 		return veil_initiator_cookie(peer, msg);
 	}

@@ -302,17 +302,28 @@ static enum veil_drop veil_initiator_open(struct veil_peer *peer,
 	if (!veil_initiator_offered(&own->offer, choice->aead))
 		return VEIL_DROP_no_common_cipher;
 	if (choice->lanes < 1 || choice->lanes > VEIL_LANES_MAX ||
-	    choice->flags & ~VEIL_PAYLOAD_FLAGS || choice->reserved)
+	    choice->flags & ~VEIL_PAYLOAD_FLAGS || choice->reserved ||
+	    !choice->sender)
 		return VEIL_DROP_malformed;
 	return VEIL_DROPS;
+}
+
+/* Whether our initiation came with the addresses that it left with: what the responder
+ * went by.  The addresses of the response say nothing, as anybody may have sent a copy
+ * of it from elsewhere, and both ends have to come to the same answer.
+ */
+static bool veil_initiator_no_nat(const struct veil_offer *offer,
+				  const struct veil_choice *choice)
+{
+	return !memcmp(choice->source, offer->destination, VEIL_ADDR_LEN) &&
+	       !memcmp(choice->destination, offer->source, VEIL_ADDR_LEN);
 }
 
 /* The session takes over the index that the initiation had. */
 static struct veil_session *
 veil_initiator_session(struct veil_peer *peer, int place,
 		       const struct veil_response *msg,
-		       const struct veil_choice *choice,
-		       const struct veil_addr_pair *addrs)
+		       const struct veil_choice *choice)
 {
 	struct veil_outstanding *own = veil_initiator_own(peer);
 	const struct veil_psk *psk = veil_initiator_psk(own, msg);
@@ -323,24 +334,20 @@ veil_initiator_session(struct veil_peer *peer, int place,
 		.initiator = true,
 		.moves = moves,
 		.transport = !moves && !peer->roaming &&
-			     veil_exchange_no_nat(choice->source,
-						  choice->destination, addrs),
+			     veil_initiator_no_nat(&own->offer, choice),
 		.tx_lanes = choice->lanes,
-		.remote = msg->header.sender,
+		.remote = choice->sender,
 		.pair = own->pair,
 		.psk = psk,
 		.rotates = veil_exchange_rotates(peer, place, psk),
 		.epoch = own->epoch,
-		.place = {
-			.local = addrs->destination,
-			/* It has shown that it hears us there. */
-			.remote = peer->roaming ? own->remote : addrs->source,
-			.port = own->port,
-		},
+		/* It has shown that it hears us there. */
+		.place = { .remote = own->remote, .port = own->port },
 	};
 	struct veil_session *session;
 	int err;
 
+	memcpy(&params.place.local, own->offer.source, VEIL_ADDR_LEN);
 	session = veil_session_create(&params);
 	if (IS_ERR(session))
 		return session;
@@ -355,8 +362,7 @@ veil_initiator_session(struct veil_peer *peer, int place,
 }
 
 enum veil_drop veil_initiator_handle(struct veil_peer *peer,
-				     const struct veil_response *msg,
-				     const struct veil_addr_pair *addrs)
+				     const struct veil_response *msg)
 {
 	struct veil_outstanding *own = veil_initiator_own(peer);
 	const struct veil_identity *self;
@@ -384,7 +390,7 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 	 */
 	veil_handshake_trace(peer, "response-received");
 	session = reason == VEIL_DROPS ?
-		  veil_initiator_session(peer, place, msg, &choice, addrs) :
+		  veil_initiator_session(peer, place, msg, &choice) :
 		  NULL;
 	veil_initiator_clear(peer);
 	if (!session)

@@ -83,6 +83,7 @@ struct veil_choice {
 	u8 lanes;
 	u8 flags;		/* enum veil_payload_flags */
 	u8 reserved;
+	__be32 sender;		/* sealed: in clear anybody could alter it */
 	u8 source[VEIL_ADDR_LEN];
 	u8 destination[VEIL_ADDR_LEN];
 } __packed;
@@ -109,13 +110,14 @@ struct veil_initiation {
 	struct veil_macs macs;
 } __packed;
 
-/* The clear header of a response: part of the data keys' derivation. */
+/* The clear header of a response: part of the data keys' derivation, and nothing that
+ * can be altered without the response being refused.
+ */
 struct veil_response_header {
 	u8 type;
 	u8 version;
 	u8 psk_choice;		/* 0: none, else 1 + place in the offer */
 	u8 reserved;
-	__be32 sender;
 	__be32 receiver;
 } __packed;
 

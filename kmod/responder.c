@@ -138,6 +138,14 @@ static enum veil_drop veil_responder_aead(struct veil_peer *peer,
 	return answer->aead ? VEIL_DROPS : VEIL_DROP_no_common_cipher;
 }
 
+/* Whether the addresses that the initiator used are those that we see. */
+static bool veil_responder_no_nat(const struct veil_offer *offer,
+				  const struct veil_addr_pair *addrs)
+{
+	return !memcmp(offer->source, &addrs->source, VEIL_ADDR_LEN) &&
+	       !memcmp(offer->destination, &addrs->destination, VEIL_ADDR_LEN);
+}
+
 static struct veil_session *
 veil_responder_session(struct veil_peer *peer,
 		       const struct veil_initiation *msg,
@@ -150,9 +158,7 @@ veil_responder_session(struct veil_peer *peer,
 		.aead = answer->aead,
 		.moves = moves,
 		.transport = !moves && !peer->roaming &&
-			     veil_exchange_no_nat(answer->offer.source,
-						  answer->offer.destination,
-						  addrs),
+			     veil_responder_no_nat(&answer->offer, addrs),
 		.tx_lanes = answer->offer.lanes,
 		.remote = msg->header.sender,
 		.pair = veil_pair_at(peer, answer->place)->id,
@@ -191,6 +197,7 @@ static int veil_responder_write(struct veil_peer *peer,
 		.aead = answer->aead,
 		.lanes = session->rx_lanes,
 		.flags = veil_exchange_flags(peer),
+		.sender = cpu_to_be32(session->index.id),
 	};
 	u8 e_private[VEIL_KEY_LEN];
 	int err;
@@ -199,7 +206,6 @@ static int veil_responder_write(struct veil_peer *peer,
 	memcpy(choice.destination, &back->destination, VEIL_ADDR_LEN);
 	msg->header.type = VEIL_MSG_RESPONSE;
 	msg->header.version = VEIL_PROTOCOL_VERSION;
-	msg->header.sender = cpu_to_be32(session->index.id);
 	msg->header.receiver = session->remote;
 
 	get_random_bytes(e_private, sizeof(e_private));

@@ -37,10 +37,10 @@ NO_PSK = bytes(32)
 LANES_MAX = 64
 
 INITIATION_HEADER = struct.Struct(">BB2xI12s")
-RESPONSE_HEADER = struct.Struct(">BBBxII")
+RESPONSE_HEADER = struct.Struct(">BBBxI")
 DATA_HEADER = struct.Struct(">BBHIQ")
 OFFER = struct.Struct(">2sBB16s16s16s")
-CHOICE = struct.Struct(">BBBx16s16s")
+CHOICE = struct.Struct(">BBBxI16s16s")
 COOKIE_REPLY = struct.Struct(">B3xI32s32s")
 
 NOISE1 = INITIATION_HEADER.size + 8
@@ -434,7 +434,7 @@ class Initiator:
             data_key(forth, aead, header, used.h),
             data_key(back, aead, header, used.h),
             self.index,
-            RESPONSE_HEADER.unpack(header)[3],
+            choice[3],
             choice[1],
         )
         session.tunnel = bool(choice[2] & ROAMS)
@@ -448,7 +448,7 @@ def read_response(initiator, response):
     if response[-32:-16] != mac1(initiator.me.public, response[:-32]):
         raise ProtocolError("a response with a wrong mac1")
     header = response[: RESPONSE_HEADER.size]
-    kind, version, psk_choice, _, receiver = RESPONSE_HEADER.unpack(header)
+    kind, version, psk_choice, receiver = RESPONSE_HEADER.unpack(header)
     if (kind, version, receiver) != (RESPONSE, VERSION, initiator.index):
         raise ProtocolError("not a response to this initiation")
     if psk_choice > len(initiator.psks):
@@ -504,12 +504,13 @@ class Responder:
         index = forged.get("index", random_index())
         aead = aead or self.aeads[0]
         header = RESPONSE_HEADER.pack(
-            RESPONSE, VERSION, psk_choice, index, self.remote_index
+            RESPONSE, VERSION, psk_choice, self.remote_index
         )
         choice = CHOICE.pack(
             aead,
             forged.get("lanes", LANES_MAX),
             forged.get("flags", 0),
+            index,
             address_bytes(source),
             address_bytes(destination),
         )
@@ -574,7 +575,7 @@ def handshake(psk=None, aead=None):
     response, theirs = responder.response("10.9.0.2", "10.9.0.1", psk, aead)
     assert len(response) == RESPONSE_LEN == 128
     ours, choice = initiator.finish(response)
-    assert choice[3:] == (address_bytes("10.9.0.2"), address_bytes("10.9.0.1"))
+    assert choice[4:] == (address_bytes("10.9.0.2"), address_bytes("10.9.0.1"))
     return ours, theirs
 
 

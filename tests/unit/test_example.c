@@ -162,6 +162,7 @@ static void test_response(void)
 	struct veil_choice choice = {
 		.aead = VEIL_AEAD_AES_256_GCM,
 		.lanes = 8,
+		.sender = cpu_to_be32(0x05060708),
 	};
 	struct veil_offer offer;
 	u8 e_private[VEIL_KEY_LEN];
@@ -178,7 +179,6 @@ static void test_response(void)
 	msg->header.type = VEIL_MSG_RESPONSE;
 	msg->header.version = VEIL_PROTOCOL_VERSION;
 	msg->header.psk_choice = 1;
-	msg->header.sender = cpu_to_be32(0x05060708);
 	msg->header.receiver = example.msg1.header.sender;
 	VALUE("e_r", e_private);
 	EXPECT(!veil_noise_write2(&example.right, msg->noise, example.psk,

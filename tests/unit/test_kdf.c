@@ -99,13 +99,13 @@ static void test_mac1(void)
 	}
 }
 
-static struct input data_info(u8 aead, const u8 header[12], const u8 h[32])
+static struct input data_info(u8 aead, const u8 header[8], const u8 h[32])
 {
 	struct input info = {};
 
 	add_text(&info, "netveil v1 data");
 	add(&info, &aead, 1);
-	add(&info, header, 12);
+	add(&info, header, 8);
 	add(&info, h, 32);
 	return info;
 }

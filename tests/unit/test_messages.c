@@ -31,18 +31,17 @@ static void test_initiation(void)
 
 static void test_response(void)
 {
-	LEN(veil_response_header, 12);
+	LEN(veil_response_header, 8);
 	AT(veil_response_header, type, 0);
 	AT(veil_response_header, version, 1);
 	AT(veil_response_header, psk_choice, 2);
 	AT(veil_response_header, reserved, 3);
-	AT(veil_response_header, sender, 4);
-	AT(veil_response_header, receiver, 8);
+	AT(veil_response_header, receiver, 4);
 
 	LEN(veil_response, 128);
 	AT(veil_response, header, 0);
-	AT(veil_response, noise, 12);
-	MEMBER_LEN(veil_response, noise, 84);
+	AT(veil_response, noise, 8);
+	MEMBER_LEN(veil_response, noise, 88);
 	AT(veil_response, macs, 96);
 }
 
@@ -57,13 +56,14 @@ static void test_payloads(void)
 	AT(veil_offer, psk_id, 36);
 	MEMBER_LEN(veil_offer, psk_id, 16);
 
-	LEN(veil_choice, 36);
+	LEN(veil_choice, 40);
 	AT(veil_choice, aead, 0);
 	AT(veil_choice, lanes, 1);
 	AT(veil_choice, flags, 2);
 	AT(veil_choice, reserved, 3);
-	AT(veil_choice, source, 4);
-	AT(veil_choice, destination, 20);
+	AT(veil_choice, sender, 4);
+	AT(veil_choice, source, 8);
+	AT(veil_choice, destination, 24);
 }
 
 static void test_data(void)

@@ -47,7 +47,7 @@ expect 1 "reading message 1 to its static key failed" "another prologue"
 other_digit payload
 expect 1 "not ok 1" "another payload"
 edited '/"ciphertext"/ d; s/\("payload": ".*"\),/\1/; /"handshake_hash"/ d'
-expect 0 "# handshake_hash: e368" "nothing to compare with"
+expect 0 "# handshake_hash: 275e" "nothing to compare with"
 edited 's/ChaChaPoly/AESGCM/'
 expect 0 "ok 1 Noise_IKpsk2_25519_AESGCM_SHA256 # SKIP" "another protocol"
 edited '/"init_static"/ d'

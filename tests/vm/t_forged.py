@@ -86,7 +86,8 @@ def wrong_responses():
     for length in 1, 16, len(good) - 1:
         peer.refused("malformed", good[:length])
     peer.refused("malformed", good + b"\0")
-    peer.refused("unexpected_response", wire.flip(good, 8))
+    for place in range(4, header):
+        peer.refused("unexpected_response", wire.flip(good, place))
     peer.adopt(session)
     peer.send(good)
     check_equal(peer.wait_udp(), b"after forgeries", "the packet that waited")
@@ -101,6 +102,7 @@ def wrong_choices():
         ({"psk_choice": 1}, "psk_mismatch"),
         ({"lanes": 0}, "malformed"),
         ({"lanes": 65}, "malformed"),
+        ({"index": 0}, "malformed"),
     ):
         peer = fresh(cipher=AES_256_GCM)
         peer.say(b"x")

@@ -81,7 +81,7 @@ class Attacker:
 
     def try_response(self, private, responder, response):
         header = response[: veilproto.RESPONSE_HEADER.size]
-        if veilproto.RESPONSE_HEADER.unpack(header)[4] != responder.remote_index:
+        if veilproto.RESPONSE_HEADER.unpack(header)[3] != responder.remote_index:
             return
         remote = response[len(header) : len(header) + 32]
         sealed = response[len(header) + 32 : -32]
@@ -105,7 +105,7 @@ class Attacker:
         for split, aead in itertools.product(noise.split(), veilproto.AEADS):
             key = veilproto.data_key(split, aead, header, noise.h)
             for kind, source, destination, message in self.record:
-                if kind == DATA and message[4:8] in header:
+                if kind == DATA:
                     self.open(aead, key, source, destination, message)
 
     def open(self, aead, key, source, destination, message):

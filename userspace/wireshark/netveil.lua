@@ -75,14 +75,12 @@ end
 local function response(buffer, tree)
 	tree:add(field.version, buffer(1, 1))
 	tree:add(field.psk, buffer(2, 1))
-	tree:add(field.sender, buffer(4, 4))
-	tree:add(field.receiver, buffer(8, 4))
-	tree:add(field.ephemeral, buffer(12, 32))
-	tree:add(field.choice, buffer(44, 52))
+	tree:add(field.receiver, buffer(4, 4))
+	tree:add(field.ephemeral, buffer(8, 32))
+	tree:add(field.choice, buffer(40, 56))
 	tree:add(field.mac1, buffer(96, 16))
 	tree:add(field.mac2, buffer(112, 16))
-	return string.format(", sender 0x%08x, receiver 0x%08x",
-		buffer(4, 4):uint(), buffer(8, 4):uint())
+	return string.format(", receiver 0x%08x", buffer(4, 4):uint())
 end
 
 local function cookie_reply(buffer, tree)

@@ -22,7 +22,7 @@ from dissononce.processing.modifiers.psk import PSKPatternModifier
 HEADER = bytes.fromhex("01010000deadbeef" "400000006b02d94a075bcd15")
 PROLOGUE = b"netveil v1" + HEADER
 OFFER = 52
-CHOICE = 36
+CHOICE = 40
 
 
 def pattern(seed, length):

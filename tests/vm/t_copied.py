@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# netveil-test: timeout=90
+"""Somebody on the path sends a copy of each handshake message ahead of it, altered or
+from and to other addresses of the two hosts. He drops nothing, so all arrives.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+import hosts
+import ktap
+import packets
+import veilproto
+import wire
+from hosts import alpha, beta
+from ktap import case, check, wait_until
+from veilproto import INITIATION, PORT, RESPONSE, Identity
+
+OTHER = {
+    (alpha.v4, beta.v4): (alpha.v6, beta.v6),
+    (beta.v4, alpha.v4): (beta.v6, alpha.v6),
+}
+ETH_P_IPV6 = b"\x86\xdd"
+
+
+def by_other_addresses(frame, message, _to):
+    packet = packets.parse_frame(frame)
+    ends = OTHER[packet.source, packet.destination]
+    segment = packets.udp(*ends, PORT, PORT, message)
+    return frame[:12] + ETH_P_IPV6 + packets.ip(*ends, packets.UDP, segment)
+
+
+class Ahead:
+    """A rule for a relay: of messages of that kind a copy goes ahead."""
+
+    def __init__(self, kind, make):
+        self.kind, self.make, self.copies = kind, make, 0
+
+    def __call__(self, to, frame):
+        message = wire.netveil_message(frame)
+        if not message or message[0] != self.kind or frame[12:14] == ETH_P_IPV6:
+            return (frame,)
+        self.copies += 1
+        return self.make(frame, message, to), frame
+
+
+def arrives(source, target):
+    with target.udp(target.v4) as receiver, source.udp(source.v4) as sender:
+
+        def got():
+            hosts.offer(sender, b"x", receiver.getsockname())
+            return hosts.receive_all(receiver)
+
+        wait_until(got, 20, "a datagram from %s" % source.name, every=0.2)
+
+
+def survives(rule, ours):
+    """Whoever begins, the one with the larger key."""
+    for _ in range(2):
+        ours["wa"], ours["wb"] = ours["wb"], ours["wa"]
+        with wire.Relay(hosts.wire) as relay:
+            relay.rule, rule.copies = rule, 0
+            hosts.make_peers(ours["wa"], ours["wb"])
+            for _ in range(3):
+                arrives(alpha, beta)
+                arrives(beta, alpha)
+            check(rule.copies, "there were copies", rule.copies)
+        hosts.flush_all()
+
+
+def two():
+    """Identities, by the port of the wire that leads to the host."""
+    return {"wa": Identity(), "wb": Identity()}
+
+
+@case("an initiation from and to other addresses")
+def initiations():
+    survives(Ahead(INITIATION, by_other_addresses), two())
+
+
+@case("a response from and to other addresses")
+def responses():
+    survives(Ahead(RESPONSE, by_other_addresses), two())
+
+
+@case("a response with another byte in its head, whose mac1 is right")
+def other_response():
+    ours = two()
+    for place in range(8):
+
+        def altered(frame, message, to, place=place):
+            body = wire.flip(message[:-32], place)
+            forged = veilproto.with_macs(ours[to].public, body)
+            return wire.rewritten(frame, lambda _: forged)
+
+        survives(Ahead(RESPONSE, altered), ours)
+
+
+ktap.run(hosts.set_up)
