@@ -16,6 +16,7 @@
 #include "keys.h"
 #include "peer_address.h"
 #include "responder.h"
+#include "roam.h"
 #include "timers.h"
 #include "trace.h"
 
@@ -108,26 +109,33 @@ void veil_handshake_start(struct veil_peer *peer)
 	}
 }
 
-/* An authentic initiation that is not newer than the last committed one: its
- * sender's clock went back, or someone repeats an old one.  We initiate then,
- * so that a clock that jumps locks nobody out.
- */
-static void veil_handshake_stale(struct veil_peer *peer)
+static bool veil_handshake_quiet(const struct veil_peer *peer)
 {
 	unsigned long last = READ_ONCE(peer->last_rx);
 
 	/* As many jiffies as there are may have gone by since. */
-	if (!time_in_range_open(jiffies, last,
-				last + VEIL_STALE_QUIET_TIME * HZ))
-		veil_handshake_start(peer);
+	return !time_in_range_open(jiffies, last,
+				   last + VEIL_STALE_QUIET_TIME * HZ);
+}
+
+/* An authentic initiation that is not newer than the last committed one: its
+ * sender's clock went back, or someone repeats an old one.  We initiate then,
+ * so that a clock that jumps locks nobody out.
+ */
+static void veil_handshake_stale(struct veil_peer *peer,
+				 const struct in6_addr *source, u16 port)
+{
+	if (!veil_handshake_quiet(peer))
+		return;
+	veil_roam_lost(peer, source, port);
+	veil_handshake_start(peer);
 }
 
 void veil_handshake_unknown(struct veil_peer *peer)
 {
 	/* Anybody can say that of it; a session that is heard tells otherwise. */
-	if (rcu_access_pointer(peer->current_session))
-		veil_handshake_stale(peer);
-	else
+	if (!rcu_access_pointer(peer->current_session) ||
+	    veil_handshake_quiet(peer))
 		veil_handshake_start(peer);
 }
 
@@ -245,6 +253,9 @@ void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 {
 	bool unjudged = veil_handshake_unjudged(peer);
 	enum veil_drop reason = VEIL_DROPS;
+	struct veil_addr_pair addrs;
+	const struct udphdr *uh;
+	u16 port;
 
 	/* The peer was added a moment ago.  The first message that the worker
 	 * takes has it make the pairs, so that X25519 runs once for all of them.
@@ -257,9 +268,11 @@ void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 				       &peer->initiations, skb);
 		return;
 	}
+	uh = veil_addr_parse(skb, &addrs);
+	port = ntohs(uh->source);
 	veil_peer_drop(peer, skb, reason);
 	if (reason == VEIL_DROP_stale_initiation)
-		veil_handshake_stale(peer);
+		veil_handshake_stale(peer, &addrs.source, port);
 }
 
 /* What answers an initiation of ours, if it names one that waits for it. */

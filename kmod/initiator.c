@@ -223,7 +223,7 @@ void veil_initiator_send(struct veil_peer *peer)
 	u16 port;
 
 	veil_initiator_clear(peer);
-	if (veil_roam_endpoint(peer, &remote, &port))
+	if (veil_roam_target(peer, &remote, &port))
 		return;
 	if (veil_socket_route(peer->vn, &remote, veil_initiator_domain(peer),
 			      &addrs))

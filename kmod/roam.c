@@ -106,6 +106,7 @@ void veil_roam_set(struct veil_peer *peer, bool roaming)
 	spin_lock_bh(&peer->lock);
 	memset(&peer->endpoint, 0, sizeof(peer->endpoint));
 	peer->roamer->heard = false;
+	veil_roam_found(peer);
 	spin_unlock_bh(&peer->lock);
 	WRITE_ONCE(peer->roaming, true);
 	list_add_tail_rcu(&peer->roamer->list, &vn->roamers);
@@ -162,6 +163,42 @@ int veil_roam_endpoint(struct veil_peer *peer, struct in6_addr *address,
 	return ipv6_addr_any(address) ? -ENOENT : 0;
 }
 
+int veil_roam_target(struct veil_peer *peer, struct in6_addr *address,
+		     u16 *port)
+{
+	int err = veil_roam_endpoint(peer, address, port);
+
+	/* At random: pairs of keys take turns already. */
+	if (err || !READ_ONCE(peer->roaming) || !READ_ONCE(peer->attempts) ||
+	    get_random_u32_below(2))
+		return err;
+	spin_lock_bh(&peer->lock);
+	if (peer->roamer->lost.port) {
+		*address = peer->roamer->lost.address;
+		*port = peer->roamer->lost.port;
+	}
+	spin_unlock_bh(&peer->lock);
+	return 0;
+}
+
+void veil_roam_lost(struct veil_peer *peer, const struct in6_addr *address,
+		    u16 port)
+{
+	if (!READ_ONCE(peer->roaming))
+		return;
+	spin_lock_bh(&peer->lock);
+	peer->roamer->lost.address = *address;
+	peer->roamer->lost.port = port;
+	spin_unlock_bh(&peer->lock);
+}
+
+void veil_roam_found(struct veil_peer *peer)
+{
+	lockdep_assert_held(&peer->lock);
+	if (peer->roamer)
+		peer->roamer->lost.port = 0;
+}
+
 static bool veil_roam_same(const struct veil_place *one,
 			   const struct veil_place *other)
 {
@@ -182,6 +219,7 @@ static void veil_roam_settle(struct veil_peer *peer,
 		veil_pmtu_forget(peer);
 	}
 	peer->roamer->heard = true;
+	veil_roam_found(peer);
 	veil_roam_place(peer);
 }
 

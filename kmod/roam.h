@@ -34,6 +34,8 @@ struct veil_endpoint {
  * @heard: where the peer is has been heard since it roams; "
  * @endpoint: copy of the peer's; "
  * @challenge: of a place where it may be now; "
+ * @lost: where its last stale initiation came from, as after its clock went back and
+ *	it has moved; port 0: nowhere; "
  */
 struct veil_roamer {
 	struct veil_peer *peer;
@@ -43,6 +45,7 @@ struct veil_roamer {
 	bool heard;
 	struct veil_endpoint endpoint;
 	struct veil_challenge challenge;
+	struct veil_endpoint lost;
 };
 
 int veil_roam_init(struct rhltable *places);
@@ -68,9 +71,19 @@ struct rhlist_head *veil_roam_at(struct veil_net *vn,
  */
 void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known);
 
-/* Where handshakes to peer go; -ENOENT when that is not known. */
+/* Where peer is, as far as is known; -ENOENT when it is not. */
 int veil_roam_endpoint(struct veil_peer *peer, struct in6_addr *address,
 		       u16 *port);
+/* Where the next initiation goes.  After the first of a series it may be where peer was
+ * lost, which somebody who repeats an old initiation can choose: now and then only.
+ */
+int veil_roam_target(struct veil_peer *peer, struct in6_addr *address,
+		     u16 *port);
+/* A stale initiation of peer's came from there, with nothing heard of it. */
+void veil_roam_lost(struct veil_peer *peer, const struct in6_addr *address,
+		    u16 port);
+/* The search is over; peer->lock held. */
+void veil_roam_found(struct veil_peer *peer);
 
 /* All below: under rcu_read_lock(), from the packet path.  place: where a packet
  * came from, and to.

@@ -6,6 +6,7 @@
 #include "handshake.h"
 #include "initiator.h"
 #include "netlink.h"
+#include "roam.h"
 #include "session.h"
 #include "timers.h"
 #include "trace.h"
@@ -146,6 +147,7 @@ static void veil_tick_handshake(struct veil_peer *peer, struct veil_tick *tick)
 			  VEIL_GIVE_UP_TIME * HZ)) {
 		WRITE_ONCE(peer->handshaking, false);
 		WRITE_ONCE(peer->tx_unanswered, 0);
+		veil_roam_found(peer);
 		tick->give_up = true;
 	} else if (time_after_eq(now, peer->handshake_next)) {
 		WRITE_ONCE(peer->handshake_next,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=110
+# netveil-test: timeout=200
 """Peers that roam: behind NAT, from network to network, and who pretends to be
 elsewhere (PROTOCOL section 8.6).
 
@@ -26,10 +26,11 @@ import hosts
 import ktap
 import packets
 import pypeer
+import veilproto
 import wire
 from hosts import alpha, drops_since, receive, receive_all
 from ktap import case, check, check_equal, wait_until
-from veilproto import CHALLENGE, DATA, ECHO, PORT, TUNNEL, Identity
+from veilproto import CHALLENGE, DATA, ECHO, INITIATION, PORT, TUNNEL, Identity
 
 INNER, SERVER, APP = "10.50.0.7", "10.50.0.1", 7000
 UDP_SEGMENT = 103
@@ -305,7 +306,7 @@ def keepalives():
 # Against the second implementation
 
 
-def connected():
+def connected(**forged):
     """A roaming peer in Python on gamma, with a session."""
     pypeer.close_all()
     state["delta"].control.flush()
@@ -314,7 +315,7 @@ def connected():
     alpha.control.add_peer(theirs.public, INNER, roaming=1)
     peer = pypeer.PythonPeer(state["gamma"], theirs, alpha, ours.public)
     pypeer.open_peers.append(peer)
-    peer.initiate()
+    peer.initiate(**forged)
     wait_until(alpha.is_up, 10, "a session")
     check_equal(place(), ("10.9.0.3", PORT), "the first place")
     peer.forget()
@@ -362,6 +363,28 @@ def reaches(peer, sock=None):
         return message and payload in peer.session.open_message(message)
 
     wait_until(arrived, 10, "alpha's packet")
+
+
+@case("a peer whose clock went back, and that is elsewhere now, gets a session there")
+def clock_back():
+    peer = connected(time=veilproto.tai64n(time.time() + 86400))
+    with state["gamma"].udp("10.9.0.3", 40000) as sock:
+
+        def called():
+            """The module's initiation; the peer goes on with its own meanwhile."""
+            sock.sendto(peer.initiator().initiation(), (alpha.v4, PORT))
+            got = receive_all(sock)
+            return next((each for each in got if each[0] == INITIATION), None)
+
+        responder = veilproto.Responder(peer.me, wait_until(called, 80, "an initiation", every=1))
+        message, session = responder.response("10.9.0.3", alpha.v4)
+        check_equal(place(), ("10.9.0.3", PORT), "the place, until it is proven")
+        sock.sendto(message, (alpha.v4, PORT))
+        keepalive = session.seal_message(b"", flags=TUNNEL)
+        wait_until(lambda: receive_all(sock), 10, "the module's word under the session")
+        sock.sendto(keepalive, (alpha.v4, PORT))
+        wait_until(lambda: place() == ("10.9.0.3", 40000), 10, "the new place")
+        check(alpha.is_up(), "a session")
 
 
 @case("what its device or the way joined is opened message by message")
