@@ -352,7 +352,7 @@ static enum veil_drop veil_handshake_message(struct veil_peer *peer,
 			return reason;
 		return veil_responder_handle(peer, msg, addrs, port);
 	case VEIL_MSG_RESPONSE:
-		return veil_initiator_handle(peer, msg);
+		return veil_initiator_handle(peer, msg, &addrs->source, port);
 	default:
 		return veil_initiator_cookie(peer, msg);
 	}

@@ -361,8 +361,21 @@ veil_initiator_session(struct veil_peer *peer, int place,
 	return session;
 }
 
+/* Where a peer that roams is, it has to have shown: else who lets our initiation through
+ * from elsewhere could have all that we send.
+ */
+static bool veil_initiator_from(const struct veil_peer *peer,
+				const struct in6_addr *source, u16 port)
+{
+	const struct veil_outstanding *own = veil_initiator_own(peer);
+
+	return !peer->roaming || (port == own->port &&
+				  ipv6_addr_equal(source, &own->remote));
+}
+
 enum veil_drop veil_initiator_handle(struct veil_peer *peer,
-				     const struct veil_response *msg)
+				     const struct veil_response *msg,
+				     const struct in6_addr *source, u16 port)
 {
 	struct veil_outstanding *own = veil_initiator_own(peer);
 	const struct veil_identity *self;
@@ -371,7 +384,8 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 	enum veil_drop reason;
 	int place;
 
-	if (!own || own->index.id != be32_to_cpu(msg->header.receiver))
+	if (!own || own->index.id != be32_to_cpu(msg->header.receiver) ||
+	    !veil_initiator_from(peer, source, port))
 		return VEIL_DROP_unexpected_response;
 	place = veil_pair_find(peer, own->pair);
 	if (place == VEIL_PAIR_NONE)

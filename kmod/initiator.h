@@ -12,7 +12,8 @@
 void veil_initiator_send(struct veil_peer *peer);
 /* Handle the answer; why it was dropped, or VEIL_DROPS. */
 enum veil_drop veil_initiator_handle(struct veil_peer *peer,
-				     const struct veil_response *msg);
+				     const struct veil_response *msg,
+				     const struct in6_addr *source, u16 port);
 /* Keep the cookie that the answer holds, and go on soon with it. */
 enum veil_drop veil_initiator_cookie(struct veil_peer *peer,
 				     const struct veil_cookie_reply *msg);

@@ -9,6 +9,7 @@
 #include "handshake.h"
 #include "initiator.h"
 #include "keys.h"
+#include "peer_address.h"
 #include "responder.h"
 #include "socket.h"
 #include "timers.h"
@@ -23,6 +24,9 @@ struct veil_answer {
 	enum veil_aead_id aead;
 	u64 time;
 	int epoch;
+	struct veil_addr_pair back;	/* the way it came */
+	struct veil_addr_pair said;	/* that of the offer */
+	bool astray;		/* it came another way, and there may be no NAT */
 };
 
 int veil_responder_identify(const struct veil_identity *self,
@@ -146,12 +150,37 @@ static bool veil_responder_no_nat(const struct veil_offer *offer,
 	       !memcmp(offer->destination, &addrs->destination, VEIL_ADDR_LEN);
 }
 
+/* What came another way than the initiator says went through NAT, or is a copy that
+ * somebody has sent ahead so that the answer gets lost.  If the other way is one between
+ * addresses of the peer's and of ours, the answer goes by both.
+ */
+static void veil_responder_ways(struct veil_peer *peer,
+				const struct veil_addr_pair *addrs,
+				struct veil_answer *answer)
+{
+	struct veil_addr_pair *said = &answer->said;
+
+	answer->back.source = addrs->destination;
+	answer->back.destination = addrs->source;
+	memcpy(&said->source, answer->offer.destination, VEIL_ADDR_LEN);
+	memcpy(&said->destination, answer->offer.source, VEIL_ADDR_LEN);
+	if (peer->roaming || veil_responder_no_nat(&answer->offer, addrs))
+		return;
+	rcu_read_lock();
+	answer->astray = veil_peer_lookup(peer->vn, &said->destination) == peer &&
+			 veil_socket_domain(peer->vn->net, &said->source,
+					    -1) >= 0;
+	rcu_read_unlock();
+}
+
 static struct veil_session *
 veil_responder_session(struct veil_peer *peer,
 		       const struct veil_initiation *msg,
 		       const struct veil_answer *answer,
 		       const struct veil_addr_pair *addrs, u16 port)
 {
+	const struct veil_addr_pair *way = answer->astray ? &answer->said :
+							    &answer->back;
 	bool moves = answer->offer.flags & VEIL_PAYLOAD_ROAMS;
 	struct veil_session_params params = {
 		.peer = peer,
@@ -168,8 +197,8 @@ veil_responder_session(struct veil_peer *peer,
 		.time = answer->time,
 		.epoch = answer->epoch,
 		.place = {
-			.local = addrs->destination,
-			.remote = addrs->source,
+			.local = way->source,
+			.remote = way->destination,
 			.port = port,
 		},
 	};
@@ -188,8 +217,7 @@ veil_responder_session(struct veil_peer *peer,
 
 static int veil_responder_write(struct veil_peer *peer,
 				struct veil_session *session,
-				struct veil_answer *answer,
-				const struct veil_addr_pair *back)
+				struct veil_answer *answer)
 {
 	static const u8 no_psk[VEIL_KEY_LEN];
 	struct veil_response *msg = &answer->msg;
@@ -202,8 +230,8 @@ static int veil_responder_write(struct veil_peer *peer,
 	u8 e_private[VEIL_KEY_LEN];
 	int err;
 
-	memcpy(choice.source, &back->source, VEIL_ADDR_LEN);
-	memcpy(choice.destination, &back->destination, VEIL_ADDR_LEN);
+	memcpy(choice.source, &answer->back.source, VEIL_ADDR_LEN);
+	memcpy(choice.destination, &answer->back.destination, VEIL_ADDR_LEN);
 	msg->header.type = VEIL_MSG_RESPONSE;
 	msg->header.version = VEIL_PROTOCOL_VERSION;
 	msg->header.receiver = session->remote;
@@ -264,10 +292,6 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 					    u16 port,
 					    struct veil_answer *answer)
 {
-	const struct veil_addr_pair back = {
-		.source = addrs->destination,
-		.destination = addrs->source,
-	};
 	bool fresh = veil_responder_fresh(peer, answer->place);
 	struct veil_session *session;
 	enum veil_drop reason;
@@ -281,10 +305,11 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 		return reason;
 
 	veil_handshake_trace(peer, "initiation-received");
+	veil_responder_ways(peer, addrs, answer);
 	session = veil_responder_session(peer, msg, answer, addrs, port);
 	if (IS_ERR(session))
 		return VEIL_DROP_no_memory;
-	if (veil_responder_write(peer, session, answer, &back)) {
+	if (veil_responder_write(peer, session, answer)) {
 		veil_session_discard(session);
 		return VEIL_DROP_handshake_failed;
 	}
@@ -292,8 +317,11 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 		veil_initiator_clear(peer);
 	veil_exchange_install(peer, session, fresh);
 	veil_handshake_trace(peer, "response-sent");
-	veil_socket_send(peer->vn, &back, port, &answer->msg,
+	veil_socket_send(peer->vn, &answer->back, port, &answer->msg,
 			 sizeof(answer->msg));
+	if (answer->astray)
+		veil_socket_send(peer->vn, &answer->said, port, &answer->msg,
+				 sizeof(answer->msg));
 	return VEIL_DROPS;
 }
 

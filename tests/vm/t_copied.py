@@ -81,6 +81,33 @@ def initiations():
     survives(Ahead(INITIATION, by_other_addresses), two())
 
 
+def to_address(address_of):
+    def copy(frame, message, _to):
+        packet = packets.parse_frame(frame)
+        ends = packet.source, address_of(packet.destination)
+        segment = packets.udp(*ends, PORT, PORT, message)
+        return frame[:14] + packets.ip(*ends, packets.UDP, segment)
+
+    return copy
+
+
+@case("an initiation to an address that every host has, and nobody answers from")
+def to_loopback():
+    survives(Ahead(INITIATION, to_address(lambda _: "127.0.0.1")), two())
+
+
+@case("an initiation to an address of the host that its peer does not know")
+def to_unknown():
+    extra = {alpha.v4: "10.9.0.98", beta.v4: "10.9.0.99"}
+    for host in alpha, beta:
+        host.run("ip", "addr", "add", extra[host.v4] + "/24", "dev", "eth0")
+    try:
+        survives(Ahead(INITIATION, to_address(extra.get)), two())
+    finally:
+        for host in alpha, beta:
+            host.run("ip", "addr", "del", extra[host.v4] + "/24", "dev", "eth0")
+
+
 @case("a response from and to other addresses")
 def responses():
     survives(Ahead(RESPONSE, by_other_addresses), two())

@@ -387,6 +387,25 @@ def clock_back():
         check(alpha.is_up(), "a session")
 
 
+@case("an old initiation, and ours passed on from there, do not move a peer")
+def passed_on():
+    """What the attacker gets at his place is made for the peer, and shows to it alone."""
+    peer = connected()
+    with state["gamma"].udp("10.9.0.3", 40000) as sock:
+        old = peer.initiator(time=veilproto.tai64n(time.time() - 1000)).initiation()
+
+        def caught():
+            sock.sendto(old, (alpha.v4, PORT))
+            got = receive_all(sock)
+            return next((each for each in got if each[0] == INITIATION), None)
+
+        first = wait_until(caught, 80, "an initiation at the attacker's", every=1)
+        message, session = veilproto.Responder(peer.me, first).response("10.9.0.3", alpha.v4)
+        peer.refused("unexpected_response", message)
+        peer.adopt(session)
+        check_equal(place(), ("10.9.0.3", PORT), "the place")
+
+
 @case("what its device or the way joined is opened message by message")
 def joined():
     peer, count = connected(), 5
