@@ -42,11 +42,7 @@ run_first_kernel() {
 	local kernel
 	kernel=$(kernels)
 	mkdir -p "$root/tree/usr/local/bin" "$root/tree/boot"
-	cat >"$root/tree/usr/local/bin/uname" <<-END
-		#!/bin/sh
-		[ "\$*" = -r ] && echo $kernel || exec /usr/bin/uname "\$@"
-	END
-	chmod 755 "$root/tree/usr/local/bin/uname"
+	runs "$kernel"
 	touch "$root/tree/boot/config-$kernel"
 }
 
@@ -69,7 +65,7 @@ files() {
 }
 
 kernels() {
-	inside sh -c 'ls -d /lib/modules/*/build | cut -d / -f 4'
+	inside sh -c 'ls -d /lib/modules/*/build/Makefile | cut -d / -f 4'
 }
 
 # built VERSION: for every kernel that has headers here, and no other version is.
@@ -136,7 +132,30 @@ upgrade() {
 
 # made_anew VERSION: what netveil-secure-boot advises for a module without signature.
 made_anew() {
-	inside dpkg-reconfigure netveil-dkms && built "$1"
+	find "$root/tree/lib/modules/" "$root/tree/usr/lib/modules" -name 'netveil.ko*' -delete
+	! built "$1" && inside dpkg-reconfigure netveil-dkms && built "$1"
+}
+
+# runs KERNEL: by what uname says.
+runs() {
+	cat >"$root/tree/usr/local/bin/uname" <<-END
+		#!/bin/sh
+		[ "\$*" = -r ] && echo $1 || exec /usr/bin/uname "\$@"
+	END
+	chmod 755 "$root/tree/usr/local/bin/uname"
+}
+
+# An upgrade while a kernel runs for which the module cannot be built.
+upgrade_in_vain() {
+	local kernel
+	kernel=$(kernels | head -n 1)
+	mkdir -p "$root/tree/lib/modules/0.0-broken/build/include"
+	runs 0.0-broken
+	! upgrade && built "$newer"
+	local result=$?
+	rm -r "$root/tree/lib/modules/0.0-broken"
+	runs "$kernel"
+	return $result
 }
 
 # As mokutil answers of a key that is enrolled: with 1.
@@ -185,7 +204,7 @@ run() {
 	. "$NETVEIL_TOP/tests/lib/ktap.sh"
 	set +e
 	set_up "$@"
-	plan 16
+	plan 17
 	files "$root/before"
 	packages >"$root/packages"
 	check "the packages install, with what they need" \
@@ -198,6 +217,7 @@ run() {
 	check "a further kernel gets its module with its headers" apt install linux-headers-amd64
 	check "and so has both" built "$version"
 	check "a key for Secure Boot that is enrolled is known as such" enrolled_is_told
+	check "an upgrade that fails for the kernel that runs builds for the others" upgrade_in_vain
 	check "an upgrade" upgrade
 	check "and both have the newer one" built "$newer"
 	check "and takes no protection away" nothing_taken_away
