@@ -25,6 +25,10 @@
  */
 #define VEIL_HANDSHAKES_MAX	1024
 #define VEIL_HANDSHAKES_PEER	8
+/* Of these, as many may be cookie replies, which anybody can make who sees what they
+ * answer: what the peer itself says finds room beside them.
+ */
+#define VEIL_HANDSHAKES_COOKIES	4
 /* After so many the worker ends and begins anew, or who waits for works that were
  * queued before (veil_sessions_wiped()) would wait for the end of a flood.
  */
@@ -275,29 +279,30 @@ void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 		veil_handshake_stale(peer, &addrs.source, port);
 }
 
-/* What answers an initiation of ours, if it names one that waits for it. */
-static void veil_handshake_answer(struct veil_peer *peer, struct sk_buff *skb,
-				  __be32 receiver)
+/* Whether an initiation of ours waits for it. */
+static bool veil_handshake_awaited(struct veil_peer *peer, __be32 receiver)
 {
 	struct veil_index *index = veil_index_lookup(peer->vn,
 						     be32_to_cpu(receiver));
 
-	if (!index || READ_ONCE(index->kind) != VEIL_INDEX_HANDSHAKE ||
-	    index->peer != peer)
-		veil_peer_drop(peer, skb, VEIL_DROP_unexpected_response);
-	else
-		veil_handshake_enqueue(peer, &peer->vn->responses,
-				       &peer->responses, skb);
+	return index && READ_ONCE(index->kind) == VEIL_INDEX_HANDSHAKE &&
+	       index->peer == peer;
 }
 
 void veil_handshake_response(struct veil_peer *peer, struct sk_buff *skb,
 			     const struct veil_response *msg)
 {
 	if (msg->header.version != VEIL_PROTOCOL_VERSION ||
-	    msg->header.psk_choice > VEIL_PSKS_MAX || msg->header.reserved)
+	    msg->header.psk_choice > VEIL_PSKS_MAX || msg->header.reserved ||
+	    memchr_inv(msg->reserved, 0, sizeof(msg->reserved)))
 		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
+	else if (!veil_handshake_awaited(peer, msg->header.receiver))
+		veil_peer_drop(peer, skb, VEIL_DROP_unexpected_response);
+	else if (!veil_pair_answered(peer, msg))
+		veil_peer_drop(peer, skb, VEIL_DROP_bad_stamp);
 	else
-		veil_handshake_answer(peer, skb, msg->header.receiver);
+		veil_handshake_enqueue(peer, &peer->vn->responses,
+				       &peer->responses, skb);
 }
 
 void veil_handshake_cookie(struct veil_peer *peer, struct sk_buff *skb,
@@ -305,8 +310,13 @@ void veil_handshake_cookie(struct veil_peer *peer, struct sk_buff *skb,
 {
 	if (memchr_inv(msg->reserved, 0, sizeof(msg->reserved)))
 		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
+	else if (!veil_handshake_awaited(peer, msg->receiver))
+		veil_peer_drop(peer, skb, VEIL_DROP_unexpected_response);
+	else if (atomic_read(&peer->responses) >= VEIL_HANDSHAKES_COOKIES)
+		veil_peer_drop(peer, skb, VEIL_DROP_handshake_queue_full);
 	else
-		veil_handshake_answer(peer, skb, msg->receiver);
+		veil_handshake_enqueue(peer, &peer->vn->responses,
+				       &peer->responses, skb);
 }
 
 static enum veil_drop veil_handshake_judge(struct veil_peer *peer,

@@ -392,7 +392,7 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 		return VEIL_DROP_unexpected_response;
 	self = veil_pair_ours(peer, place);
 	if (!veil_exchange_mac1_ok(self->public, msg,
-				   offsetof(struct veil_response, macs)))
+				   offsetof(struct veil_response, mac1)))
 		return VEIL_DROP_handshake_failed;
 	reason = veil_initiator_open(peer, self, msg, &choice);
 	if (reason == VEIL_DROP_handshake_failed ||

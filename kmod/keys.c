@@ -77,6 +77,22 @@ int veil_pair_key(u8 key[VEIL_PAIR_KEY_LEN], const u8 ss[VEIL_KEY_LEN],
 	return veil_keys_hmac(key, VEIL_PAIR_KEY_LEN, ss, pieces, 3);
 }
 
+static u64 veil_keys_siphash(const u8 key[VEIL_PAIR_KEY_LEN], const void *input,
+			     size_t len)
+{
+	siphash_key_t sip;
+	__le64 words[2];
+	u64 stamp;
+
+	memcpy(words, key, sizeof(words));
+	sip.key[0] = le64_to_cpu(words[0]);
+	sip.key[1] = le64_to_cpu(words[1]);
+	stamp = siphash(input, len, &sip);
+	memzero_explicit(words, sizeof(words));
+	memzero_explicit(&sip, sizeof(sip));
+	return stamp;
+}
+
 u64 veil_stamp(const u8 key[VEIL_PAIR_KEY_LEN],
 	       const struct veil_initiation *msg)
 {
@@ -84,19 +100,16 @@ u64 veil_stamp(const u8 key[VEIL_PAIR_KEY_LEN],
 		struct veil_initiation_header header;
 		u8 noise[sizeof(msg->noise)];
 	} __packed input;
-	siphash_key_t sip;
-	__le64 words[2];
-	u64 stamp;
 
 	input.header = msg->header;
 	memcpy(input.noise, msg->noise, sizeof(input.noise));
-	memcpy(words, key, sizeof(words));
-	sip.key[0] = le64_to_cpu(words[0]);
-	sip.key[1] = le64_to_cpu(words[1]);
-	stamp = siphash(&input, sizeof(input), &sip);
-	memzero_explicit(words, sizeof(words));
-	memzero_explicit(&sip, sizeof(sip));
-	return stamp;
+	return veil_keys_siphash(key, &input, sizeof(input));
+}
+
+u64 veil_response_stamp(const u8 key[VEIL_PAIR_KEY_LEN],
+			const struct veil_response *msg)
+{
+	return veil_keys_siphash(key, msg, offsetof(struct veil_response, stamp));
 }
 
 int veil_psk_id(u8 id[VEIL_PSK_ID_LEN], const u8 psk[VEIL_KEY_LEN])

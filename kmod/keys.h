@@ -3,7 +3,7 @@
  * Keys that Netveil derives around Noise (PROTOCOL.md): data keys, pair keys,
  * psk ids, mac1 and the stamp.  Pure, on top of crypto.h.
  *
- * Context: process, may sleep, but for veil_stamp(), which runs anywhere.
+ * Context: process, may sleep, but for the stamps, which run anywhere.
  */
 #ifndef _VEIL_KEYS_H
 #define _VEIL_KEYS_H
@@ -24,6 +24,11 @@ int veil_pair_key(u8 key[VEIL_PAIR_KEY_LEN], const u8 ss[VEIL_KEY_LEN],
  */
 u64 veil_stamp(const u8 key[VEIL_PAIR_KEY_LEN],
 	       const struct veil_initiation *msg);
+/* The same over a response up to there: only the peer's own are queued.  key: of the
+ * initiation; that one's input is longer.
+ */
+u64 veil_response_stamp(const u8 key[VEIL_PAIR_KEY_LEN],
+			const struct veil_response *msg);
 
 int veil_psk_id(u8 id[VEIL_PSK_ID_LEN], const u8 psk[VEIL_KEY_LEN]);
 

@@ -124,7 +124,9 @@ struct veil_response_header {
 struct veil_response {
 	struct veil_response_header header;
 	u8 noise[VEIL_NOISE2_LEN(sizeof(struct veil_choice))];
-	struct veil_macs macs;
+	u8 mac1[VEIL_MAC_LEN];
+	__be64 stamp;		/* SipHash-2-4(K_pair, all before) */
+	u8 reserved[8];
 } __packed;
 
 /* To an initiation from an unknown address, under load; shorter than that. */

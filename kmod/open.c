@@ -320,6 +320,13 @@ static unsigned int veil_open_deliver(struct veil_request *request,
 	/* The inner packet's, as veil_seal_plan() counted it. */
 	if (!control && !(flags & VEIL_DATA_TUNNEL))
 		len += skb_transport_offset(skb) - sizeof(struct veil_trailer);
+	/* Whatever goes by what anybody can write comes before the counter is used up:
+	 * the message as it was sent may be on its way.
+	 */
+	if (!control && flags & VEIL_DATA_TUNNEL && !veil_tunnel_ecn_fits(skb)) {
+		veil_peer_drop(peer, skb, VEIL_DROP_bad_inner);
+		return NF_STOLEN;
+	}
 	if (!veil_open_account(session, &request->header, len, &newest)) {
 		veil_peer_drop(peer, skb, VEIL_DROP_replayed);
 		return NF_STOLEN;

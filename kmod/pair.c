@@ -36,22 +36,41 @@ struct veil_pair *veil_pair_at(const struct veil_peer *peer, int place)
 				     lockdep_is_held(&peer->vn->lock));
 }
 
+static bool veil_pair_stamped(u64 stamp, __be64 theirs)
+{
+	__be64 ours = cpu_to_be64(stamp);
+
+	return !crypto_memneq(&ours, &theirs, sizeof(ours));
+}
+
 int veil_pair_match(const struct veil_peer *peer,
 		    const struct veil_initiation *msg)
 {
 	const struct veil_pair *pair;
-	__be64 stamp;
 	int place;
 
 	for (place = VEIL_PAIRS - 1; place >= 0; place--) {
 		pair = veil_pair_at(peer, place);
-		if (!pair)
-			continue;
-		stamp = cpu_to_be64(veil_stamp(pair->in, msg));
-		if (!crypto_memneq(&stamp, &msg->stamp, sizeof(stamp)))
+		if (pair && veil_pair_stamped(veil_stamp(pair->in, msg),
+					      msg->stamp))
 			return place;
 	}
 	return VEIL_PAIR_NONE;
+}
+
+bool veil_pair_answered(const struct veil_peer *peer,
+			const struct veil_response *msg)
+{
+	const struct veil_pair *pair;
+	int place;
+
+	for (place = 0; place < VEIL_PAIRS; place++) {
+		pair = veil_pair_at(peer, place);
+		if (pair && veil_pair_stamped(veil_response_stamp(pair->out, msg),
+					      msg->stamp))
+			return true;
+	}
+	return false;
 }
 
 int veil_pair_find(const struct veil_peer *peer, u32 id)

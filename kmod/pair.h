@@ -57,6 +57,9 @@ const u8 *veil_pair_theirs(const struct veil_peer *peer, int place);
  */
 int veil_pair_match(const struct veil_peer *peer,
 		    const struct veil_initiation *msg);
+/* Whether one of them stamped msg; context as above. */
+bool veil_pair_answered(const struct veil_peer *peer,
+			const struct veil_response *msg);
 /* The place of the pair of this id.  Under peer->lock or vn->lock. */
 int veil_pair_find(const struct veil_peer *peer, u32 id);
 /* The place of the newest one, or VEIL_PAIR_NONE. */

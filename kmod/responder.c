@@ -220,6 +220,7 @@ static int veil_responder_write(struct veil_peer *peer,
 				struct veil_answer *answer)
 {
 	static const u8 no_psk[VEIL_KEY_LEN];
+	const struct veil_pair *pair = veil_pair_at(peer, answer->place);
 	struct veil_response *msg = &answer->msg;
 	struct veil_choice choice = {
 		.aead = answer->aead,
@@ -244,9 +245,10 @@ static int veil_responder_write(struct veil_peer *peer,
 	if (!err)
 		err = veil_exchange_keys(session, &answer->noise, &msg->header);
 	if (!err)
-		err = veil_mac1(msg->macs.mac1,
+		err = veil_mac1(msg->mac1,
 				veil_pair_theirs(peer, answer->place), msg,
-				offsetof(struct veil_response, macs));
+				offsetof(struct veil_response, mac1));
+	msg->stamp = cpu_to_be64(veil_response_stamp(pair->in, msg));
 	return err;
 }
 

@@ -329,7 +329,8 @@ void veil_roam_token(struct veil_session *session,
 	if (!veil_roam_current(session))
 		return;
 	if (flags & VEIL_DATA_CHALLENGE)
-		veil_seal_control(session, place, VEIL_DATA_ECHO, token);
+		veil_seal_control(session, &veil_roam_ends(session)->place,
+				  VEIL_DATA_ECHO, token);
 	else if (READ_ONCE(session->peer->roaming))
 		veil_roam_move(session, place, token);
 }

@@ -94,8 +94,8 @@ void veil_roam_confirmed(struct veil_session *session);
 /* A packet opened, the newest of its lane. */
 void veil_roam_seen(struct veil_session *session,
 		    const struct veil_place *place);
-/* A challenge (of the other end's: it goes back the way it came) or an echo of
- * ours opened.
+/* A challenge (of the other end's: the echo goes to where that is known to be, as the
+ * way that the challenge came is anybody's to write) or an echo of ours opened.
  */
 void veil_roam_token(struct veil_session *session,
 		     const struct veil_place *place, u8 flags,

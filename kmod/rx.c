@@ -192,6 +192,15 @@ static bool veil_rx_is_fragment(const struct sk_buff *skb)
 	return veil_rx_holds_fragment6(skb);
 }
 
+/* TCP and forwarding discard what came in such a frame, which anybody can write: its
+ * counter would be used up by then, and the message as it was sent be a replay.
+ */
+static bool veil_rx_to_many(const struct sk_buff *skb)
+{
+	return skb->pkt_type == PACKET_BROADCAST ||
+	       skb->pkt_type == PACKET_MULTICAST;
+}
+
 /* A whole UDP packet for our port. */
 static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 				    struct sk_buff *skb,
@@ -210,7 +219,9 @@ static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 	    veil_rx_mapped(skb) || veil_rx_is_fragment(skb))
 		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
 	if (*(u8 *)(udp_hdr(skb) + 1) == VEIL_MSG_DATA)
-		return veil_open(vn, peer, skb, state);
+		return veil_rx_to_many(skb) ?
+			veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed) :
+			veil_open(vn, peer, skb, state);
 	return veil_rx_handshake(vn, peer, skb);
 }
 
@@ -251,7 +262,7 @@ static unsigned int veil_rx_batch(struct veil_net *vn, struct veil_peer *peer,
 
 	__skb_queue_head_init(&odd);
 	if (veil_open_bridged(skb) || veil_rx_mapped(skb) ||
-	    !veil_open_batch(peer, skb, state, &odd))
+	    veil_rx_to_many(skb) || !veil_open_batch(peer, skb, state, &odd))
 		return veil_rx_split(vn, peer, skb, state);
 	while ((skb = __skb_dequeue(&odd))) {
 		struct nf_hook_state rest = *state;

@@ -207,6 +207,17 @@ static int veil_tunnel_ecn(struct sk_buff *skb, u8 outer)
 	return INET_ECN_decapsulate(skb, outer, inner) > 1 ? -EINVAL : 0;
 }
 
+bool veil_tunnel_ecn_fits(const struct sk_buff *skb)
+{
+	u8 head[2];	/* version and DS field */
+
+	if (!INET_ECN_is_ce(veil_tunnel_dsfield(skb)) ||
+	    skb_copy_bits(skb, skb_transport_offset(skb) + VEIL_OPEN_HEAD, head,
+			  sizeof(head)))
+		return true;
+	return !INET_ECN_is_not_ect(head[0] >> 4 == 4 ? head[1] : head[1] >> 4);
+}
+
 int veil_tunnel_inner(struct veil_peer *peer, struct sk_buff *skb)
 {
 	u8 outer = veil_tunnel_dsfield(skb);

@@ -44,6 +44,10 @@ struct veil_tunnel_header {
 void veil_tunnel_header(struct sk_buff *outer,
 			const struct veil_tunnel_header *header);
 
+/* Whether the inner packet, opened behind the outer headers, may have come with their
+ * ECN (RFC 6040).
+ */
+bool veil_tunnel_ecn_fits(const struct sk_buff *skb);
 /* What an opened text holds, at skb->data; outer_protocol: of the packet that it
  * was in.  Trims skb to the inner packet and sets its protocol.
  */

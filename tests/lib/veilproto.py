@@ -241,6 +241,12 @@ def with_macs(receiver, message, cookie=None):
     return message + (mac2(cookie, message) if cookie else bytes(16))
 
 
+def stamped_response(key, receiver, message):
+    """mac1 for the receiver, and the stamp of their pair's key."""
+    message += mac1(receiver, message)
+    return message + siphash24(key, message).to_bytes(8, "big") + bytes(8)
+
+
 def mac2(cookie, message):
     return hmac256(cookie, message)[:16]
 
@@ -418,6 +424,11 @@ class Initiator:
         self.message = with_macs(self.remote, stamped + noise1, self.cookie)
         return self.message
 
+    def stamped(self, response):
+        """What is the responder's to do."""
+        key = pair_key(dh(self.me.private, self.remote), self.me.public, self.remote)
+        return stamped_response(key, self.me.public, response)
+
     def take_cookie(self, reply):
         """Further initiations will carry a mac2 by this reply's cookie."""
         self.cookie = open_cookie_reply(self.remote, self.message, reply)
@@ -445,8 +456,8 @@ def read_response(initiator, response):
     """Header, payload 2 and the Noise state after it."""
     if len(response) != RESPONSE_LEN:
         raise ProtocolError("a response of a wrong length")
-    if response[-32:-16] != mac1(initiator.me.public, response[:-32]):
-        raise ProtocolError("a response with a wrong mac1")
+    if response != initiator.stamped(response[:-32]):
+        raise ProtocolError("a response with a wrong mac1 or stamp")
     header = response[: RESPONSE_HEADER.size]
     kind, version, psk_choice, receiver = RESPONSE_HEADER.unpack(header)
     if (kind, version, receiver) != (RESPONSE, VERSION, initiator.index):
@@ -482,8 +493,8 @@ class Responder:
         self.noise = Noise(b"netveil v1" + self.header, me.public)
         noise1 = initiation[NOISE1:-32]
         self.remote, self.remote_ephemeral, payload = self.noise.read1(me, noise1)
-        key = pair_key(dh(me.private, self.remote), self.remote, me.public)
-        wanted = stamp(key, self.header, noise1)
+        self.pair_key = pair_key(dh(me.private, self.remote), self.remote, me.public)
+        wanted = stamp(self.pair_key, self.header, noise1)
         if initiation[INITIATION_HEADER.size : NOISE1] != wanted:
             raise ProtocolError("an initiation with a wrong stamp")
         self.read_offer(payload)
@@ -532,7 +543,11 @@ class Responder:
             self.remote_index,
             self.lanes,
         )
-        return with_macs(self.remote, header + noise2), session
+        return self.stamped(header + noise2), session
+
+    def stamped(self, message):
+        """A response from its first byte to the choice, made one to be looked at."""
+        return stamped_response(self.pair_key, self.remote, message)
 
 
 def test_siphash():

@@ -165,7 +165,7 @@ static void test_response(void)
 		.sender = cpu_to_be32(0x05060708),
 	};
 	struct veil_offer offer;
-	u8 e_private[VEIL_KEY_LEN];
+	u8 e_private[VEIL_KEY_LEN], key[VEIL_PAIR_KEY_LEN];
 
 	EXPECT(!veil_noise_read1_static(&example.right, example.msg1.noise,
 					&example.responder,
@@ -184,8 +184,10 @@ static void test_response(void)
 	EXPECT(!veil_noise_write2(&example.right, msg->noise, example.psk,
 				  e_private, &choice, sizeof(choice)));
 	same("E_r", msg->noise, VEIL_KEY_LEN);
-	EXPECT(!veil_mac1(msg->macs.mac1, example.initiator.public, msg,
-			  offsetof(struct veil_response, macs)));
+	EXPECT(!veil_mac1(msg->mac1, example.initiator.public, msg,
+			  offsetof(struct veil_response, mac1)));
+	VALUE("K_pair", key);
+	msg->stamp = cpu_to_be64(veil_response_stamp(key, msg));
 	same("response", msg, sizeof(*msg));
 }
 

@@ -42,7 +42,9 @@ static void test_response(void)
 	AT(veil_response, header, 0);
 	AT(veil_response, noise, 8);
 	MEMBER_LEN(veil_response, noise, 88);
-	AT(veil_response, macs, 96);
+	AT(veil_response, mac1, 96);
+	AT(veil_response, stamp, 112);
+	AT(veil_response, reserved, 120);
 }
 
 static void test_payloads(void)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 # netveil-test: timeout=90
-"""Somebody on the path sends a copy of each handshake message ahead of it, altered or
-from and to other addresses of the two hosts. He drops nothing, so all arrives.
+"""Somebody on the path sends a copy of each message ahead of it: altered, from and to
+other addresses of the two hosts, in another frame. He drops nothing, so all arrives.
 """
 
 import os
@@ -17,7 +17,8 @@ import veilproto
 import wire
 from hosts import alpha, beta
 from ktap import case, check, wait_until
-from veilproto import INITIATION, PORT, RESPONSE, Identity
+from traffic import Stream
+from veilproto import PORT, Identity
 
 OTHER = {
     (alpha.v4, beta.v4): (alpha.v6, beta.v6),
@@ -34,17 +35,19 @@ def by_other_addresses(frame, message, _to):
 
 
 class Ahead:
-    """A rule for a relay: of messages of that kind a copy goes ahead."""
+    """A rule for a relay: of messages of these kinds a copy goes ahead."""
 
-    def __init__(self, kind, make):
-        self.kind, self.make, self.copies = kind, make, 0
+    def __init__(self, **makers):
+        self.makers = {getattr(veilproto, kind): make for kind, make in makers.items()}
+        self.copies = 0
 
     def __call__(self, to, frame):
         message = wire.netveil_message(frame)
-        if not message or message[0] != self.kind or frame[12:14] == ETH_P_IPV6:
+        make = self.makers.get(message[0]) if message else None
+        if not make or frame[12:14] == ETH_P_IPV6:
             return (frame,)
         self.copies += 1
-        return self.make(frame, message, to), frame
+        return make(frame, message, to), frame
 
 
 def arrives(source, target):
@@ -78,7 +81,7 @@ def two():
 
 @case("an initiation from and to other addresses")
 def initiations():
-    survives(Ahead(INITIATION, by_other_addresses), two())
+    survives(Ahead(INITIATION=by_other_addresses), two())
 
 
 def to_address(address_of):
@@ -93,7 +96,7 @@ def to_address(address_of):
 
 @case("an initiation to an address that every host has, and nobody answers from")
 def to_loopback():
-    survives(Ahead(INITIATION, to_address(lambda _: "127.0.0.1")), two())
+    survives(Ahead(INITIATION=to_address(lambda _: "127.0.0.1")), two())
 
 
 @case("an initiation to an address of the host that its peer does not know")
@@ -102,7 +105,7 @@ def to_unknown():
     for host in alpha, beta:
         host.run("ip", "addr", "add", extra[host.v4] + "/24", "dev", "eth0")
     try:
-        survives(Ahead(INITIATION, to_address(extra.get)), two())
+        survives(Ahead(INITIATION=to_address(extra.get)), two())
     finally:
         for host in alpha, beta:
             host.run("ip", "addr", "del", extra[host.v4] + "/24", "dev", "eth0")
@@ -110,7 +113,7 @@ def to_unknown():
 
 @case("a response from and to other addresses")
 def responses():
-    survives(Ahead(RESPONSE, by_other_addresses), two())
+    survives(Ahead(RESPONSE=by_other_addresses), two())
 
 
 @case("a response with another byte in its head, whose mac1 is right")
@@ -123,7 +126,33 @@ def other_response():
             forged = veilproto.with_macs(ours[to].public, body)
             return wire.rewritten(frame, lambda _: forged)
 
-        survives(Ahead(RESPONSE, altered), ours)
+        survives(Ahead(RESPONSE=altered), ours)
+
+
+@case("data in tunnel mode, marked as congested, though nobody inside knows ECN")
+def congested():
+    def marked(frame, _message, _to):
+        packet = bytearray(frame[14:])
+        packet[1] |= 3
+        packet[10:12] = bytes(2)
+        packet[10:12] = packets.checksum(bytes(packet[:20])).to_bytes(2, "big")
+        return frame[:14] + bytes(packet)
+
+    # A copy of the initiation makes it tunnel mode.
+    survives(Ahead(INITIATION=by_other_addresses, DATA=marked), two())
+
+
+@case("data in a frame to all, or to a group")
+def to_many():
+    for to in b"\xff" * 6, bytes.fromhex("01005e000001"):
+        with wire.Relay(hosts.wire) as relay:
+            hosts.make_peers(Identity(), Identity())
+            hosts.ping_once(alpha, beta.v4)
+            relay.rule = Ahead(DATA=lambda frame, _message, _to, to=to: to + frame[6:])
+            with Stream(alpha, beta, beta.v4) as stream:
+                stream.exchange(20000)
+            check(relay.rule.copies, "there were copies", relay.rule.copies)
+        hosts.flush_all()
 
 
 ktap.run(hosts.set_up)

@@ -10,6 +10,7 @@ its own, and so can make messages that are wrong in one place only.
 
 import copy
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -31,6 +32,8 @@ from veilproto import (
 )
 
 PSK = bytes(range(1, 33))
+
+UDP_SEGMENT = 103
 
 
 @case("a replayed initiation is refused, before and after confirmation")
@@ -74,14 +77,15 @@ def wrong_responses():
     header = veilproto.RESPONSE_HEADER.size
     for place in header, header + 40, -40:
         changed = wire.flip(good[:-32], place if place > 0 else place + 32)
-        message = veilproto.with_macs(peer.module_key, changed)
-        peer.refused("handshake_failed", message)
-    peer.refused("handshake_failed", wire.flip(good, -32))
+        # Anybody can make mac1, and the peer alone the stamp.
+        peer.refused("bad_stamp", veilproto.with_macs(peer.module_key, changed))
+        peer.refused("handshake_failed", responder.stamped(changed))
+    for place in -32, -16, -9:
+        peer.refused("bad_stamp", wire.flip(good, place))
     peer.refused("handshake_failed", zero)
     other_psk = wire.flip(good[:-32], 2)
-    message = veilproto.with_macs(peer.module_key, other_psk)
-    peer.refused("psk_mismatch", message)
-    for place, bit in ((1, 2), (2, 4), (3, 1)):
+    peer.refused("psk_mismatch", responder.stamped(other_psk))
+    for place, bit in ((1, 2), (2, 4), (3, 1), (-8, 1), (-1, 1)):
         peer.refused("malformed", wire.flip(good, place, bit))
     for length in 1, 16, len(good) - 1:
         peer.refused("malformed", good[:length])
@@ -92,6 +96,25 @@ def wrong_responses():
     peer.send(good)
     check_equal(peer.wait_udp(), b"after forgeries", "the packet that waited")
     peer.talk()
+
+
+@case("cookie replies, which anybody can make, leave room for the response")
+def many_cookies():
+    peer = fresh()
+    peer.say(b"after cookies")
+    responder = peer.wait_initiation()
+    peer.module_host.run("ethtool", "-K", "eth0", "gro", "on")
+    header = bytes((veilproto.COOKIE, 0, 0, 0)) + responder.remote_index.to_bytes(4, "big")
+    replies = [header + os.urandom(64) for _ in range(16)]
+    # At once, which the worker does not see.
+    sock, before = peer.sockets[beta.v4], alpha.drops()
+    sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, len(replies[0]))
+    peer.send(b"".join(replies))
+    sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 0)
+    wait_until(lambda: sum(drops_since(before, alpha.drops()).values()) == 16, 10, "their end")
+    check_equal(drops_since(before, alpha.drops()).get("handshake_queue_full"), 12, "not let in")
+    peer.respond(responder)
+    check_equal(peer.wait_udp(), b"after cookies", "the packet that waited")
 
 
 @case("a response may choose only what was offered")

@@ -79,7 +79,7 @@ local function response(buffer, tree)
 	tree:add(field.ephemeral, buffer(8, 32))
 	tree:add(field.choice, buffer(40, 56))
 	tree:add(field.mac1, buffer(96, 16))
-	tree:add(field.mac2, buffer(112, 16))
+	tree:add(field.stamp, buffer(112, 8))
 	return string.format(", receiver 0x%08x", buffer(4, 4):uint())
 end
 
