@@ -181,7 +181,8 @@ bool veil_handshake_unjudged(const struct veil_peer *peer)
 }
 
 static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
-					    const struct veil_initiation *msg)
+					    const struct veil_initiation *msg,
+					    const struct veil_addr_pair *addrs)
 {
 	enum veil_drop verdict;
 	int place;
@@ -196,7 +197,7 @@ static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
 		return VEIL_DROP_bad_stamp;
 	if (veil_tai64n_to_ns(&ns, &msg->header.time))
 		return VEIL_DROP_malformed;
-	verdict = veil_pair_time(peer, place, ns);
+	verdict = veil_pair_time(peer, place, ns, addrs);
 	if (verdict == VEIL_DROPS && !veil_handshake_rate(peer))
 		verdict = VEIL_DROP_rate_limited;
 	return verdict;
@@ -258,22 +259,20 @@ void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 	bool unjudged = veil_handshake_unjudged(peer);
 	enum veil_drop reason = VEIL_DROPS;
 	struct veil_addr_pair addrs;
-	const struct udphdr *uh;
-	u16 port;
+	const struct udphdr *uh = veil_addr_parse(skb, &addrs);
+	u16 port = ntohs(uh->source);
 
 	/* The peer was added a moment ago.  The first message that the worker
 	 * takes has it make the pairs, so that X25519 runs once for all of them.
 	 */
 	if (!unjudged)
-		reason = veil_handshake_filter(peer, msg);
+		reason = veil_handshake_filter(peer, msg, &addrs);
 	if (reason == VEIL_DROPS) {
 		VEIL_HANDSHAKE_CB(skb)->unjudged = unjudged;
 		veil_handshake_enqueue(peer, &peer->vn->initiations,
 				       &peer->initiations, skb);
 		return;
 	}
-	uh = veil_addr_parse(skb, &addrs);
-	port = ntohs(uh->source);
 	veil_peer_drop(peer, skb, reason);
 	if (reason == VEIL_DROP_stale_initiation)
 		veil_handshake_stale(peer, &addrs.source, port);
@@ -292,11 +291,15 @@ static bool veil_handshake_awaited(struct veil_peer *peer, __be32 receiver)
 void veil_handshake_response(struct veil_peer *peer, struct sk_buff *skb,
 			     const struct veil_response *msg)
 {
+	struct veil_addr_pair addrs;
+	const struct udphdr *uh = veil_addr_parse(skb, &addrs);
+
 	if (msg->header.version != VEIL_PROTOCOL_VERSION ||
 	    msg->header.psk_choice > VEIL_PSKS_MAX || msg->header.reserved ||
 	    memchr_inv(msg->reserved, 0, sizeof(msg->reserved)))
 		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
-	else if (!veil_handshake_awaited(peer, msg->header.receiver))
+	else if (!veil_handshake_awaited(peer, msg->header.receiver) ||
+		 !veil_initiator_from(peer, &addrs.source, ntohs(uh->source)))
 		veil_peer_drop(peer, skb, VEIL_DROP_unexpected_response);
 	else if (!veil_pair_answered(peer, msg))
 		veil_peer_drop(peer, skb, VEIL_DROP_bad_stamp);
@@ -320,10 +323,11 @@ void veil_handshake_cookie(struct veil_peer *peer, struct sk_buff *skb,
 }
 
 static enum veil_drop veil_handshake_judge(struct veil_peer *peer,
-					   const struct veil_initiation *msg)
+					   const struct veil_initiation *msg,
+					   const struct veil_addr_pair *addrs)
 {
 	return veil_pairs_make(peer) ? VEIL_DROP_no_memory :
-				       veil_handshake_filter(peer, msg);
+				       veil_handshake_filter(peer, msg, addrs);
 }
 
 /* Whether peer may be there: its addresses may have changed while a message from
@@ -357,7 +361,7 @@ static enum veil_drop veil_handshake_message(struct veil_peer *peer,
 	switch (*(const u8 *)msg) {
 	case VEIL_MSG_INITIATION:
 		if (VEIL_HANDSHAKE_CB(skb)->unjudged)
-			reason = veil_handshake_judge(peer, msg);
+			reason = veil_handshake_judge(peer, msg, addrs);
 		if (reason != VEIL_DROPS)
 			return reason;
 		return veil_responder_handle(peer, msg, addrs, port);

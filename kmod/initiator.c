@@ -195,7 +195,9 @@ static int veil_initiator_domain(struct veil_peer *peer)
 /* A new one, its index in the table; NULL for want of memory.  Being a worker's it is
  * charged to nobody; but a peer, which is charged for, has one at most.
  */
-static struct veil_outstanding *veil_initiator_begin(struct veil_peer *peer)
+static struct veil_outstanding *
+veil_initiator_begin(struct veil_peer *peer, const struct in6_addr *remote,
+		     u16 port)
 {
 	struct veil_outstanding *own = kzalloc(sizeof(*own), GFP_KERNEL);
 
@@ -205,6 +207,8 @@ static struct veil_outstanding *veil_initiator_begin(struct veil_peer *peer)
 	own->sent = jiffies;
 	own->index.kind = VEIL_INDEX_HANDSHAKE;
 	own->index.peer = peer;
+	own->remote = *remote;
+	own->port = port;
 	if (veil_index_insert(peer->vn, &own->index)) {
 		kfree(own);
 		return NULL;
@@ -228,13 +232,11 @@ void veil_initiator_send(struct veil_peer *peer)
 	if (veil_socket_route(peer->vn, &remote, veil_initiator_domain(peer),
 			      &addrs))
 		return;
-	own = veil_initiator_begin(peer);
+	own = veil_initiator_begin(peer, &remote, port);
 	if (!own) {
 		veil_drop_count(peer->vn, VEIL_DROP_no_memory);
 		return;
 	}
-	own->remote = remote;
-	own->port = port;
 	veil_initiator_choose(peer, &way);
 	own->pair = veil_pair_at(peer, way.place)->id;
 	veil_initiator_offer(peer, way.bare, &addrs);
@@ -361,16 +363,16 @@ veil_initiator_session(struct veil_peer *peer, int place,
 	return session;
 }
 
-/* Where a peer that roams is, it has to have shown: else who lets our initiation through
- * from elsewhere could have all that we send.
- */
-static bool veil_initiator_from(const struct veil_peer *peer,
-				const struct in6_addr *source, u16 port)
+bool veil_initiator_from(const struct veil_peer *peer,
+			 const struct in6_addr *source, u16 port)
 {
-	const struct veil_outstanding *own = veil_initiator_own(peer);
+	const struct veil_outstanding *own =
+		rcu_dereference_check(peer->initiation,
+				      lockdep_is_held(&peer->handshake_lock));
 
-	return !peer->roaming || (port == own->port &&
-				  ipv6_addr_equal(source, &own->remote));
+	return !READ_ONCE(peer->roaming) ||
+	       (own && port == own->port &&
+		ipv6_addr_equal(source, &own->remote));
 }
 
 enum veil_drop veil_initiator_handle(struct veil_peer *peer,

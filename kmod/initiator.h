@@ -28,6 +28,13 @@ veil_initiator_own(const struct veil_peer *peer)
 					 lockdep_is_held(&peer->handshake_lock));
 }
 
+/* Whether a response from there may answer it: where a peer that roams is, it has to show,
+ * or who lets our initiation through from elsewhere could have all that we send.  Under
+ * rcu_read_lock() or peer->handshake_lock.
+ */
+bool veil_initiator_from(const struct veil_peer *peer,
+			 const struct in6_addr *source, u16 port);
+
 /* Whether it is so old that a retry would have taken its place.  Any context. */
 bool veil_initiator_stale(const struct veil_peer *peer);
 

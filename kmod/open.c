@@ -110,6 +110,7 @@ void veil_open_confirm(struct veil_session *session)
 	    rcu_access_pointer(peer->next_session) == session)
 		veil_peer_confirm(peer);
 	promoted = veil_session_promote(peer, session);
+	veil_session_settle(peer, session);
 	/* Ours, which went on until now (responder.c), is not needed. */
 	if (promoted)
 		WRITE_ONCE(peer->handshaking, false);

@@ -4,10 +4,12 @@
  * initiation was made under.
  */
 #include <crypto/algapi.h>
+#include <linux/jhash.h>
 #include <linux/slab.h>
 
 #include "handshake.h"
 #include "initiator.h"
+#include "network.h"
 #include "pair.h"
 #include "session.h"
 
@@ -64,7 +66,7 @@ bool veil_pair_answered(const struct veil_peer *peer,
 	const struct veil_pair *pair;
 	int place;
 
-	for (place = 0; place < VEIL_PAIRS; place++) {
+	for (place = VEIL_PAIRS - 1; place >= 0; place--) {
 		pair = veil_pair_at(peer, place);
 		if (pair && veil_pair_stamped(veil_response_stamp(pair->out, msg),
 					      msg->stamp))
@@ -95,7 +97,49 @@ int veil_pair_newest(const struct veil_peer *peer)
 	return place;
 }
 
-enum veil_drop veil_pair_time(struct veil_peer *peer, int place, u64 ns)
+static u32 veil_pair_way(const struct veil_addr_pair *addrs)
+{
+	return jhash(addrs, sizeof(*addrs), 0);
+}
+
+static bool veil_pair_has_way(const struct veil_pair *pair, u32 way)
+{
+	unsigned int i;
+
+	for (i = 0; i < pair->way_count; i++)
+		if (pair->ways[i] == way)
+			return true;
+	return false;
+}
+
+/* The first few; every host has many loopback addresses, and nobody is there. */
+static void veil_pair_note_way(struct veil_pair *pair,
+			       const struct veil_addr_pair *addrs)
+{
+	u32 way = veil_pair_way(addrs);
+
+	if (pair->way_count < VEIL_PAIR_WAYS &&
+	    veil_network_routable(&addrs->destination) &&
+	    !veil_pair_has_way(pair, way))
+		pair->ways[pair->way_count++] = way;
+}
+
+bool veil_pair_came(struct veil_peer *peer, u32 id, u64 ns,
+		    const struct veil_addr_pair *addrs)
+{
+	int place = veil_pair_find(peer, id);
+	const struct veil_pair *pair;
+
+	lockdep_assert_held(&peer->lock);
+	if (place == VEIL_PAIR_NONE)
+		return false;
+	pair = veil_pair_at(peer, place);
+	return pair->pending == ns &&
+	       veil_pair_has_way(pair, veil_pair_way(addrs));
+}
+
+enum veil_drop veil_pair_time(struct veil_peer *peer, int place, u64 ns,
+			      const struct veil_addr_pair *addrs)
 {
 	enum veil_drop verdict = VEIL_DROPS;
 	struct veil_pair *pair;
@@ -111,8 +155,11 @@ enum veil_drop veil_pair_time(struct veil_peer *peer, int place, u64 ns)
 		verdict = VEIL_DROP_stale_initiation;
 	} else if (ns == pending) {
 		verdict = VEIL_DROP_repeated_initiation;
+		veil_pair_note_way(pair, addrs);
 	} else {
 		pair->pending = ns;
+		pair->way_count = 0;
+		veil_pair_note_way(pair, addrs);
 		pair->pending_until = jiffies + VEIL_CONFIRM_TIMEOUT * HZ;
 	}
 	spin_unlock_bh(&peer->lock);

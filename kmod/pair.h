@@ -13,6 +13,7 @@
 
 #include "keys.h"
 
+struct veil_addr_pair;
 struct veil_net;
 struct veil_peer;
 
@@ -20,6 +21,9 @@ struct veil_peer;
 #define VEIL_PAIR_THEIR_NEXT	1
 #define VEIL_PAIR_OUR_NEXT	2
 #define VEIL_PAIRS		4
+
+/* Addresses that are remembered of an initiation which came more than once. */
+#define VEIL_PAIR_WAYS		8
 
 /* No place. */
 #define VEIL_PAIR_NONE		(-1)
@@ -32,9 +36,11 @@ struct veil_peer;
  * @in: stamps on what the peer sends to us
  * @out: stamps on what we send to it
  * @committed: ns, TAI64N of the peer's newest initiation that led to a confirmed
- *	session; peer->lock, as the two below
+ *	session; peer->lock, as all below
  * @pending: ns, of its newest initiation, for VEIL_CONFIRM_TIMEOUT
  * @pending_until: jiffies
+ * @ways: hashes of the addresses that this one came with, the first time and again
+ * @way_count: of them
  */
 struct veil_pair {
 	struct rcu_head rcu;
@@ -45,6 +51,8 @@ struct veil_pair {
 	u64 committed;
 	u64 pending;
 	unsigned long pending_until;
+	u32 ways[VEIL_PAIR_WAYS];
+	u8 way_count;
 };
 
 /* The keys of a place.  vn->lock held. */
@@ -71,7 +79,13 @@ struct veil_pair *veil_pair_at(const struct veil_peer *peer, int place);
  * time, so that one that is repeated does not reach the worker.  What to drop
  * it for; VEIL_DROPS to take it.  Under rcu_read_lock().
  */
-enum veil_drop veil_pair_time(struct veil_peer *peer, int place, u64 ns);
+enum veil_drop veil_pair_time(struct veil_peer *peer, int place, u64 ns,
+			      const struct veil_addr_pair *addrs);
+/* Whether the initiation of time ns under the pair of that id came with addrs as well.
+ * peer->lock held.
+ */
+bool veil_pair_came(struct veil_peer *peer, u32 id, u64 ns,
+		    const struct veil_addr_pair *addrs);
 /* Its session was confirmed.  Under peer->lock. */
 void veil_pair_commit(struct veil_peer *peer, u32 id, u64 ns);
 

@@ -9,6 +9,7 @@
 #include "handshake.h"
 #include "initiator.h"
 #include "keys.h"
+#include "network.h"
 #include "peer_address.h"
 #include "responder.h"
 #include "socket.h"
@@ -27,6 +28,7 @@ struct veil_answer {
 	struct veil_addr_pair back;	/* the way it came */
 	struct veil_addr_pair said;	/* that of the offer */
 	bool astray;		/* it came another way, and there may be no NAT */
+	bool copied;		/* there is none */
 };
 
 int veil_responder_identify(const struct veil_identity *self,
@@ -164,13 +166,20 @@ static void veil_responder_ways(struct veil_peer *peer,
 	answer->back.destination = addrs->source;
 	memcpy(&said->source, answer->offer.destination, VEIL_ADDR_LEN);
 	memcpy(&said->destination, answer->offer.source, VEIL_ADDR_LEN);
-	if (peer->roaming || veil_responder_no_nat(&answer->offer, addrs))
+	if (peer->roaming || veil_responder_no_nat(&answer->offer, addrs) ||
+	    veil_addr_is_v4(&said->source) !=
+	    veil_addr_is_v4(&said->destination))
 		return;
 	rcu_read_lock();
 	answer->astray = veil_peer_lookup(peer->vn, &said->destination) == peer &&
 			 veil_socket_domain(peer->vn->net, &said->source,
 					    -1) >= 0;
 	rcu_read_unlock();
+	/* NAT does not change the family, nor send anything to loopback. */
+	answer->copied = answer->astray &&
+			 (veil_addr_is_v4(&said->source) !=
+			  veil_addr_is_v4(&addrs->destination) ||
+			  !veil_network_routable(&addrs->destination));
 }
 
 static struct veil_session *
@@ -179,8 +188,13 @@ veil_responder_session(struct veil_peer *peer,
 		       const struct veil_answer *answer,
 		       const struct veil_addr_pair *addrs, u16 port)
 {
-	const struct veil_addr_pair *way = answer->astray ? &answer->said :
+	const struct veil_addr_pair *way = answer->copied ? &answer->said :
 							    &answer->back;
+	const struct veil_place said = {
+		.local = answer->said.source,
+		.remote = answer->said.destination,
+		.port = port,
+	};
 	bool moves = answer->offer.flags & VEIL_PAYLOAD_ROAMS;
 	struct veil_session_params params = {
 		.peer = peer,
@@ -201,6 +215,7 @@ veil_responder_session(struct veil_peer *peer,
 			.remote = way->destination,
 			.port = port,
 		},
+		.said = answer->astray && !answer->copied ? &said : NULL,
 	};
 	struct veil_session *session = veil_session_create(&params);
 	int err;

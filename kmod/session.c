@@ -9,6 +9,7 @@
 #include <linux/wait_bit.h>
 
 #include "cipher.h"
+#include "pair.h"
 #include "session.h"
 #include "socket.h"
 #include "trace.h"
@@ -72,6 +73,8 @@ static void veil_session_free(struct veil_session *session)
 	if (!IS_ERR_OR_NULL(session->rx))
 		crypto_free_aead(session->rx);
 	veil_ends_free(rcu_dereference_protected(session->ends, true));
+	if (session->said)
+		veil_ends_free(session->said);
 	veil_peer_put(session->peer);
 	kvfree(session);
 }
@@ -107,7 +110,12 @@ veil_session_create(const struct veil_session_params *params)
 	if (!session)
 		return ERR_PTR(-ENOMEM);
 	ends = veil_ends_alloc(params->peer, &params->place, 0, GFP_KERNEL);
-	if (!ends) {
+	if (ends && params->said)
+		session->said = veil_ends_alloc(params->peer, params->said, 0,
+						GFP_KERNEL);
+	if (!ends || (params->said && !session->said)) {
+		if (ends)
+			veil_ends_free(ends);
 		kvfree(session);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -268,6 +276,24 @@ void veil_session_install(struct veil_peer *peer, struct veil_session *session)
 	}
 	veil_session_kill(peer, &peer->next_session);
 	rcu_assign_pointer(peer->next_session, session);
+}
+
+void veil_session_settle(struct veil_peer *peer, struct veil_session *session)
+{
+	struct veil_ends *said = session->said, *old;
+	struct veil_addr_pair addrs;
+
+	lockdep_assert_held(&peer->lock);
+	if (!said)
+		return;
+	addrs.source = said->place.remote;
+	addrs.destination = said->place.local;
+	if (!veil_pair_came(peer, session->pair, session->time, &addrs))
+		return;
+	old = rcu_replace_pointer(session->ends, said,
+				  lockdep_is_held(&peer->lock));
+	session->said = NULL;
+	veil_ends_free(old);
 }
 
 /* Something opened under session.  If it was the unconfirmed next one, it is

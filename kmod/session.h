@@ -76,6 +76,8 @@ struct veil_ends {
  * @moves: the other end lets us roam
  * @ends: addresses that the handshake used, or where both ends are since; changed
  *	under the peer's lock
+ * @said: what the offer names, where its message came with other addresses: @ends from
+ *	the confirmation on if it came with these, too; or NULL; peer->lock
  * @keepalives: counters taken by keepalives
  * @forgeries: packets that did not authenticate
  * @confirm_tries: keepalives sent by the initiator until something opens
@@ -106,6 +108,7 @@ struct veil_session {
 	u8 rx_lanes;
 	bool moves;
 	struct veil_ends __rcu *ends;
+	struct veil_ends *said;
 	atomic_t keepalives;
 	atomic64_t forgeries;
 	u8 confirm_tries;
@@ -128,6 +131,7 @@ struct veil_session_params {
 	int epoch;	/* from before our ephemeral key was made */
 	bool moves;
 	struct veil_place place;
+	const struct veil_place *said;	/* or NULL */
 };
 
 /* Keeps peer, and so the namespace whose routes it has, until it is freed.  gone:
@@ -154,11 +158,13 @@ int veil_session_set_keys(struct veil_session *session,
 /* Free one that was never in a slot; takes it out of the index table. */
 void veil_session_discard(struct veil_session *session);
 
-/* Peer->lock held by the callers of these three: put a new session into its
+/* Peer->lock held by the callers of these four: put a new session into its
  * slot, move the slots up, empty them.
  */
 void veil_session_install(struct veil_peer *peer, struct veil_session *session);
 bool veil_session_promote(struct veil_peer *peer, struct veil_session *session);
+/* It is confirmed: its ends are what was said, if that has shown to be so. */
+void veil_session_settle(struct veil_peer *peer, struct veil_session *session);
 void veil_session_kill(struct veil_peer *peer,
 		       struct veil_session __rcu **slot);
 

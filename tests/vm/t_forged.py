@@ -103,7 +103,9 @@ def many_cookies():
     peer = fresh()
     peer.say(b"after cookies")
     responder = peer.wait_initiation()
-    peer.module_host.run("ethtool", "-K", "eth0", "gro", "on")
+    # The sender's device has to take them as one.
+    for host in peer.host, peer.module_host:
+        host.run("ethtool", "-K", "eth0", "gro", "on", "sg", "on", "tx", "on")
     header = bytes((veilproto.COOKIE, 0, 0, 0)) + responder.remote_index.to_bytes(4, "big")
     replies = [header + os.urandom(64) for _ in range(16)]
     # At once, which the worker does not see.

@@ -12,16 +12,20 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import genl
 import hosts
 import ktap
 import packets
 import veilproto
+import wire
 from hosts import alpha, beta, receive
 from ktap import case, check_equal, wait_until
 from pypeer import fresh
 from veilproto import AES_256_GCM, CHACHA20_POLY1305, DATA, RESPONSE
 
 PSK = bytes(range(1, 33))
+ELSEWHERE = "10.9.0.77"
+KNOWN = tuple(map(veilproto.address_bytes, (alpha.v6, beta.v6)))
 
 
 @case("the module initiates: both AEADs, with and without psk")
@@ -88,9 +92,28 @@ def second_psk():
 
 @case("addresses that differ from the outer ones, NAT, lead to tunnel mode")
 def nat():
+    # Of its own address the host has two: the peer may name any, of either family.
+    like_v4 = "fd09::" + alpha.v4
+    alpha.run("ip", "addr", "add", like_v4 + "/64", "dev", "eth0", "nodad")
+    for source, destination in (
+        ("192.168.1.2", alpha.v4),
+        ("192.168.1.2", like_v4),
+        (beta.v6, alpha.v4),
+        (beta.v4, like_v4),
+        # One that the peer is known by, and where it is not.
+        (ELSEWHERE, alpha.v4),
+    ):
+        seen_as_nat(source, destination)
+    alpha.run("ip", "addr", "del", like_v4 + "/64", "dev", "eth0")
+
+
+def seen_as_nat(source, destination):
     peer = fresh()
     initiator = peer.initiator()
-    initiator.source = "192.168.1.2"
+    initiator.source, initiator.destination = source, destination
+    addresses = *beta.addresses, ELSEWHERE
+    alpha.control.add_peer(peer.me.public, *addresses, command=genl.PEER_SET)
+    tap = wire.Tap(hosts.wire)
     peer.send(initiator.initiation())
     peer.finish(initiator)
     check_equal(receive(peer.app), None, "delivered so far")
@@ -100,6 +123,11 @@ def nat():
     check_equal(protocol, 4, "mode of the sealed packet")
     datagram = packets.parse_udp(packets.parse_ipv4(inner).payload)
     check_equal(datagram.payload, b"through NAT", "inner packet")
+    # A route of one family for packets of the other leads nowhere.
+    strange = [f for f in tap.frames() if f[12:14] == b"\x86\xdd" and f[20] == 58
+               and f[54] == 135 and f[62:78] not in KNOWN]
+    check_equal(strange, [], "who else is looked for")
+    tap.close()
 
 
 def sealed(peer):
