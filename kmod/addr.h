@@ -56,6 +56,12 @@ static inline const void *veil_addr_parse(const struct sk_buff *skb,
 	return ipv6_hdr(skb) + 1;
 }
 
+static inline bool veil_addr_is_loopback(const struct in6_addr *addr)
+{
+	return veil_addr_is_v4(addr) ? ipv4_is_loopback(veil_addr_v4(addr)) :
+				       ipv6_addr_loopback(addr);
+}
+
 /* Whether addr is ours, in the routing domain (VRF) of dev.  Under
  * rcu_read_lock().
  */

@@ -7,9 +7,9 @@
 #include <linux/jhash.h>
 #include <linux/slab.h>
 
+#include "addr.h"
 #include "handshake.h"
 #include "initiator.h"
-#include "network.h"
 #include "pair.h"
 #include "session.h"
 
@@ -119,7 +119,7 @@ static void veil_pair_note_way(struct veil_pair *pair,
 	u32 way = veil_pair_way(addrs);
 
 	if (pair->way_count < VEIL_PAIR_WAYS &&
-	    veil_network_routable(&addrs->destination) &&
+	    !veil_addr_is_loopback(&addrs->destination) &&
 	    !veil_pair_has_way(pair, way))
 		pair->ways[pair->way_count++] = way;
 }
@@ -134,8 +134,10 @@ bool veil_pair_came(struct veil_peer *peer, u32 id, u64 ns,
 	if (place == VEIL_PAIR_NONE)
 		return false;
 	pair = veil_pair_at(peer, place);
+	/* So many are copies, and whichever came behind them is not known. */
 	return pair->pending == ns &&
-	       veil_pair_has_way(pair, veil_pair_way(addrs));
+	       (pair->way_count == VEIL_PAIR_WAYS ||
+		veil_pair_has_way(pair, veil_pair_way(addrs)));
 }
 
 enum veil_drop veil_pair_time(struct veil_peer *peer, int place, u64 ns,

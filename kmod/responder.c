@@ -5,11 +5,11 @@
 #include <crypto/algapi.h>
 #include <linux/random.h>
 
+#include "addr.h"
 #include "exchange.h"
 #include "handshake.h"
 #include "initiator.h"
 #include "keys.h"
-#include "network.h"
 #include "peer_address.h"
 #include "responder.h"
 #include "socket.h"
@@ -179,7 +179,7 @@ static void veil_responder_ways(struct veil_peer *peer,
 	answer->copied = answer->astray &&
 			 (veil_addr_is_v4(&said->source) !=
 			  veil_addr_is_v4(&addrs->destination) ||
-			  !veil_network_routable(&addrs->destination));
+			  veil_addr_is_loopback(&addrs->destination));
 }
 
 static struct veil_session *

@@ -161,13 +161,14 @@ static unsigned int veil_rx_handshake(struct veil_net *vn,
 	return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
 }
 
-/* IPv6 with an IPv4 address as its source, which nobody has: by our tables it would be
- * that peer's, and authenticated as if the packet were IPv4.
+/* IPv6 with an IPv4 address as its source or destination, which nobody has: by our tables
+ * it would be that peer's or ours, and authenticated as if the packet were IPv4.
  */
 static bool veil_rx_mapped(const struct sk_buff *skb)
 {
 	return skb->protocol == htons(ETH_P_IPV6) &&
-	       veil_addr_is_v4(&ipv6_hdr(skb)->saddr);
+	       (veil_addr_is_v4(&ipv6_hdr(skb)->saddr) ||
+		veil_addr_is_v4(&ipv6_hdr(skb)->daddr));
 }
 
 static bool veil_rx_holds_fragment6(const struct sk_buff *skb)

@@ -134,8 +134,14 @@ def mapped():
     def inside():
         peer.send(seal_inner(packets.ipv6(*ends, UDP, segment)), local=beta.v6)
 
+    def to_mapped():
+        """From the peer's IPv6 address, to ours as if it were one."""
+        message = peer.session.seal(beta.v6, alpha.v6, UDP, segment)
+        readdress(message, veilproto.PORT, (beta.v6, "::ffff:" + alpha.v4))
+
     try:
         refused("malformed", moved)
+        refused("malformed", to_mapped)
         refused("bad_inner", inside)
     finally:
         state["app"].pop("both").close()
