@@ -370,7 +370,7 @@ static const char *exception(const struct state *state,
 			     const struct address *address, int length)
 {
 	if (is_special(address))
-		return "link-local, which is in no network";
+		return "of a kind that is in no network (link-local, 0.0.0.0/8)";
 	if (is_ours(state, address, length))
 		return "in a network of this host's (veil set local)";
 	return NULL;

@@ -279,7 +279,7 @@ def routes():
     alpha.run("ip", "route", "add", "default", "via", beta.v4)
     found("networks", "ok", "(1)")
     # What no policy reaches, though the prefix covers it.
-    found("policy", "doubtful", "is in clear: it is link-local", "169.254.169.254")
+    found("policy", "doubtful", "is in clear: it is of a kind that is in no network (link-local", "169.254.169.254")
     check_equal(in_clear("169.254.169.254"), True, "in clear")
     alpha.run("ip", "route", "del", "default")
 
