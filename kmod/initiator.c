@@ -135,6 +135,7 @@ static int veil_initiator_macs(struct veil_peer *peer, const u8 *theirs,
 	memcpy(own->theirs, theirs, VEIL_KEY_LEN);
 	if (!peer->cookie_until || time_after(jiffies, peer->cookie_until))
 		return 0;
+	own->mac2 = true;
 	return veil_mac2(msg->macs.mac2, peer->cookie, msg,
 			 offsetof(struct veil_initiation, macs.mac2));
 }
@@ -266,7 +267,11 @@ enum veil_drop veil_initiator_cookie(struct veil_peer *peer,
 	memcpy(peer->cookie, cookie, sizeof(cookie));
 	peer->cookie_until = (jiffies + VEIL_COOKIE_TIME * HZ) | 1;
 	memzero_explicit(cookie, sizeof(cookie));
-	veil_handshake_soon(peer, own->sent + HZ);
+	/* Who knows the peer's public key can make cookie replies: were each of them a
+	 * reason to begin anew, no response by a slower path would ever be in time.
+	 */
+	if (!own->mac2)
+		veil_handshake_soon(peer, own->sent + HZ);
 	return VEIL_DROPS;
 }
 

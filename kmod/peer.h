@@ -94,6 +94,7 @@ struct veil_outstanding {
 	u8 mac1[VEIL_MAC_LEN];		/* what a cookie reply answers */
 	u8 theirs[VEIL_KEY_LEN];	/* and who makes it */
 	bool cookie;			/* one was taken */
+	bool mac2;			/* it bears one */
 };
 
 /**

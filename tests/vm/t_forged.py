@@ -12,6 +12,7 @@ import copy
 import os
 import socket
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
@@ -26,6 +27,7 @@ from veilproto import (
     AES_256_GCM,
     CHACHA20_POLY1305,
     DATA,
+    INITIATION,
     RESPONSE,
     Identity,
     Initiator,
@@ -117,6 +119,20 @@ def many_cookies():
     check_equal(drops_since(before, alpha.drops()).get("handshake_queue_full"), 12, "not let in")
     peer.respond(responder)
     check_equal(peer.wait_udp(), b"after cookies", "the packet that waited")
+
+
+@case("cookie replies do not hasten what bears one already: a slow response is in time")
+def hasty_cookies():
+    peer = fresh()
+    peer.say(b"by a slow path")
+    times, cookie = [], bytes(16)
+    for _ in range(3):
+        message = peer.wait(INITIATION)[3]
+        times.append(time.monotonic())
+        peer.send(veilproto.cookie_reply(peer.me.public, message, cookie))
+    check(times[2] - times[1] > 3, "time for a response", times)
+    peer.respond(veilproto.Responder(peer.me, message, cookie))
+    check_equal(peer.wait_udp(), b"by a slow path", "the packet that waited")
 
 
 @case("a response may choose only what was offered")
