@@ -4,7 +4,8 @@
 # and the VM tests of each kernel, as many guests at once as there are CPUs. Last
 # line: "N passed, N failed[, N skipped]" over all cases. Steered by the
 # environment:
-#   KERNELS  kernel series to test on ("6.1 6.12")
+#   KERNELS  kernel series to test on ("6.1 6.12", where tests with once=yes run on the
+#            last one alone)
 #   TESTS    words; only tests whose name contains one of them ("unit",
 #            "model" and "scan" are three)
 #   VM       qemu, uml, uml-debug, debug, kcsan or virtme
@@ -95,7 +96,7 @@ build() {
 	for kernel in $kernels; do
 		step "building veil for $kernel" build_tools "$kernel"
 		step "building netveil.ko for $kernel" "$scripts/build-module.sh" "$kernel"
-		! wanted t_limits ||
+		! wanted t_limits || ! suits "$NETVEIL_TOP/tests/vm/t_limits.py" "$kernel" ||
 			step "building netveil-limits.ko for $kernel" "$scripts/build-module.sh" "$kernel" --limits
 		[ "$LONG" != faults ] || [ -n "$COVERAGE" ] ||
 			step "building netveil-faults.ko for $kernel" "$scripts/build-module.sh" "$kernel" --faults
@@ -133,10 +134,12 @@ wanted() {
 	return 1
 }
 
-# Does the test run on this kernel?
+# Does the test run on this kernel? What hardly depends on it runs on the last one
+# alone, unless the kernels were named.
 suits() {
 	local test=$1 kernel=$2 only
 	[ "$(meta "$test" long no)" = "${LONG:-no}" ] || return 1
+	[ "$(meta "$test" once no)" = no ] || [ -n "$KERNELS" ] || [ "$kernel" = "${kernels##* }" ] || return 1
 	only=$(meta "$test" kernels "")
 	case $kernel in
 	uml | uml-debug)

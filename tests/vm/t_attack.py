@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=150
+# netveil-test: timeout=150 once=yes
 """Under attack (DESIGN 1 T2 and T6, PROTOCOL sections 5 and 6): floods, replays and
 a hostile path, while two modules have a transfer under way. The short version;
 t_attack_long has more of everything.

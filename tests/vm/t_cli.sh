@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=300
+# netveil-test: timeout=300 once=yes
 # veil as people and scripts use it: keys, settings, peers, what it shows in text
 # and JSON, events; and every kind of bad input, which gets one line on stderr, a
 # non-zero exit code and no change.

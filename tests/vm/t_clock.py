@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: icount=yes timeout=300
+# netveil-test: icount=yes timeout=300 once=yes
 """Clocks that jump and ends that forget lock nobody out (PROTOCOL section 2, Time
 and Start). The module is on alpha, its peer in Python on beta.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=120
+# netveil-test: timeout=120 once=yes
 """Configuration files: all or nothing, nothing in clear in between, and sessions
 of peers that stay as they are live on.
 """

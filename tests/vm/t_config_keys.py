@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=100
+# netveil-test: timeout=100 once=yes
 """Keys and psks that change by configuration files: before, during and after the
 change the same file is right, at boot as well, and so is what save writes.
 """

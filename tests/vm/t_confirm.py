@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=150
+# netveil-test: timeout=150 once=yes
 """Which session seals: none before it is confirmed, whoever began the handshake,
 and one only when both did at once (PROTOCOL section 2, Confirmation and
 Crossing initiations).

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=90
+# netveil-test: timeout=90 once=yes
 """Somebody on the path sends a copy of each message ahead of it: altered, from and to
 other addresses of the two hosts, in another frame. He drops nothing, so all arrives.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=120
+# netveil-test: timeout=120 once=yes
 """veil check finds what is wrong and says what to do; veil stats and top show
 what goes on.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: icount=yes timeout=100
+# netveil-test: icount=yes timeout=100 once=yes
 """Handshake messages that are repeated, changed or made up: counted, not answered,
 and no harm to the handshake that is under way (PROTOCOL sections 1 to 3).
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=100
+# netveil-test: timeout=100 once=yes
 """The handshake of the module with an independent implementation, in both roles:
 ciphers, psks, addresses (PROTOCOL section 2).
 

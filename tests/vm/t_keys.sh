@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=120
+# netveil-test: timeout=120 once=yes
 # Changing keys as an administrator does it: the words of veil, what it shows, what
 # it refuses, and that two hosts talk all the time.
 

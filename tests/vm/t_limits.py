@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=120 uml-debug=no
+# netveil-test: timeout=120 uml-debug=no once=yes
 """Volume of a key, and forgeries under it (PROTOCOL section 9): new keys are asked
 for in time, and no key is used beyond its limit, whatever happens to the handshake.
 

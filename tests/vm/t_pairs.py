@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: icount=yes timeout=150
+# netveil-test: icount=yes timeout=150 once=yes
 """Two keys at either end, message by message: which are answered, which are
 refused, and what a configuration may say (PROTOCOL sections 4.5 and 6).
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=100
+# netveil-test: timeout=100 once=yes
 """200 peers, each with its own key, address and session, played in Python."""
 
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=500 icount=yes
+# netveil-test: timeout=500 icount=yes once=yes
 """t_policy for sessions that are older than three minutes."""
 
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=90
+# netveil-test: timeout=90 once=yes
 """Switching a fleet on with "prefer", host by host; prefixes under "require" where
 there is no peer; and what of it an operator sees (PROTOCOL section 5; T5).
 """

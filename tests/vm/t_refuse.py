@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=120
+# netveil-test: timeout=120 once=yes
 """Hosts that do not agree get nothing through, in clear or otherwise: wrong key,
 wrong psk, psk at one end, no peer at the other side (invariants 1 and 2).
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: icount=yes timeout=900
+# netveil-test: icount=yes timeout=900 once=yes
 """A rekey loses nothing: two modules, steady streams, minutes of guest time
 (PROTOCOL section 2). Runs where idle time passes at once.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=200
+# netveil-test: timeout=200 once=yes
 """Peers that roam: behind NAT, from network to network, and who pretends to be
 elsewhere (PROTOCOL section 8.6).
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: icount=yes timeout=1200
+# netveil-test: icount=yes timeout=1200 once=yes
 """Keys and psks are changed host by host while traffic flows: nothing is lost,
 nothing is in clear, and what was before is refused (PROTOCOL sections 6 and 9).
 Two modules with steady streams between them.

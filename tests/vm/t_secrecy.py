@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=60
+# netveil-test: timeout=60 once=yes
 """Forward secrecy: who recorded a session and gets both private keys and the psk
 later opens the offer in its first message, and no data (DESIGN T3, PROTOCOL 8).
 

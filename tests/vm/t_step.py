@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=300
+# netveil-test: timeout=300 once=yes
 """Many changes as one step: all or nothing, and in between nothing is weaker than both
 before and after it.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: icount=yes timeout=2400
+# netveil-test: icount=yes timeout=2400 once=yes
 """When sessions and handshakes begin, repeat and end (PROTOCOL section 2:
 Confirmation, Start, Retry, Rekey).
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=80
+# netveil-test: timeout=80 once=yes
 """A change on trial undoes itself, exactly, unless it is confirmed (README, "Do not
 lock yourself out"); tracepoints tell what happens.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=60
+# netveil-test: timeout=60 once=yes
 """Handshakes from addresses that are no peer's: silence, unless some peer roams;
 cookies, rates and shares (PROTOCOL sections 5 and 6).
 
