@@ -8,6 +8,7 @@
 
 #include <linux/etherdevice.h>
 #include <linux/icmp.h>
+#include <linux/inetdevice.h>
 #include <linux/netfilter_ipv6.h>
 #include <net/ip.h>
 #include <net/ipv6_frag.h>
@@ -202,6 +203,38 @@ static bool veil_rx_to_many(const struct sk_buff *skb)
 	       skb->pkt_type == PACKET_MULTICAST;
 }
 
+/* Whether the device's rp_filter makes a difference, and can be asked before rules have
+ * set a mark.  When loose it does for a device without an address.
+ */
+static bool veil_rx_filtered(const struct sk_buff *skb)
+{
+	const struct in_device *in_dev = __in_dev_get_rcu(skb->dev);
+
+	if (skb->protocol != htons(ETH_P_IP) || !in_dev ||
+	    IN_DEV_SRC_VMARK(in_dev))
+		return false;
+	return IN_DEV_RPFILTER(in_dev) == 1 ||
+	       (IN_DEV_RPFILTER(in_dev) &&
+		!rcu_access_pointer(in_dev->ifa_list));
+}
+
+/* Whether routing will drop it for the device that it comes by, to which somebody may
+ * bring a copy: before its counter is used up, as above.
+ */
+static bool veil_rx_astray(struct sk_buff *skb)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+	bool astray;
+
+	if (!veil_rx_filtered(skb) || skb_dst(skb) || veil_open_bridged(skb))
+		return false;
+	astray = ip_route_input(skb, iph->daddr, iph->saddr,
+				inet_dsfield_to_dscp(iph->tos), skb->dev);
+	/* Rules may make another packet of it, which routing is asked about then. */
+	skb_dst_drop(skb);
+	return astray;
+}
+
 /* A whole UDP packet for our port. */
 static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 				    struct sk_buff *skb,
@@ -219,11 +252,13 @@ static unsigned int veil_rx_message(struct veil_net *vn, struct veil_peer *peer,
 	if (ntohs(udp_hdr(skb)->len) != skb->len - offset ||
 	    veil_rx_mapped(skb) || veil_rx_is_fragment(skb))
 		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
-	if (*(u8 *)(udp_hdr(skb) + 1) == VEIL_MSG_DATA)
-		return veil_rx_to_many(skb) ?
-			veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed) :
-			veil_open(vn, peer, skb, state);
-	return veil_rx_handshake(vn, peer, skb);
+	if (*(u8 *)(udp_hdr(skb) + 1) != VEIL_MSG_DATA)
+		return veil_rx_handshake(vn, peer, skb);
+	if (veil_rx_to_many(skb))
+		return veil_rx_drop(vn, peer, skb, VEIL_DROP_malformed);
+	if (veil_rx_astray(skb))
+		return veil_rx_drop(vn, peer, skb, VEIL_DROP_wrong_source);
+	return veil_open(vn, peer, skb, state);
 }
 
 /* Several packets that a device or GRO joined: each for itself. */
@@ -263,7 +298,8 @@ static unsigned int veil_rx_batch(struct veil_net *vn, struct veil_peer *peer,
 
 	__skb_queue_head_init(&odd);
 	if (veil_open_bridged(skb) || veil_rx_mapped(skb) ||
-	    veil_rx_to_many(skb) || !veil_open_batch(peer, skb, state, &odd))
+	    veil_rx_to_many(skb) || veil_rx_astray(skb) ||
+	    !veil_open_batch(peer, skb, state, &odd))
 		return veil_rx_split(vn, peer, skb, state);
 	while ((skb = __skb_dequeue(&odd))) {
 		struct nf_hook_state rest = *state;

@@ -157,4 +157,54 @@ def to_many():
         hosts.flush_all()
 
 
+MAC = bytes.fromhex("020000000077")
+
+
+@case("data by another device of the host, where routing asks whence packets come")
+def by_other_device():
+    hosts.ip_batch(
+        hosts.wire,
+        "link add wz type veth peer name eth1 address %s netns alpha" % MAC.hex(":"),
+        "link set wz up",
+    )
+    hosts.ip_batch(alpha, "link set eth1 up")
+    try:
+        with wire.packet_socket(hosts.wire, "wz") as other:
+            loose = heard_beside(other, 2)
+            hosts.ip_batch(alpha, "addr add 10.77.0.1/24 dev eth1")
+            strict = heard_beside(other, 1)
+        for drops in loose, strict:
+            check(drops.get("wrong_source") and not drops.get("replayed"), "why", drops)
+    finally:
+        rp_filter(0)
+        hosts.ip_batch(hosts.wire, "link del wz")
+
+
+def rp_filter(how):
+    for name in "all", "eth0":
+        alpha.sysctl("ipv4/conf/%s/rp_filter" % name, how)
+
+
+def heard_beside(other, how):
+    """What alpha drops while each data message comes by its other device first."""
+
+    def rule(to, frame):
+        message = wire.netveil_message(frame)
+        if to == "wa" and message and message[0] == veilproto.DATA:
+            other.send(MAC + frame[6:])
+        return (frame,)
+
+    rp_filter(how)
+    with wire.Relay(hosts.wire) as relay:
+        hosts.make_peers(Identity(), Identity())
+        hosts.ping_once(alpha, beta.v4)
+        before = alpha.drops()
+        relay.rule = rule
+        hosts.ping_once(beta, alpha.v4)
+        with Stream(beta, alpha, alpha.v4) as stream:
+            stream.exchange(20000)
+    hosts.flush_all()
+    return hosts.drops_since(before, alpha.drops())
+
+
 ktap.run(hosts.set_up)
