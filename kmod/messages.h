@@ -172,8 +172,10 @@ struct veil_trailer {
 #define VEIL_TUNNEL_OVERHEAD \
 	(VEIL_UDP_LEN + sizeof(struct veil_data_header) + VEIL_TAG_LEN)
 
-/* Replay window of a lane, in packets; a power of two. */
-#define VEIL_WINDOW_BITS	2048
+/* Replay window of a lane, in packets; a power of two. Whoever sends a copy of a packet
+ * ahead of many that are under way has those dropped that are further behind.
+ */
+#define VEIL_WINDOW_BITS	8192
 
 /* Volume of one direction key: ask for a new one at, use it never beyond. */
 #ifndef VEIL_TEST_LIMITS

@@ -46,7 +46,7 @@ static void take(struct model *model, u64 counter)
 /* Three bytes: a step from the highest counter so far, or now and then far. */
 static u64 next_counter(const struct model *model, const u8 *data)
 {
-	int64_t step = (int16_t)(data[1] | data[2] << 8) / 8;
+	int64_t step = (int16_t)(data[1] | data[2] << 8) / 2;
 	u64 counter = model->top + step;
 
 	if (data[0] & 2)

@@ -29,7 +29,7 @@ static void test_backwards(void)
 	struct veil_window window = {};
 	u64 i;
 
-	EXPECT(W >= 2048);
+	EXPECT(W >= 8192);
 	for (i = W; i-- > 0;)
 		EXPECT(veil_window_set(&window, i));
 	for (i = 0; i < W; i++)

@@ -28,7 +28,7 @@ from packets import ICMPV6, UDP
 
 from inject import A2, B2
 
-WINDOW = 2048
+WINDOW = 8192
 
 
 @case("one flipped bit anywhere: refused by its reason, both AEADs")
