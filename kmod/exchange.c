@@ -60,15 +60,16 @@ int veil_exchange_keys(struct veil_session *session, struct veil_noise *noise,
 	return err;
 }
 
-void veil_exchange_install(struct veil_peer *peer, struct veil_session *session,
-			   bool ends)
+void veil_exchange_install(struct veil_peer *peer,
+			   struct veil_session *session)
 {
 	bool initiator = session->initiator;
 
 	spin_lock_bh(&peer->lock);
 	trace_veil_session_made(session);
 	veil_session_install(peer, session);
-	if (ends)
+	/* A series of ours has its answer. */
+	if (initiator)
 		WRITE_ONCE(peer->handshaking, false);
 	spin_unlock_bh(&peer->lock);
 	veil_timers_arm(peer);

@@ -20,10 +20,8 @@ u8 veil_exchange_flags(const struct veil_peer *peer);
 /* Split, derive the data keys and set them.  Wipes noise. */
 int veil_exchange_keys(struct veil_session *session, struct veil_noise *noise,
 		       const struct veil_response_header *header);
-/* Put the session into its slot and go on with what waited for it.  ends: a
- * series of ours, which has its answer or gives way to the other end's.
- */
-void veil_exchange_install(struct veil_peer *peer, struct veil_session *session,
-			   bool ends);
+/* Put the session into its slot and go on with what waited for it. */
+void veil_exchange_install(struct veil_peer *peer,
+			   struct veil_session *session);
 
 #endif /* _VEIL_EXCHANGE_H */

@@ -348,7 +348,7 @@ veil_initiator_session(struct veil_peer *peer, int place,
 		.psk = psk,
 		.rotates = veil_exchange_rotates(peer, place, psk),
 		.epoch = own->epoch,
-		/* It has shown that it hears us there. */
+		/* Where it hears us: one that roams has shown it. */
 		.place = { .remote = own->remote, .port = own->port },
 	};
 	struct veil_session *session;
@@ -419,6 +419,6 @@ enum veil_drop veil_initiator_handle(struct veil_peer *peer,
 	if (IS_ERR(session))
 		return VEIL_DROP_no_memory;
 
-	veil_exchange_install(peer, session, true);
+	veil_exchange_install(peer, session);
 	return VEIL_DROPS;
 }

@@ -293,23 +293,12 @@ static bool veil_responder_crossed(const struct veil_peer *peer, int place)
 	       time_before(jiffies, veil_initiator_own(peer)->sent + HZ / 2);
 }
 
-/* Whether msg cannot be an old one that somebody repeats to us after a restart.
- * Of a pair of which no time is known (any more) nothing tells until the session is
- * confirmed: our own initiations go on meanwhile, or who has a few recordings could
- * keep a host that has booted from its peers.
- */
-static bool veil_responder_fresh(const struct veil_peer *peer, int place)
-{
-	return READ_ONCE(veil_pair_at(peer, place)->committed);
-}
-
 static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 					    const struct veil_initiation *msg,
 					    const struct veil_addr_pair *addrs,
 					    u16 port,
 					    struct veil_answer *answer)
 {
-	bool fresh = veil_responder_fresh(peer, answer->place);
 	struct veil_session *session;
 	enum veil_drop reason;
 
@@ -330,9 +319,11 @@ static enum veil_drop veil_responder_answer(struct veil_peer *peer,
 		veil_session_discard(session);
 		return VEIL_DROP_handshake_failed;
 	}
-	if (fresh && !veil_responder_stays_initiator(peer, answer->place))
-		veil_initiator_clear(peer);
-	veil_exchange_install(peer, session, fresh);
+	/* Until the session is confirmed msg may be an old one of which nothing came, that
+	 * somebody repeats: our own initiations go on, or who has a few recordings could
+	 * keep two hosts from each other.
+	 */
+	veil_exchange_install(peer, session);
 	veil_handshake_trace(peer, "response-sent");
 	veil_socket_send(peer->vn, &answer->back, port, &answer->msg,
 			 sizeof(answer->msg));

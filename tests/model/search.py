@@ -96,7 +96,7 @@ class Model:
             return host, []
         sender = None if message.forged else message.sender
         session = Session(sender, message.number, answer, message.time, psk)
-        if me != LARGER and (host.committed or "yield-early" in self.broken):
+        if me != LARGER and "yield-early" in self.broken:
             host = host._replace(out=None)
         if "commit-early" in self.broken:
             host = host._replace(committed=max(host.committed, message.time))

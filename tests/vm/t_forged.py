@@ -26,6 +26,7 @@ from pypeer import fresh
 from veilproto import (
     AES_256_GCM,
     CHACHA20_POLY1305,
+    CLOSE,
     DATA,
     INITIATION,
     RESPONSE,
@@ -133,6 +134,27 @@ def hasty_cookies():
     check(times[2] - times[1] > 3, "time for a response", times)
     peer.respond(veilproto.Responder(peer.me, message, cookie))
     check_equal(peer.wait_udp(), b"by a slow path", "the packet that waited")
+
+
+@case("initiations of which nothing came, repeated later, do not end ours")
+def recorded():
+    peer = fresh(larger="peer")
+    peer.initiate()
+    wait_until(alpha.is_up, 10, "a session")
+    peer.talk()
+    # Which the module never got; read by a tap at the peer's end.
+    old = [peer.initiator().initiation() for _ in range(2)]
+    peer.send(peer.session.keepalive(beta.v4, alpha.v4, flags=CLOSE))
+    wait_until(lambda: not alpha.is_up(), 10, "no session")
+    peer.forget()
+    peer.say()
+    for message in old:
+        responder = peer.wait_initiation()
+        peer.send(message)
+        wait_until(lambda: peer.count(RESPONSE), 10, "an answer to the recording")
+        peer.forget()
+    peer.respond(responder)
+    wait_until(alpha.is_up, 5, "a session")
 
 
 @case("a response may choose only what was offered")
