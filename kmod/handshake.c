@@ -3,8 +3,8 @@
  * Handshakes: when one starts, what of it the hook lets in, and the workers.
  * The messages themselves are in initiator.c and responder.c.
  *
- * The hook spends one SipHash on an initiation (its stamp) and a table look-up
- * on a response; all else is done here in process context.
+ * The hook spends a SipHash for each pair of keys, one as a rule, on a message (its
+ * stamp) and a table look-up on a response; all else is done here in process context.
  */
 #include <crypto/algapi.h>
 #include <linux/jiffies.h>
@@ -95,7 +95,7 @@ void veil_handshake_start(struct veil_peer *peer)
 	 */
 	if (!peer->handshaking && !peer->dead &&
 	    READ_ONCE(peer->policy) != NETVEIL_POLICY_BYPASS &&
-	    !ipv6_addr_any(&peer->endpoint) &&
+	    veil_roam_reachable(peer) &&
 	    now >= peer->last_initiation + VEIL_RETRY_TIME * HZ) {
 		WRITE_ONCE(peer->handshaking, true);
 		peer->handshake_started = jiffies;
@@ -205,11 +205,16 @@ static enum veil_drop veil_handshake_filter(struct veil_peer *peer,
 
 static enum veil_drop veil_handshake_admit(struct veil_peer *peer,
 					   struct sk_buff_head *queue,
-					   atomic_t *waiting)
+					   atomic_t *waiting, int most)
 {
-	if (skb_queue_len_lockless(queue) >= VEIL_HANDSHAKES_MAX ||
-	    !atomic_add_unless(waiting, 1, VEIL_HANDSHAKES_PEER))
+	int now = atomic_read(waiting);
+
+	if (skb_queue_len_lockless(queue) >= VEIL_HANDSHAKES_MAX)
 		return VEIL_DROP_handshake_queue_full;
+	do {
+		if (now >= most)
+			return VEIL_DROP_handshake_queue_full;
+	} while (!atomic_try_cmpxchg(waiting, &now, now + 1));
 	/* The packet path holds none: it may meet a peer at its end. */
 	if (kref_get_unless_zero(&peer->refs))
 		return VEIL_DROPS;
@@ -219,9 +224,11 @@ static enum veil_drop veil_handshake_admit(struct veil_peer *peer,
 
 static void veil_handshake_enqueue(struct veil_peer *peer,
 				   struct sk_buff_head *queue,
-				   atomic_t *waiting, struct sk_buff *skb)
+				   atomic_t *waiting, int most,
+				   struct sk_buff *skb)
 {
-	enum veil_drop reason = veil_handshake_admit(peer, queue, waiting);
+	enum veil_drop reason = veil_handshake_admit(peer, queue, waiting,
+						     most);
 
 	if (reason != VEIL_DROPS) {
 		veil_peer_drop(peer, skb, reason);
@@ -270,7 +277,8 @@ void veil_handshake_initiation(struct veil_peer *peer, struct sk_buff *skb,
 	if (reason == VEIL_DROPS) {
 		VEIL_HANDSHAKE_CB(skb)->unjudged = unjudged;
 		veil_handshake_enqueue(peer, &peer->vn->initiations,
-				       &peer->initiations, skb);
+				       &peer->initiations, VEIL_HANDSHAKES_PEER,
+				       skb);
 		return;
 	}
 	veil_peer_drop(peer, skb, reason);
@@ -305,7 +313,8 @@ void veil_handshake_response(struct veil_peer *peer, struct sk_buff *skb,
 		veil_peer_drop(peer, skb, VEIL_DROP_bad_stamp);
 	else
 		veil_handshake_enqueue(peer, &peer->vn->responses,
-				       &peer->responses, skb);
+				       &peer->responses, VEIL_HANDSHAKES_PEER,
+				       skb);
 }
 
 void veil_handshake_cookie(struct veil_peer *peer, struct sk_buff *skb,
@@ -315,11 +324,10 @@ void veil_handshake_cookie(struct veil_peer *peer, struct sk_buff *skb,
 		veil_peer_drop(peer, skb, VEIL_DROP_malformed);
 	else if (!veil_handshake_awaited(peer, msg->receiver))
 		veil_peer_drop(peer, skb, VEIL_DROP_unexpected_response);
-	else if (atomic_read(&peer->responses) >= VEIL_HANDSHAKES_COOKIES)
-		veil_peer_drop(peer, skb, VEIL_DROP_handshake_queue_full);
 	else
 		veil_handshake_enqueue(peer, &peer->vn->responses,
-				       &peer->responses, skb);
+				       &peer->responses,
+				       VEIL_HANDSHAKES_COOKIES, skb);
 }
 
 static enum veil_drop veil_handshake_judge(struct veil_peer *peer,
@@ -404,8 +412,8 @@ void veil_handshake_work(struct work_struct *work)
 	wait_for_random_bytes();
 
 	while (served < VEIL_HANDSHAKES_TURN) {
-		/* Responses first, but not only: they can be forged more
-		 * cheaply.
+		/* Responses first, but not only: cookie replies, which are
+		 * among them, can be forged more cheaply.
 		 */
 		first = served++ % 8 ? &vn->responses : &vn->initiations;
 		second = first == &vn->responses ? &vn->initiations :

@@ -231,8 +231,11 @@ void veil_initiator_send(struct veil_peer *peer)
 	if (veil_roam_target(peer, &remote, &port))
 		return;
 	if (veil_socket_route(peer->vn, &remote, veil_initiator_domain(peer),
-			      &addrs))
+			      &addrs)) {
+		/* The next one may go elsewhere. */
+		WRITE_ONCE(peer->attempts, peer->attempts + 1);
 		return;
+	}
 	own = veil_initiator_begin(peer, &remote, port);
 	if (!own) {
 		veil_drop_count(peer->vn, VEIL_DROP_no_memory);

@@ -3,6 +3,8 @@
  * Peers that roam, and where they are; see the header.
  */
 #include <crypto/algapi.h>
+#include <linux/jhash.h>
+#include <linux/once.h>
 #include <linux/random.h>
 #include <linux/rculist.h>
 
@@ -20,6 +22,8 @@
  */
 #define VEIL_ROAM_CHALLENGE	1
 #define VEIL_ROAM_ECHO		5
+/* Seconds for which an address has its place among those where a peer may be lost. */
+#define VEIL_ROAM_MEET		8
 
 /* By proven endpoints: no stranger has a say in how long a chain gets. */
 static const struct rhashtable_params veil_roam_params = {
@@ -163,32 +167,68 @@ int veil_roam_endpoint(struct veil_peer *peer, struct in6_addr *address,
 	return ipv6_addr_any(address) ? -ENOENT : 0;
 }
 
+/* One of the places where it was lost, at random; NULL: it was nowhere. */
+static const struct veil_endpoint *
+veil_roam_any_lost(const struct veil_peer *peer)
+{
+	const struct veil_endpoint *lost = peer->roamer->lost;
+	const struct veil_endpoint *found = NULL;
+	unsigned int i, count = 0;
+
+	lockdep_assert_held(&peer->lock);
+	for (i = 0; i < VEIL_ROAM_LOST; i++)
+		if (lost[i].port && !get_random_u32_below(++count))
+			found = &lost[i];
+	return found;
+}
+
+bool veil_roam_reachable(const struct veil_peer *peer)
+{
+	lockdep_assert_held(&peer->lock);
+	return !ipv6_addr_any(&peer->endpoint) ||
+	       (peer->roaming && veil_roam_any_lost(peer));
+}
+
 int veil_roam_target(struct veil_peer *peer, struct in6_addr *address,
 		     u16 *port)
 {
 	int err = veil_roam_endpoint(peer, address, port);
+	const struct veil_endpoint *lost;
 
 	/* At random: pairs of keys take turns already. */
-	if (err || !READ_ONCE(peer->roaming) || !READ_ONCE(peer->attempts) ||
-	    get_random_u32_below(2))
+	if (!READ_ONCE(peer->roaming) ||
+	    (!err && (!READ_ONCE(peer->attempts) || get_random_u32_below(2))))
 		return err;
 	spin_lock_bh(&peer->lock);
-	if (peer->roamer->lost.port) {
-		*address = peer->roamer->lost.address;
-		*port = peer->roamer->lost.port;
+	lost = veil_roam_any_lost(peer);
+	if (lost) {
+		*address = lost->address;
+		*port = lost->port;
+		err = 0;
 	}
 	spin_unlock_bh(&peer->lock);
-	return 0;
+	return err;
 }
 
 void veil_roam_lost(struct veil_peer *peer, const struct in6_addr *address,
 		    u16 port)
 {
+	static u32 seed __read_mostly;
+	/* Of IPv6 as much as one network has. */
+	unsigned int words = veil_addr_is_v4(address) ? 4 : 2;
+	struct veil_endpoint *lost;
+	u32 hash;
+
 	if (!READ_ONCE(peer->roaming))
 		return;
+	get_random_once(&seed, sizeof(seed));
+	/* Two that meet do so for a while only. */
+	hash = jhash2(address->s6_addr32, words,
+		      seed + jiffies / (VEIL_ROAM_MEET * HZ));
 	spin_lock_bh(&peer->lock);
-	peer->roamer->lost.address = *address;
-	peer->roamer->lost.port = port;
+	lost = &peer->roamer->lost[hash % VEIL_ROAM_LOST];
+	lost->address = *address;
+	lost->port = port;
 	spin_unlock_bh(&peer->lock);
 }
 
@@ -196,7 +236,7 @@ void veil_roam_found(struct veil_peer *peer)
 {
 	lockdep_assert_held(&peer->lock);
 	if (peer->roamer)
-		peer->roamer->lost.port = 0;
+		memset(peer->roamer->lost, 0, sizeof(peer->roamer->lost));
 }
 
 static bool veil_roam_same(const struct veil_place *one,

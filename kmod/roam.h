@@ -25,6 +25,9 @@ struct veil_endpoint {
 	u16 port;
 };
 
+/* Places where a peer may be lost; a power of two. */
+#define VEIL_ROAM_LOST	8
+
 /**
  * struct veil_roamer - what a peer has that roams or has roamed
  * @peer: whose; freed with it, behind RCU
@@ -34,8 +37,9 @@ struct veil_endpoint {
  * @heard: where the peer is has been heard since it roams; "
  * @endpoint: copy of the peer's; "
  * @challenge: of a place where it may be now; "
- * @lost: where its last stale initiation came from, as after its clock went back and
- *	it has moved; port 0: nowhere; "
+ * @lost: where its stale initiations came from, as after its clock went back and it has
+ *	moved; port 0: nowhere. Each at a place that its address chooses, so that no other
+ *	address can keep the peer's out; "
  */
 struct veil_roamer {
 	struct veil_peer *peer;
@@ -45,7 +49,7 @@ struct veil_roamer {
 	bool heard;
 	struct veil_endpoint endpoint;
 	struct veil_challenge challenge;
-	struct veil_endpoint lost;
+	struct veil_endpoint lost[VEIL_ROAM_LOST];
 };
 
 int veil_roam_init(struct rhltable *places);
@@ -74,6 +78,8 @@ void veil_roam_inherit(struct veil_peer *peer, struct veil_peer *known);
 /* Where peer is, as far as is known; -ENOENT when it is not. */
 int veil_roam_endpoint(struct veil_peer *peer, struct in6_addr *address,
 		       u16 *port);
+/* Whether there is any place to send one to; peer->lock held. */
+bool veil_roam_reachable(const struct veil_peer *peer);
 /* Where the next initiation goes.  After the first of a series it may be where peer was
  * lost, which somebody who repeats an old initiation can choose: now and then only.
  */

@@ -28,7 +28,7 @@ import packets
 import pypeer
 import veilproto
 import wire
-from hosts import alpha, drops_since, receive, receive_all
+from hosts import alpha, beta, drops_since, receive, receive_all
 from ktap import case, check, check_equal, wait_until
 from veilproto import CHALLENGE, DATA, ECHO, INITIATION, PORT, TUNNEL, Identity
 
@@ -365,18 +365,22 @@ def reaches(peer, sock=None):
     wait_until(arrived, 10, "alpha's packet")
 
 
+def called_at(peer, sock):
+    """The module's initiation there; the peer goes on with its own meanwhile."""
+
+    def called():
+        sock.sendto(peer.initiator().initiation(), (alpha.v4, PORT))
+        got = receive_all(sock)
+        return next((each for each in got if each[0] == INITIATION), None)
+
+    return wait_until(called, 80, "an initiation", every=1)
+
+
 @case("a peer whose clock went back, and that is elsewhere now, gets a session there")
 def clock_back():
     peer = connected(time=veilproto.tai64n(time.time() + 86400))
     with state["gamma"].udp("10.9.0.3", 40000) as sock:
-
-        def called():
-            """The module's initiation; the peer goes on with its own meanwhile."""
-            sock.sendto(peer.initiator().initiation(), (alpha.v4, PORT))
-            got = receive_all(sock)
-            return next((each for each in got if each[0] == INITIATION), None)
-
-        responder = veilproto.Responder(peer.me, wait_until(called, 80, "an initiation", every=1))
+        responder = veilproto.Responder(peer.me, called_at(peer, sock))
         message, session = responder.response("10.9.0.3", alpha.v4)
         check_equal(place(), ("10.9.0.3", PORT), "the place, until it is proven")
         sock.sendto(message, (alpha.v4, PORT))
@@ -385,6 +389,48 @@ def clock_back():
         sock.sendto(keepalive, (alpha.v4, PORT))
         wait_until(lambda: place() == ("10.9.0.3", 40000), 10, "the new place")
         check(alpha.is_up(), "a session")
+
+
+@case("the same where the place before has no route any more")
+def clock_back_no_route():
+    peer = connected(time=veilproto.tai64n(time.time() + 86400))
+    state["gamma"].run("ip", "addr", "add", "10.9.0.78/32", "dev", "lo")
+    alpha.run("ip", "route", "add", "unreachable", "10.9.0.3/32")
+    try:
+        with state["gamma"].udp("10.9.0.78", 40000) as sock:
+            called_at(peer, sock)
+    finally:
+        alpha.run("ip", "route", "del", "unreachable", "10.9.0.3/32")
+        state["gamma"].run("ip", "addr", "del", "10.9.0.78/32", "dev", "lo")
+
+
+@case("the same for a peer that has not roamed before")
+def clock_back_and_turned():
+    peer = connected(time=veilproto.tai64n(time.time() + 86400))
+    alpha.control.add_peer(peer.me.public, roaming=0, command=genl.PEER_SET)
+    alpha.control.add_peer(peer.me.public, roaming=1, command=genl.PEER_SET)
+    with state["gamma"].udp("10.9.0.3", 40000) as sock:
+        called_at(peer, sock)
+
+
+@case("the same while somebody repeats an old initiation from elsewhere, and faster")
+def clock_back_and_repeated():
+    peer = connected(time=veilproto.tai64n(time.time() + 86400))
+    old = peer.initiator(time=veilproto.tai64n(time.time() - 1000)).initiation()
+    stop = threading.Event()
+
+    def repeat(sock):
+        while not stop.wait(0.01):
+            sock.sendto(old, (alpha.v4, PORT))
+
+    with state["gamma"].udp("10.9.0.3", 40000) as sock, beta.udp(beta.v4, 40001) as other:
+        thread = threading.Thread(target=repeat, args=(other,))
+        thread.start()
+        try:
+            called_at(peer, sock)
+        finally:
+            stop.set()
+            thread.join()
 
 
 @case("an old initiation, and ours passed on from there, do not move a peer")
