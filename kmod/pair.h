@@ -33,8 +33,8 @@ struct veil_peer;
  * @rcu: wipes and frees it
  * @id: never zero, never used again: names it where it may be gone by now
  * @ss: X25519 of both
- * @in: stamps on what the peer sends to us
- * @out: stamps on what we send to it
+ * @in: stamps on the peer's initiations, and on our responses to them
+ * @out: stamps on our initiations, and on its responses
  * @committed: ns, TAI64N of the peer's newest initiation that led to a confirmed
  *	session; peer->lock, as all below
  * @pending: ns, of its newest initiation, for VEIL_CONFIRM_TIMEOUT

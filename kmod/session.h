@@ -59,7 +59,7 @@ struct veil_ends {
  * @peer: holds a reference
  * @aead: enum veil_aead_id
  * @initiator: we began the handshake
- * @transport: both ends saw the addresses that the other used: no NAT
+ * @transport: the initiation came with the addresses that it left with: no NAT
  * @rekey: volume or forgeries ask for a new handshake
  * @opened: something opened under it
  * @rotates: it was made under a next key or psk
