@@ -13,6 +13,7 @@
 #include <linux/timer.h>
 #include <net/dst.h>
 #include <net/dst_cache.h>
+#include <net/inet_sock.h>
 #include <net/ip.h>
 #include <net/ip6_route.h>
 #include <net/ipv6.h>
@@ -133,6 +134,24 @@ static inline void veil_dst_cache_set_ip6(struct dst_cache *cache,
 {
 #if IS_ENABLED(CONFIG_IPV6)
 	dst_cache_set_ip6(cache, dst, source);
+#endif
+}
+
+/* Whether sk, a TCP or UDP socket, is to hear of errors about what it sends.  What it
+ * sends by IPv4 may be IPv6 by now, which a tunnel made of it.
+ */
+static inline bool veil_sk_recverr(const struct sock *sk, bool ipv6)
+{
+	if (ipv6)
+#ifdef VEIL_HAVE_INET_RECVERR6
+		return inet6_test_bit(RECVERR6, sk);
+#else
+		return inet6_sk(sk) && inet6_sk(sk)->recverr;
+#endif
+#ifdef VEIL_HAVE_INET_RECVERR
+	return inet_test_bit(RECVERR, sk);
+#else
+	return inet_sk(sk)->recverr;
 #endif
 }
 

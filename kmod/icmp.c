@@ -11,6 +11,7 @@
  */
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
+#include <net/icmp.h>
 #include <net/ip.h>
 #include <net/ip6_checksum.h>
 
@@ -35,6 +36,7 @@
 struct veil_icmp_error {
 	unsigned int mtu;		/* of "too big", else 0 */
 	bool tell;			/* what is to be told to a socket, too */
+	u8 soft;			/* its code, or of what ends no UDP socket's connection */
 	unsigned int icmp;		/* offset of the ICMP header */
 	struct veil_addr_pair addrs;	/* of the quoted packet */
 	u8 protocol;
@@ -73,6 +75,10 @@ static bool veil_icmp_parse4(const struct sk_buff *skb,
 	error->mtu = 0;
 	if (icmp->type == ICMP_DEST_UNREACH && icmp->code == ICMP_FRAG_NEEDED)
 		error->mtu = ntohs(icmp->un.frag.mtu) ?: VEIL_MTU_MIN_V4;
+	error->soft = icmp->code;
+	if (icmp->type == ICMP_DEST_UNREACH && icmp->code <= NR_ICMP_UNREACH &&
+	    icmp_err_convert[icmp->code].fatal)
+		error->soft = ICMP_HOST_UNREACH;
 	ipv6_addr_set_v4mapped(iph->saddr, &error->addrs.source);
 	ipv6_addr_set_v4mapped(iph->daddr, &error->addrs.destination);
 	error->protocol = iph->protocol;
@@ -127,12 +133,17 @@ static bool veil_icmp_parse6(const struct sk_buff *skb,
 		return false;
 
 	error->icmp = offset;
-	error->tell = icmp->icmp6_type == ICMPV6_TIME_EXCEED ||
-		      icmp->icmp6_type == ICMPV6_PKT_TOOBIG ||
-		      (icmp->icmp6_type == ICMPV6_DEST_UNREACH &&
-		       icmp->icmp6_code != ICMPV6_PORT_UNREACH);
 	error->mtu = icmp->icmp6_type == ICMPV6_PKT_TOOBIG ?
 		     ntohl(icmp->icmp6_mtu) : 0;
+	error->tell = error->mtu || icmp->icmp6_type == ICMPV6_TIME_EXCEED ||
+		      (icmp->icmp6_type == ICMPV6_DEST_UNREACH &&
+		       icmp->icmp6_code != ICMPV6_PORT_UNREACH);
+	error->soft = icmp->icmp6_code;
+	/* As icmpv6_err_convert(), which is the ipv6 module's. */
+	if (icmp->icmp6_type == ICMPV6_DEST_UNREACH &&
+	    (icmp->icmp6_code == ICMPV6_ADM_PROHIBITED ||
+	     icmp->icmp6_code > ICMPV6_ADDR_UNREACH))
+		error->soft = ICMPV6_ADDR_UNREACH;
 	error->addrs.source = ip6h->saddr;
 	error->addrs.destination = ip6h->daddr;
 	error->protocol = ip6h->nexthdr;
@@ -240,6 +251,9 @@ static int veil_icmp_translate(struct sk_buff *skb,
 	if (err)
 		return err;
 	skb_put_data(skb, trace->quote, trace->len);
+	/* Where it is in both families. */
+	if (trace->soft)
+		((struct icmphdr *)(skb->data + error->icmp))->code = error->soft;
 	if (ipv6)
 		veil_icmp_finish6(skb, error, mtu);
 	else
@@ -256,8 +270,12 @@ static unsigned int veil_icmp_deliver(struct veil_peer *peer,
 {
 	struct veil_traceroute trace;
 
-	if (!error->tell || !veil_traceroute_find(peer, header, &trace)) {
-		consume_skb(skb);	/* no socket has that packet's ports */
+	if (!error->tell || !veil_traceroute_find(peer, header, &trace) ||
+	    (error->mtu && trace.soft)) {
+		/* No socket has that packet's ports, or none that is to get EMSGSIZE
+		 * for a path's MTU.
+		 */
+		consume_skb(skb);
 		return NF_STOLEN;
 	}
 	if (veil_icmp_translate(skb, error, &trace)) {

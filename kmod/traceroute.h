@@ -19,12 +19,14 @@
  * struct veil_traceroute - one of them
  * @header: of the data message that carried it
  * @mode: how
+ * @soft: a UDP socket sent it that did not ask for errors
  * @len: bytes at @quote
  * @quote: it, from its IP header on
  */
 struct veil_traceroute {
 	struct veil_data_header header;
 	enum veil_mode mode;
+	bool soft;
 	unsigned int len;
 	u8 quote[VEIL_TRACEROUTE_QUOTE];
 };

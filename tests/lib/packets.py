@@ -71,26 +71,30 @@ def echo_request(source, destination, identifier, payload):
     return struct.pack(">BBH", ECHO_REQUEST_V6, 0, check) + body
 
 
+def icmp_error(router, target, quoted, kind, code, word=0):
+    """What a router tells the sender of a packet; word: the header's second one."""
+    v4 = address(router).version == 4
+    body = struct.pack(">I", word) + quoted[: 548 if v4 else 1200]
+    plain = struct.pack(">BBH", kind, code, 0) + body
+    if v4:
+        check = checksum(plain)
+    else:
+        check = l4_checksum(router, target, ICMPV6, plain)
+    body = struct.pack(">BBH", kind, code, check) + body
+    return ip(router, target, icmp_protocol(router), body)
+
+
 def too_big(router, target, quoted, mtu):
     """What a router tells the sender of a packet that is too long for it."""
     if address(router).version == 4:
-        body = struct.pack(">HH", 0, mtu) + quoted[:548]
-        check = checksum(struct.pack(">BBH", 3, 4, 0) + body)
-        return ipv4(router, target, ICMP, struct.pack(">BBH", 3, 4, check) + body)
-    body = struct.pack(">I", mtu) + quoted[:1200]
-    check = l4_checksum(router, target, ICMPV6, struct.pack(">BBH", 2, 0, 0) + body)
-    return ipv6(router, target, ICMPV6, struct.pack(">BBH", 2, 0, check) + body)
+        return icmp_error(router, target, quoted, 3, 4, mtu)
+    return icmp_error(router, target, quoted, 2, 0, mtu)
 
 
 def time_exceeded(router, target, quoted):
     """What a router tells the sender of a packet whose TTL ran out there."""
-    if address(router).version == 4:
-        body = bytes(4) + quoted[:548]
-        check = checksum(struct.pack(">BBH", 11, 0, 0) + body)
-        return ipv4(router, target, ICMP, struct.pack(">BBH", 11, 0, check) + body)
-    body = bytes(4) + quoted[:1200]
-    check = l4_checksum(router, target, ICMPV6, struct.pack(">BBH", 3, 0, 0) + body)
-    return ipv6(router, target, ICMPV6, struct.pack(">BBH", 3, 0, check) + body)
+    kind = 11 if address(router).version == 4 else 3
+    return icmp_error(router, target, quoted, kind, 0)
 
 
 def aged(packet, hops):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=60
+# netveil-test: timeout=90
 """traceroute and tracepath tell the truth: what routers say about sealed packets
 reaches the socket that sent the inner one (STACK B10).
 
@@ -24,7 +24,7 @@ import wire
 from hosts import alpha, beta, drops_since
 from ktap import case, check, check_equal, wait_until
 from routers import R4, R6, Routers
-from veilproto import Identity
+from veilproto import DATA, Identity
 
 CLOSED = 33434
 MSG_ERRQUEUE = 0x2000
@@ -35,6 +35,13 @@ UNREACHABLE, EXCEEDED, TOO_BIG = (
     {False: 11, True: 3},
     {False: 3, True: 2},
 )
+# Type and code: what TCP that begins takes for its end, and a connected UDP socket
+ENDS_TCP = {
+    False: ((3, 0), (3, 1), (3, 13), (11, 0)),
+    True: ((1, 0), (1, 1), (1, 3), (3, 0)),
+}
+ENDS_UDP = {False: (6, 7, 8, 9, 10, 13, 14, 15), True: (1, 5, 6, 7)}
+HOST_UNREACHABLE = {False: 1, True: 3}
 state = {}
 
 
@@ -201,6 +208,142 @@ def gateways():
         # beta answers by the address that its route to the left has.
         trace(left, right.v4, ("10.1.0.1", "10.2.0.1"), right.v4)
         trace(left, right.v6, ("fd01::1", "fd02::1"), right.v6)
+
+
+class Answers:
+    """Somebody on the path, who drops nothing, has an error about each packet of
+    alpha's there before the peer's answer."""
+
+    def __init__(self, kind, code, word=0):
+        self.error = kind, code, word
+
+    def __call__(self, to, frame):
+        if to == "wb" and wire.netveil_message(frame)[:1] == bytes([DATA]):
+            sent = packets.parse_frame(frame)
+            router = (R6 if sent.version == 6 else R4)[0]
+            error = packets.icmp_error(router, sent.source, frame[14:], *self.error)
+            state["wire"].packet(error)
+        return (frame,)
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def listen_to_icmp(v6):
+    """What a program sees that looks for errors by itself, as mtr does."""
+    protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
+    sock = alpha.socket(family_of("::" if v6 else ""), socket.SOCK_RAW, protocol)
+    sock.setblocking(False)
+    return sock
+
+
+def heard(sock, kind):
+    """Codes and quoted ports of that type's, since the last call."""
+    v6 = sock.family == socket.AF_INET6
+    start, ports = (0, 48) if v6 else (20, 28)
+    messages = [message[start:] for message in hosts.receive_all(sock)]
+    return {
+        (message[1], *struct.unpack_from(">HH", message, ports))
+        for message in messages
+        if message[0] == kind
+    }
+
+
+def connect(address, ttl, ask=False, back=False):
+    """alpha connects to beta, or has what beta connects to: the ports of both."""
+    level, recverr, option, _ = OPTIONS[":" in address]
+    kind = family_of(address), socket.SOCK_STREAM
+    ends = (beta, alpha) if back else (alpha, beta)
+    with ends[1].socket(*kind) as listener, ends[0].socket(*kind) as client:
+        alphas = listener if back else client
+        alphas.setsockopt(level, option, ttl)
+        alphas.setsockopt(level, recverr, int(ask))
+        listener.bind((ends[1].addresses[":" in address], 0))
+        listener.listen()
+        client.settimeout(10)
+        listener.settimeout(10)
+        client.connect(listener.getsockname())
+        listener.accept()[0].close()
+        return client.getsockname()[1], listener.getsockname()[1]
+
+
+@case("an error ahead of the answer ends no connection that TCP begins")
+def connections():
+    peers()
+    with wire.Relay(hosts.wire) as relay:
+        for address in beta.addresses:
+            v6 = ":" in address
+            listener = listen_to_icmp(v6)
+            for kind, code in ENDS_TCP[v6]:
+                relay.rule = Answers(kind, code)
+                for ttl in 1, 32:
+                    before = alpha.statistic("TcpExtOutOfWindowIcmps")
+                    ports = connect(address, ttl)
+                    found = heard(listener, kind)
+                    check((code, *ports) in found, "told to who listens", found)
+                    after = alpha.statistic("TcpExtOutOfWindowIcmps")
+                    check(after > before, "TCP saw what is not its own", before, after)
+                connect(address, 1, back=True)
+            listener.close()
+
+
+@case("a TCP socket that asked for errors is told of them")
+def connections_ask():
+    peers()
+    with wire.Relay(hosts.wire) as relay:
+        for address in beta.addresses:
+            relay.rule = Answers(EXCEEDED[":" in address], 0)
+            try:
+                connect(address, 1, ask=True)
+                got = None
+            except OSError as error:
+                got = error.errno
+            check_equal(got, errno.EHOSTUNREACH, "the error")
+
+
+def question(address, ask=False):
+    """alpha asks beta by a connected socket of UDP: the error that it has, or None,
+    and the ports of both."""
+    level, recverr, option, _ = OPTIONS[":" in address]
+    with beta.udp(address) as server, alpha.udp(alpha.addresses[":" in address]) as client:
+        client.setsockopt(level, option, 1)
+        client.setsockopt(level, recverr, int(ask))
+        client.connect(server.getsockname())
+        client.send(b"question")
+        wait_until(lambda: hosts.receive(server), 10, "the question")
+        server.sendto(b"answer", client.getsockname())
+        ports = client.getsockname()[1], server.getsockname()[1]
+        try:
+            wait_until(lambda: hosts.receive(client), 10, "the answer")
+            return None, ports
+        except OSError as error:
+            return error.errno, ports
+
+
+@case("nor what a connected UDP socket does, unless that asked")
+def datagrams():
+    peers()
+    with wire.Relay(hosts.wire) as relay:
+        for address in beta.addresses:
+            v6 = ":" in address
+            kind, listener = UNREACHABLE[v6], listen_to_icmp(v6)
+            for code in 0, *ENDS_UDP[v6]:
+                relay.rule = Answers(kind, code)
+                told = HOST_UNREACHABLE[v6] if code else code
+                got, ports = question(address)
+                check_equal(got, None, "the error by code %d" % code)
+                check_equal(heard(listener, kind), {(told, *ports)}, "told to who listens")
+            relay.rule = Answers(kind, ENDS_UDP[v6][0])
+            got, ports = question(address, ask=True)
+            wanted = errno.EACCES if v6 else errno.ENETUNREACH
+            check_equal(got, wanted, "the error of who asked")
+            check_equal(heard(listener, kind), {(ENDS_UDP[v6][0], *ports)}, "and code")
+            for mtu in 1300, 0:
+                relay.rule = Answers(TOO_BIG[v6], 0 if v6 else 4, mtu)
+                check_equal(question(address)[0], None, "the error by MTU %d" % mtu)
+                check_equal(heard(listener, TOO_BIG[v6]), set(), "told to who listens")
+            listener.close()
 
 
 MARKS = """
