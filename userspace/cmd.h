@@ -28,6 +28,8 @@ int cmd_show(struct env *env, struct words *words);
 int cmd_load(struct env *env, struct words *words);
 int cmd_sync(struct env *env, struct words *words);
 int cmd_diff(struct env *env, struct words *words);
+/* Of /etc/netveil, without a word of what differs: 0, 1 or 2 as of diff(1). */
+int cmd_diff_quiet(struct env *env);
 int cmd_save(struct env *env, struct words *words);
 int cmd_session(struct env *env, struct words *words);
 int cmd_flush(struct env *env, struct words *words);

@@ -10,11 +10,13 @@
 #include <sys/timex.h>
 #include <time.h>
 
+#include "boot.h"
 #include "cmd.h"
 #include "echo.h"
 #include "err.h"
 #include "format.h"
 #include "model.h"
+#include "netns.h"
 #include "nl.h"
 #include "out.h"
 #include "../kmod/version.h"
@@ -24,14 +26,10 @@
 #define SIZE_SMALL	84
 #define TRIES		7
 
-enum result { GOOD, DOUBTFUL, WRONG };
-
 struct doctor {
 	struct out out;
 	struct nl nl;
-	struct state state;
-	struct peers peers;
-	struct policies policies;
+	struct everything all;
 	bool wrong;
 };
 
@@ -80,15 +78,36 @@ static void check_module(struct doctor *doctor)
 		     *version ? version : "of a version that is not told", VEIL_VERSION);
 }
 
-static void check_host(struct doctor *doctor)
+/* Units, files and kernels are for the host's own namespace. */
+static void check_boot(struct doctor *doctor, struct env *env)
+{
+	const struct everything *all = &doctor->all;
+	char text[BOOT_TEXT_LEN];
+	enum result result;
+
+	if (netns_is_elsewhere(env->netns) ||
+	    (!all->peers.count && !all->policies.count))
+		return;
+	result = boot_service(text, env, all);
+	tell(doctor, result, "boot", "%s", text);
+	result = boot_guard(text, all);
+	tell(doctor, result, "guard", "%s", text);
+	if (!boot_is_set_up())
+		return;
+	result = boot_kernels(text, result == GOOD);
+	tell(doctor, result, "kernels", "%s", text);
+}
+
+static void check_host(struct doctor *doctor, struct env *env)
 {
 	struct timex clock = {0};
 	char key[TEXT_LEN];
 
 	check_module(doctor);
-	if (doctor->state.has_key)
+	check_boot(doctor, env);
+	if (doctor->all.state.has_key)
 		tell(doctor, GOOD, "key", "this host is %s",
-		     format_key(key, doctor->state.public_key));
+		     format_key(key, doctor->all.state.public_key));
 	else
 		tell(doctor, WRONG, "key",
 		     "this host has none: veil key generate, or veil set private-key FILE");
@@ -122,10 +141,10 @@ static void tell_silence(struct doctor *doctor, const struct peer *peer,
 {
 	char reasons[256], text[TEXT_LEN];
 
-	reasons_since(reasons, sizeof(reasons), &doctor->state, now);
+	reasons_since(reasons, sizeof(reasons), &doctor->all.state, now);
 	tell(doctor, WRONG, "handshake",
 	     "no answer from %s: is it up, does UDP pass both ways (ports %u and %u), and do both ends have each other's public key and the same psk?%s%s%s",
-	     format_endpoint(text, &peer->endpoint), doctor->state.listen_port,
+	     format_endpoint(text, &peer->endpoint), doctor->all.state.listen_port,
 	     peer->endpoint.port, *reasons ? " Dropped meanwhile: " : "",
 	     reasons, *reasons ? " (see the README)" : "");
 }
@@ -266,7 +285,7 @@ static void check_peer(struct doctor *doctor, const struct peer *peer,
 	if (!address->len)
 		return;
 	err = echo_open(&echo, address);
-	if (check_route(doctor, err, text) && doctor->state.has_key)
+	if (check_route(doctor, err, text) && doctor->all.state.has_key)
 		check_traffic(doctor, peer, &echo);
 	echo_close(&echo);
 }
@@ -404,13 +423,13 @@ static bool check_decided(struct doctor *doctor, struct peer *peer,
 			  const struct address *address)
 {
 	int length = length_behind(peer, address);
-	const char *why = exception(&doctor->state, address, length);
+	const char *why = exception(&doctor->all.state, address, length);
 	const struct policy *policy;
 	char text[TEXT_LEN], prefix[TEXT_LEN];
 
 	if (length < 0)
 		return true;
-	policy = longer_policy(&doctor->policies, address, why ? -1 : length);
+	policy = longer_policy(&doctor->all.policies, address, why ? -1 : length);
 	format_address(text, address);
 	if (policy)
 		format_prefix(prefix, &policy->prefix);
@@ -446,17 +465,17 @@ static int check_peers(struct doctor *doctor, const char *word)
 	struct peer decided;
 	size_t i;
 
-	if (!word && !doctor->peers.count)
+	if (!word && !doctor->all.peers.count)
 		tell(doctor, WRONG, "policy",
 		     "there are no peers, and nothing is encrypted: veil peer add");
-	for (i = 0; !word && i < doctor->peers.count; i++) {
-		peer = &doctor->peers.list[i];
+	for (i = 0; !word && i < doctor->all.peers.count; i++) {
+		peer = &doctor->all.peers.list[i];
 		check_peer(doctor, peer, address_of(peer));
 		check_networks(doctor, peer);
 	}
 	if (!word)
 		return 0;
-	peer = model_find(&doctor->peers, word, "check");
+	peer = model_find(&doctor->all.peers, word, "check");
 	if (!peer)
 		return EXIT_FAILED;
 	decided = *peer;
@@ -480,17 +499,17 @@ int cmd_check(struct env *env, struct words *words)
 	if (!code)
 		code = nl_open(&doctor.nl, env);
 	if (!code)
-		code = model_get(&doctor.nl, &doctor.state, &doctor.peers,
+		code = model_get(&doctor.nl, &doctor.all.state, &doctor.all.peers,
 				 "check");
 	if (!code)
-		code = take_policies(&doctor.nl, &doctor.policies);
+		code = take_policies(&doctor.nl, &doctor.all.policies);
 	if (!code) {
-		check_host(&doctor);
+		check_host(&doctor, env);
 		code = check_peers(&doctor, word);
 	}
 	nl_close(&doctor.nl);
-	model_free_policies(&doctor.policies);
-	model_free_peers(&doctor.peers);
+	model_free_policies(&doctor.all.policies);
+	model_free_peers(&doctor.all.peers);
 	out_close(&doctor.out);
 	if (!code)
 		code = out_end(&doctor.out);

@@ -17,11 +17,9 @@
 #include "err.h"
 #include "guard_counts.h"
 #include "model.h"
+#include "netns.h"
 #include "ruleset.h"
 
-#define RULES	"/etc/netveil/guard.nft"
-#define UNIT	"/etc/systemd/system/netveil-guard.service"
-#define WANTED	"/etc/systemd/system/sysinit.target.wants"
 #define TABLE	"inet " GUARD_TABLE
 #define PATH_LEN	512
 
@@ -39,7 +37,7 @@ static const char unit[] =
 	"[Service]\n"
 	"Type=oneshot\n"
 	"RemainAfterExit=yes\n"
-	"ExecStart=/usr/sbin/nft -f " RULES "\n"
+	"ExecStart=" GUARD_NFT " -f " GUARD_RULES "\n"
 	"\n"
 	"CapabilityBoundingSet=CAP_NET_ADMIN\n"
 	"IPAddressDeny=any\n"
@@ -101,22 +99,10 @@ static const struct option options[] = {
 	{ "--root", "a folder", false, take_root },
 };
 
-/* Whether this is about another network namespace than the first process's, which may
- * be a container's.
- */
-static bool is_elsewhere(const struct env *env)
-{
-	struct stat own, first;
-
-	return env->netns || (!stat("/proc/self/ns/net", &own) &&
-			      !stat("/proc/1/ns/net", &first) &&
-			      own.st_ino != first.st_ino);
-}
-
 /* The unit at boot loads its file into the host's own namespace. */
 static int check_namespace(const struct env *env, const char *root)
 {
-	if (*root || !is_elsewhere(env))
+	if (*root || !netns_is_elsewhere(env->netns))
 		return 0;
 	return err_usage("guard: the unit at boot and its file are for the host's own network namespace; in another one have nft load what 'veil guard show' prints there");
 }
@@ -228,7 +214,7 @@ static int enable_unit(const char *link)
 
 static int guard_install(struct env *env, struct words *words)
 {
-	char path[PATH_LEN], link[PATH_LEN + 32];
+	char path[PATH_LEN];
 	const char *root = "";
 	int code;
 
@@ -237,21 +223,20 @@ static int guard_install(struct env *env, struct words *words)
 		code = check_namespace(env, root);
 	if (code)
 		return code;
-	place(path, root, RULES);
+	place(path, root, GUARD_RULES);
 	code = replace_file(path, write_ruleset, env, !*root);
 	if (code)
 		return code;
-	place(path, root, UNIT);
+	place(path, root, GUARD_UNIT);
 	code = replace_file(path, write_unit, env, false);
-	place(path, root, WANTED);
-	snprintf(link, sizeof(link), "%s/netveil-guard.service", path);
-	return code ? code : enable_unit(link);
+	place(path, root, GUARD_LINK);
+	return code ? code : enable_unit(path);
 }
 
 static int guard_remove(struct env *env, struct words *words)
 {
 	static const char *const files[] = {
-		WANTED "/netveil-guard.service", UNIT, RULES
+		GUARD_LINK, GUARD_UNIT, GUARD_RULES
 	};
 	const char *root = "";
 	char path[PATH_LEN];

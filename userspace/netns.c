@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "err.h"
@@ -51,4 +52,13 @@ int netns_enter(const char *name)
 		code = setns_failed(name, path);
 	close(fd);
 	return code;
+}
+
+bool netns_is_elsewhere(const char *name)
+{
+	struct stat own, first;
+
+	return name || (!stat("/proc/self/ns/net", &own) &&
+			!stat("/proc/1/ns/net", &first) &&
+			own.st_ino != first.st_ino);
 }

@@ -10,6 +10,7 @@
  * anything.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "err.h"
 #include "format.h"
@@ -101,7 +102,9 @@ static void find_within(struct entries *entries)
 				one->kind = WITHIN;
 }
 
-/* By family, the longest first, shut before open. */
+/* By family, the longest first, shut before open; and by what else there is, so that
+ * one configuration makes one ruleset, whatever order it came in.
+ */
 static int compare(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
@@ -112,7 +115,18 @@ static int compare(const void *a, const void *b)
 		return y->prefix.length - x->prefix.length;
 	if (x->shut != y->shut)
 		return y->shut - x->shut;
-	return (int)x->kind - (int)y->kind;
+	if (x->kind != y->kind)
+		return (int)x->kind - (int)y->kind;
+	return memcmp(x->prefix.address.bytes, y->prefix.address.bytes,
+		      x->prefix.address.len);
+}
+
+static int compare_locals(const void *a, const void *b)
+{
+	const struct prefix *x = a, *y = b;
+
+	return memcmp(x->address.bytes, y->address.bytes,
+		      sizeof(x->address.bytes));
 }
 
 static bool same_length(const struct prefix *a, const struct prefix *b)
@@ -323,7 +337,8 @@ static void print(FILE *to, const struct entries *entries)
 bool ruleset_write(FILE *to, const struct state *state,
 		   const struct peers *peers, const struct policies *policies)
 {
-	struct entries entries = { .state = state };
+	struct state ordered = *state;
+	struct entries entries = { .state = &ordered };
 	size_t i;
 
 	for (i = 0; i < peers->count; i++)
@@ -334,6 +349,8 @@ bool ruleset_write(FILE *to, const struct state *state,
 	if (!entries.count)
 		return false;
 	find_within(&entries);
+	qsort(ordered.locals, ordered.local_count, sizeof(*ordered.locals),
+	      compare_locals);
 	qsort(entries.list, entries.count, sizeof(*entries.list), compare);
 	print(to, &entries);
 	free(entries.list);

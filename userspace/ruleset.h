@@ -8,6 +8,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* Where it is for the boot, and the unit that loads it. */
+#define GUARD_RULES	"/etc/netveil/guard.nft"
+#define GUARD_UNIT	"/etc/systemd/system/netveil-guard.service"
+#define GUARD_WANTED	"/etc/systemd/system/sysinit.target.wants"
+#define GUARD_LINK	GUARD_WANTED "/netveil-guard.service"
+#define GUARD_NFT	"/usr/sbin/nft"
+
 struct state;
 struct peers;
 struct policies;
