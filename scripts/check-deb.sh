@@ -145,17 +145,27 @@ runs() {
 	chmod 755 "$root/tree/usr/local/bin/uname"
 }
 
-# An upgrade while a kernel runs for which the module cannot be built.
+# An upgrade while a kernel runs for which the module cannot be built; the headers of
+# another one went before it.
 upgrade_in_vain() {
 	local kernel
 	kernel=$(kernels | head -n 1)
-	mkdir -p "$root/tree/lib/modules/0.0-broken/build/include"
+	mkdir -p "$root/tree/lib/modules/0.0-broken/build/include" "$root/tree/lib/modules/0.0-bare"
+	touch "$root/tree/lib/modules/0.0-bare/modules.builtin"
 	runs 0.0-broken
-	! upgrade && built "$newer"
+	! upgrade >"$root/said" 2>&1 && built "$newer"
 	local result=$?
-	rm -r "$root/tree/lib/modules/0.0-broken"
+	cat "$root/said"
+	rm -r "$root/tree/lib/modules/0.0-broken" "$root/tree/lib/modules/0.0-bare"
 	runs "$kernel"
 	return $result
+}
+
+# Of each kernel that has no module now, and of no other.
+said_loudly() {
+	grep WARNING "$root/said" | cut -d : -f 3 | sort >"$root/warned"
+	printf ' no module for %s\n' 0.0-bare 0.0-broken | diff - "$root/warned" &&
+		grep -q 'apt install linux-headers-0.0-bare' "$root/said"
 }
 
 # As mokutil answers of a key that is enrolled: with 1.
@@ -204,7 +214,7 @@ run() {
 	. "$NETVEIL_TOP/tests/lib/ktap.sh"
 	set +e
 	set_up "$@"
-	plan 17
+	plan 18
 	files "$root/before"
 	packages >"$root/packages"
 	check "the packages install, with what they need" \
@@ -218,6 +228,7 @@ run() {
 	check "and so has both" built "$version"
 	check "a key for Secure Boot that is enrolled is known as such" enrolled_is_told
 	check "an upgrade that fails for the kernel that runs builds for the others" upgrade_in_vain
+	check "and says loudly which kernels have no module now" said_loudly
 	check "an upgrade" upgrade
 	check "and both have the newer one" built "$newer"
 	check "and takes no protection away" nothing_taken_away
