@@ -72,7 +72,8 @@ struct veil_recent {
  * @peers: all peers, in the order they were added
  * @by_key: the same by public key; RCU
  * @peer_count: how many
- * @generation: changes with @peers, for consistent dumps
+ * @generation: changes with the configuration, for what is told in several
+ *	messages, or by several requests
  * @identity: the static key pair; valid if @origin is not NETVEIL_KEY_NONE
  * @origin: enum netveil_key_origin
  * @next_identity: what will take its place; valid if @next_origin is not

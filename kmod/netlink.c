@@ -108,6 +108,7 @@ static size_t veil_nl_state_size(void)
 	       nla_total_size(sizeof(u8)) +		/* cipher */
 	       nla_total_size(VEIL_AEAD_MAX) +
 	       4 * nla_total_size(sizeof(u32)) +	/* peers, confirm, mark */
+	       nla_total_size(sizeof(u32)) +		/* generation */
 	       NETVEIL_LOCALS_MAX *
 	       nla_total_size(sizeof(struct in6_addr) + 1) +
 	       VEIL_DROPS * drop;
@@ -144,6 +145,7 @@ static int veil_nl_put_state(struct sk_buff *skb, const struct veil_net *vn)
 	    nla_put_u32(skb, NETVEIL_A_PEERS, vn->peer_count) ||
 	    nla_put_u32(skb, NETVEIL_A_RX_MARK, vn->rx_mark) ||
 	    nla_put_u32(skb, NETVEIL_A_RX_MASK, vn->rx_mask) ||
+	    nla_put_u32(skb, NETVEIL_A_GENERATION, vn->generation) ||
 	    veil_nl_put_next(skb, vn))
 		return -EMSGSIZE;
 	if (vn->on_trial &&

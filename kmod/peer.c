@@ -514,7 +514,6 @@ struct veil_peer *veil_peer_add(struct veil_net *vn,
 		veil_peer_inherit(peer, known);
 	list_add_tail(&peer->list, &vn->peers);
 	vn->peer_count++;
-	vn->generation++;
 	veil_handshake_start(peer);
 	/* Its pairs are made by the worker, also when no handshake starts: who adds
 	 * thousands of peers does not wait for as many X25519.
@@ -669,7 +668,6 @@ void veil_peer_forget(struct veil_peer *peer)
 
 	list_del(&peer->list);
 	vn->peer_count--;
-	vn->generation++;
 	veil_weaken_begin(vn, "peer-removed");
 	veil_peer_unlink(peer);
 	veil_weaken_end(vn);

@@ -379,6 +379,7 @@ static void veil_peer_promote_psk(struct veil_peer *peer)
 			  &endpoint, where);
 	veil_peer_put_psk(&peer->psk, peer->psk_next, true);
 	WRITE_ONCE(peer->psk_next, NULL);
+	peer->vn->generation++;
 	veil_peer_cut_psk(peer);
 	veil_netlink_event(peer->vn, NETVEIL_EVENT_PSK_CHANGED,
 			   peer->public_key);

@@ -392,7 +392,6 @@ int veil_policy_add_held(struct veil_net *vn, const struct veil_prefix *prefix,
 	err = veil_prefix_insert(&vn->policies, &node->node);
 	if (!err) {
 		list_add_tail(&node->list, &vn->policy_list);
-		vn->generation++;
 		return 0;
 	}
 	WRITE_ONCE(vn->policy_count, vn->policy_count - 1);
@@ -440,7 +439,6 @@ int veil_policy_set(struct veil_net *vn, const struct veil_prefix *prefix,
 	veil_weaken_touch_policy(vn, prefix);
 	WRITE_ONCE(node->kind, kind);
 	node->changing = false;
-	vn->generation++;
 	veil_policy_tell(vn, NETVEIL_EVENT_POLICY_ADDED, node);
 	veil_weaken_end(vn);
 	return 0;
@@ -453,7 +451,6 @@ static void veil_policy_remove(struct veil_net *vn,
 	veil_prefix_remove(&vn->policies, &node->node);
 	list_del(&node->list);
 	WRITE_ONCE(vn->policy_count, vn->policy_count - 1);
-	vn->generation++;
 	if (node->wanted == NETVEIL_POLICY_NONE)
 		veil_policy_tell(vn, NETVEIL_EVENT_POLICY_REMOVED, node);
 	kfree_rcu(node, rcu);

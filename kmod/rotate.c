@@ -179,6 +179,7 @@ static void veil_rotate_retire_now(struct veil_net *vn)
 	memzero_explicit(&vn->next_identity, sizeof(vn->next_identity));
 	vn->next_origin = NETVEIL_KEY_NONE;
 	vn->retire_at = 0;
+	vn->generation++;
 	list_for_each_entry(peer, &vn->peers, list)
 		veil_pairs_promote(peer, VEIL_PAIR_OUR_NEXT);
 	if (veil_net_may_log(vn, where))

@@ -499,17 +499,13 @@ int cmd_check(struct env *env, struct words *words)
 	if (!code)
 		code = nl_open(&doctor.nl, env);
 	if (!code)
-		code = model_get(&doctor.nl, &doctor.all.state, &doctor.all.peers,
-				 "check");
-	if (!code)
-		code = take_policies(&doctor.nl, &doctor.all.policies);
+		code = model_get_everything(&doctor.nl, &doctor.all, "check");
 	if (!code) {
 		check_host(&doctor, env);
 		code = check_peers(&doctor, word);
 	}
 	nl_close(&doctor.nl);
-	model_free_policies(&doctor.all.policies);
-	model_free_peers(&doctor.all.peers);
+	free_everything(&doctor.all);
 	out_close(&doctor.out);
 	if (!code)
 		code = out_end(&doctor.out);

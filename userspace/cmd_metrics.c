@@ -271,9 +271,7 @@ static const struct option metrics_options[] = {
 int cmd_metrics(struct env *env, struct words *words)
 {
 	struct guard_counts guard = {0};
-	struct state state = {0};
-	struct policies policies = {0};
-	struct peers peers = {0};
+	struct everything all = {0};
 	struct nl nl = {0};
 	bool open = false;
 	int code;
@@ -283,15 +281,13 @@ int cmd_metrics(struct env *env, struct words *words)
 	if (!code)
 		code = nl_open(&nl, env);
 	if (!code)
-		code = model_get(&nl, &state, &peers, "metrics");
-	if (!code)
-		code = take_policies(&nl, &policies);
+		code = model_get_everything(&nl, &all, "metrics");
 	nl_close(&nl);
 	if (!code)
 		code = guard_counts(&guard, "metrics");
 	if (!code)
-		code = put_all(&state, &guard, &peers, &policies, open);
-	model_free_policies(&policies);
-	model_free_peers(&peers);
+		code = put_all(&all.state, &guard, &all.peers, &all.policies,
+			       open);
+	free_everything(&all);
 	return code;
 }

@@ -204,9 +204,7 @@ int take_everything(struct env *env, struct everything *all, const char *what)
 	int code = nl_open(&nl, env);
 
 	if (!code)
-		code = model_get(&nl, &all->state, &all->peers, what);
-	if (!code)
-		code = take_policies(&nl, &all->policies);
+		code = model_get_everything(&nl, all, what);
 	nl_close(&nl);
 	return code;
 }

@@ -13,6 +13,9 @@
 #include "model.h"
 #include "nl.h"
 
+/* How often all is asked for while it keeps changing. */
+#define TAKE_TRIES	20
+
 /* Copies the payload if it is exactly as long as what it is for. */
 static bool take(const struct nlattr *attr, void *to, size_t len)
 {
@@ -136,6 +139,9 @@ static void parse_state_attr(const struct nlattr *attr, struct state *state)
 		break;
 	case NETVEIL_A_RX_MASK:
 		take(attr, &state->rx_mask, sizeof(state->rx_mask));
+		break;
+	case NETVEIL_A_GENERATION:
+		take(attr, &state->generation, sizeof(state->generation));
 		break;
 	case NETVEIL_A_LOCAL:
 		add_local(attr, state);
@@ -310,14 +316,55 @@ int model_parse_peer(const struct nlmsghdr *answer, void *data)
 	return MNL_CB_OK;
 }
 
+static int get_state(struct nl *nl, struct state *state, const char *what)
+{
+	char buffer[NL_REQUEST_SIZE];
+
+	memset(state, 0, sizeof(*state));
+	return nl_call(nl, nl_request(nl, buffer, NETVEIL_CMD_GET, 0),
+		       model_parse_state, state, what);
+}
+
+int model_take(struct nl *nl, struct state *state, struct policies *policies,
+	       mnl_cb_t parse, void (*forget)(void *data), void *peers,
+	       const char *what)
+{
+	int code = get_state(nl, state, what), tries;
+	uint32_t generation;
+
+	for (tries = 0; !code && tries < TAKE_TRIES; tries++) {
+		forget(peers);
+		model_free_policies(policies);
+		generation = state->generation;
+		code = nl_dump(nl, NETVEIL_CMD_PEER_GET, parse, forget, peers,
+			       what);
+		if (!code)
+			code = nl_dump(nl, NETVEIL_CMD_POLICY_GET,
+				       model_parse_policy, model_free_policies,
+				       policies, what);
+		if (!code)
+			code = get_state(nl, state, what);
+		if (!code && state->generation == generation)
+			return 0;
+	}
+	if (!code)
+		code = err("%s: the configuration keeps changing: try again",
+			   what);
+	return code;
+}
+
+int model_get_everything(struct nl *nl, struct everything *all,
+			 const char *what)
+{
+	return model_take(nl, &all->state, &all->policies, model_parse_peer,
+			  model_free_peers, &all->peers, what);
+}
+
 int model_get(struct nl *nl, struct state *state, struct peers *peers,
 	      const char *what)
 {
-	char buffer[NL_REQUEST_SIZE];
-	int code;
+	int code = get_state(nl, state, what);
 
-	code = nl_call(nl, nl_request(nl, buffer, NETVEIL_CMD_GET, 0),
-		       model_parse_state, state, what);
 	if (!code)
 		code = nl_dump(nl, NETVEIL_CMD_PEER_GET, model_parse_peer,
 			       model_free_peers, peers, what);

@@ -90,6 +90,7 @@ struct state {
 	struct prefix locals[NETVEIL_LOCALS_MAX];
 	unsigned int local_count;
 	uint32_t rx_mark, rx_mask;
+	uint32_t generation;	/* of the configuration */
 };
 
 /* All that a namespace has. */
@@ -126,7 +127,16 @@ bool model_parse_event(const struct nlmsghdr *message, struct event *event);
 
 struct nl;
 
-/* Everything there is; what names the request in messages. An exit code. */
+/* All that there is, of one configuration, however long it takes: the peers by parse
+ * and forget, as of nl_dump(). what names the request in messages. An exit code.
+ */
+int model_take(struct nl *nl, struct state *state, struct policies *policies,
+	       mnl_cb_t parse, void (*forget)(void *data), void *peers,
+	       const char *what);
+/* The same, as plain structs. */
+int model_get_everything(struct nl *nl, struct everything *all,
+			 const char *what);
+/* The state and the peers alone, which a change may part. */
 int model_get(struct nl *nl, struct state *state, struct peers *peers,
 	      const char *what);
 /* The one that word names: its key, the start of its key, one of its addresses,

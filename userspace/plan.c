@@ -51,17 +51,8 @@ static void forget_peers(void *data)
 
 int present_get(struct present *present, struct nl *nl, const char *what)
 {
-	char buffer[NL_REQUEST_SIZE];
-	int code;
-
-	code = nl_call(nl, nl_request(nl, buffer, NETVEIL_CMD_GET, 0),
-		       model_parse_state, &present->state, what);
-	if (!code)
-		code = nl_dump(nl, NETVEIL_CMD_PEER_GET, add_present,
-			       forget_peers, present, what);
-	if (!code)
-		code = take_policies(nl, &present->policies);
-	return code;
+	return model_take(nl, &present->state, &present->policies, add_present,
+			  forget_peers, present, what);
 }
 
 void present_free(struct present *present)

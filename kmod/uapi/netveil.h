@@ -140,6 +140,8 @@ enum netveil_cmd {
  *	packets that arrived sealed
  * @NETVEIL_A_RX_MASK: u32, the bits that are so on these, and 0 on all others
  *	that arrive; 0: marks are left alone
+ * @NETVEIL_A_GENERATION: u32, in a GET: changes with the configuration; what was
+ *	asked for between two that tell the same is of one configuration
  */
 enum netveil_attr {
 	NETVEIL_A_UNSPEC,
@@ -179,6 +181,7 @@ enum netveil_attr {
 	NETVEIL_A_NO_LOCAL,
 	NETVEIL_A_RX_MARK,
 	NETVEIL_A_RX_MASK,
+	NETVEIL_A_GENERATION,
 	__NETVEIL_A_MAX,
 };
 

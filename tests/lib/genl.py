@@ -98,7 +98,8 @@ POLICY_GET, POLICY_ADD, POLICY_SET, POLICY_DEL, CONFIRM = range(11, 16)
     A_NO_LOCAL,
     A_RX_MARK,
     A_RX_MASK,
-) = range(24, 37)
+    A_GENERATION,
+) = range(24, 38)
 POLICIES = ["none", "require", "prefer", "bypass"]
 EVENTS = (
     "unspecified peer-added peer-removed session-up session-down plaintext weakened"

@@ -338,7 +338,7 @@ def alive(name):
 # Requests
 
 
-ATTRS = range(0, genl.A_RX_MASK + 2)
+ATTRS = range(0, genl.A_GENERATION + 2)
 PEER_ATTRS = range(0, genl.P_KEEPALIVE + 2)
 COMMANDS = range(0, genl.CONFIRM + 2)
 SETTABLE = (

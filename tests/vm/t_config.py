@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import time
 
@@ -22,7 +23,7 @@ import ktap
 from conffiles import conf_of, config, folder, path_of, policies, same, same_session
 from conffiles import session, state, stranger, take, text_of, up, veil, write
 from hosts import alpha, beta
-from ktap import case, check, check_equal, note
+from ktap import case, check, check_equal, note, wait_until
 from steps import sending_to, step_refused
 from veilproto import Identity
 
@@ -495,6 +496,39 @@ def turns():
     refused("", "is a local one", conf_of(alpha, behind[0]))
     turn(policy % net, "")
     alpha.run("ip", "route", "del", "10.70.0.0/16")
+
+
+@case("what changes meanwhile is saved, and guarded, as it was at one moment")
+def meanwhile():
+    """The state and the policies, of which veil asks one after the other: strace has it
+    wait for seconds in between."""
+    hosts.flush_all()
+    pairs = ("10.61.0.0/16", "10.71.0.0/16"), ("10.62.0.0/16", "10.72.0.0/16")
+    trace = path_of("trace")
+    wait = "inject=sendto:delay_enter=5000000:when=%d"
+
+    def asked():
+        with open(trace, encoding="ascii") as file:
+            return file.read().count("\n")
+
+    # After the family, the state and the peers; and after the policies as well.
+    for word, done in ("save", 3), ("guard", 4):
+        (local, policy), (other, instead) = pairs
+        hosts.flush_all()
+        alpha.control.apply((genl.POLICY_ADD, policy, "require"), local=[local])
+        write("trace", "")
+        slowly = "strace", "-qq", "-o", trace, "-e", "trace=sendto", "-e", wait % (done + 1)
+        words = *slowly, hosts.VEIL, "-n", "alpha", word
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: asked() == done, 20, "that many requests")
+            changes = (genl.POLICY_DEL, policy), (genl.POLICY_ADD, instead, "require")
+            alpha.control.apply(*changes, local=[other])
+            check_equal(asked(), done, "requests before the change")
+            out, _ = process.communicate()
+        check_equal(process.returncode, 0, word)
+        found = tuple(each for pair in pairs for each in pair if each in out)
+        check_equal(found, pairs[1], "what %s has" % word)
+    hosts.flush_all()
 
 
 @case("%d peers are loaded, synced and removed as one step each" % MANY)

@@ -27,7 +27,7 @@ from ktap import case, check, check_equal, skip, wait_until
 from veilproto import Identity
 
 EVENT_COMMAND, A_EVENT = 8, 12
-A_LAST, P_LAST = genl.A_RX_MASK, genl.P_NO_PREFIX
+A_LAST, P_LAST = genl.A_GENERATION, genl.P_NO_PREFIX
 KEY_ATTRS = range(13, 22)
 NETWORK_ATTRS = range(genl.A_LOCAL, genl.A_RX_MASK + 1)
 FROM_KERNEL = (
