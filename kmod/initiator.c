@@ -233,7 +233,8 @@ void veil_initiator_send(struct veil_peer *peer)
 	if (veil_socket_route(peer->vn, &remote, veil_initiator_domain(peer),
 			      &addrs)) {
 		/* The next one may go elsewhere. */
-		WRITE_ONCE(peer->attempts, peer->attempts + 1);
+		if (READ_ONCE(peer->roaming))
+			WRITE_ONCE(peer->attempts, peer->attempts + 1);
 		return;
 	}
 	own = veil_initiator_begin(peer, &remote, port);

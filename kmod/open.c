@@ -111,9 +111,12 @@ void veil_open_confirm(struct veil_session *session)
 		veil_peer_confirm(peer);
 	promoted = veil_session_promote(peer, session);
 	veil_session_settle(peer, session);
-	/* Ours, which went on until now (responder.c), is not needed. */
-	if (promoted)
+	/* Ours, which went on until now (responder.c), is not needed: the worker ends it. */
+	if (promoted) {
 		WRITE_ONCE(peer->handshaking, false);
+		if (rcu_access_pointer(peer->initiation))
+			veil_handshake_queue(peer);
+	}
 	trace_veil_session_confirmed(session);
 	spin_unlock_bh(&peer->lock);
 	veil_peer_confirmed(session);

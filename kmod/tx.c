@@ -458,27 +458,37 @@ void veil_tx_keepalive(struct veil_peer *peer)
 	veil_path_leave();
 }
 
+/* Returns session where there may be something to wait for, else NULL. */
+static struct veil_session *veil_tx_close_session(struct veil_session *session)
+{
+	if (!session || veil_session_expired(session))
+		return NULL;
+	/* Keeps the session, where requests can be under way at all. */
+	if (session->async)
+		atomic_inc(&session->lanes[0].in_flight);
+	veil_seal_keepalive(session, VEIL_DATA_CLOSE);
+	return session->async ? session : NULL;
+}
+
 void veil_tx_close(struct veil_peer *peer)
 {
-	struct veil_session *session;
-	bool async = false;
+	struct veil_session *sessions[2];
 	int tries = 100;
+	unsigned int i;
 
 	veil_path_enter();
-	session = veil_tx_session(peer);
-	if (session) {
-		/* Keeps the session, where requests can be under way at all. */
-		async = session->async;
-		if (async)
-			atomic_inc(&session->lanes[0].in_flight);
-		veil_seal_keepalive(session, VEIL_DATA_CLOSE);
-	}
+	sessions[0] = veil_tx_close_session(rcu_dereference(peer->current_session));
+	/* Of two that crossed the other end may use this one. */
+	sessions[1] = veil_tx_close_session(rcu_dereference(peer->previous_session));
 	veil_path_leave();
-	if (!async)
-		return;
-	while (tries-- && atomic_read(&session->lanes[0].in_flight) > 1)
-		usleep_range(1000, 2000);
-	veil_lane_release(session, 0);
+	for (i = 0; i < ARRAY_SIZE(sessions); i++) {
+		if (!sessions[i])
+			continue;
+		while (tries-- > 0 &&
+		       atomic_read(&sessions[i]->lanes[0].in_flight) > 1)
+			usleep_range(1000, 2000);
+		veil_lane_release(sessions[i], 0);
+	}
 }
 
 void veil_tx_session_up(struct veil_peer *peer)

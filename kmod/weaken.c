@@ -370,8 +370,11 @@ void veil_weaken_end(struct veil_net *vn)
 
 	if (--vn->weaken_depth)
 		return;
-	/* Whatever is asked to change comes by here. */
-	vn->generation++;
+	/* Whatever is asked to change comes by here; and sessions that end, which a peer
+	 * can have do so all the time.
+	 */
+	if (!vn->weaken_limit)
+		vn->generation++;
 	list_for_each_entry_safe(touched, next, &vn->touched_list, list) {
 		cond_resched();
 		/* With the namespace goes what there was to protect. */

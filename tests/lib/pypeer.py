@@ -40,6 +40,7 @@ class PythonPeer:
         self.session = None
         self.sessions = {}
         self.waiting = []
+        self.closed = []
 
     def close(self):
         for sock in *self.sockets.values(), *self.lane_sockets.values():
@@ -67,7 +68,7 @@ class PythonPeer:
 
     def poll(self):
         """Take what came: (local address, source, port, message), to
-        self.waiting. The module's goodbyes to sessions of before are left out."""
+        self.waiting. The module's goodbyes are left out: to what indexes is in self.closed."""
         for local, sock in self.sockets.items():
             while True:
                 try:
@@ -75,6 +76,7 @@ class PythonPeer:
                 except BlockingIOError:
                     break
                 if message[:1] == bytes([DATA]) and message[1] & CLOSE:
+                    self.closed.append(int.from_bytes(message[4:8], "big"))
                     continue
                 self.waiting.append((local, source[0], source[1], message))
         return self.waiting

@@ -113,6 +113,20 @@ def crossing_smaller():
     check_equal(peer.count(INITIATION), 0, "further initiations")
 
 
+@case("who ends its sessions says so under both that the peer may seal with")
+def both_are_closed():
+    peer = fresh()
+    sessions = [peer.initiate(time=veilproto.tai64n(time.time() + n)) for n in range(2)]
+    wait_until(lambda: peer.has_heard(sessions[1]), 10, "the second session's confirmation")
+    alpha.control.flush()
+
+    def closed():
+        peer.poll()
+        return {session.local for session in sessions} <= set(peer.closed)
+
+    wait_until(closed, 10, "a goodbye under each")
+
+
 @case("an old initiation, repeated to a host that has restarted, ends none of its own")
 def old_initiation():
     for larger in "peer", "module":
