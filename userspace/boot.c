@@ -22,6 +22,8 @@
 #include "ruleset.h"
 
 #define SERVICE_LINK	GUARD_WANTED "/netveil.service"
+/* Where the package's unit is replaced, or masked. */
+#define SERVICE_OWN	"/etc/systemd/system/netveil.service"
 #define KERNELS		"/lib/modules/"
 /* Of every kernel that was installed, and of no folder that DKMS left behind. */
 #define KERNEL_FILE	"/modules.builtin"
@@ -50,6 +52,12 @@ static bool is_enabled(const char *link)
 	return !stat(link, &st) && S_ISREG(st.st_mode);
 }
 
+static bool is_service_enabled(void)
+{
+	return is_enabled(SERVICE_LINK) &&
+	       (access(SERVICE_OWN, F_OK) || is_enabled(SERVICE_OWN));
+}
+
 static bool has_files(void)
 {
 	glob_t found = {0};
@@ -61,7 +69,7 @@ static bool has_files(void)
 
 bool boot_is_set_up(void)
 {
-	return has_files() && is_enabled(SERVICE_LINK);
+	return has_files() && is_service_enabled();
 }
 
 static enum result compare_files(char text[BOOT_TEXT_LEN], struct env *env)
@@ -88,9 +96,9 @@ enum result boot_service(char text[BOOT_TEXT_LEN], struct env *env,
 		return say(text, DOUBTFUL,
 			   "the next one configures nothing, as there is no %s/*.conf: veil save %s/netveil.conf",
 			   CONF_FOLDER, CONF_FOLDER);
-	if (!is_enabled(SERVICE_LINK))
+	if (!is_service_enabled())
 		return say(text, DOUBTFUL,
-			   "the next one configures nothing, as netveil.service is not enabled: systemctl enable netveil");
+			   "the next one configures nothing, as netveil.service is not enabled, or masked: systemctl unmask netveil, then systemctl enable netveil");
 	if (all->state.origin == NETVEIL_KEY_KERNEL)
 		return say(text, DOUBTFUL,
 			   "the next one has no key, as the present one is in the kernel alone: veil key generate then, and tell the peers");
@@ -122,7 +130,11 @@ static bool is_current(const struct everything *all)
 enum result boot_guard(char text[BOOT_TEXT_LEN], const struct everything *all)
 {
 	struct guard_counts counts = {0};
+	bool loaded = !guard_counts(&counts, "check") && counts.loaded;
 
+	if (!is_enabled(GUARD_LINK) && access(GUARD_RULES, F_OK) && loaded)
+		return say(text, DOUBTFUL,
+			   "its table is loaded, but not by netveil-guard.service: see that the next boot does so before its network is up");
 	if (!is_enabled(GUARD_LINK) && access(GUARD_RULES, F_OK))
 		return say(text, DOUBTFUL,
 			   "there is none: the next boot is in clear until netveil.service is done, and stays so if that fails: veil guard install");
@@ -131,9 +143,13 @@ enum result boot_guard(char text[BOOT_TEXT_LEN], const struct everything *all)
 			   "netveil-guard.service is not enabled, or masked, and the next boot does without: systemctl unmask netveil-guard, then veil guard install");
 	if (access(GUARD_NFT, X_OK))
 		return say(text, WRONG,
-			   "the next boot cannot load it, as there is no %s: apt install nftables",
+			   "the next boot cannot load it, as there is no %s: install nftables",
 			   GUARD_NFT);
-	if (guard_counts(&counts, "check") || !counts.loaded)
+	if (access(GUARD_RULES, R_OK))
+		return say(text, WRONG,
+			   "the next boot cannot load it, as there is no %s: veil guard install",
+			   GUARD_RULES);
+	if (!loaded)
 		return say(text, WRONG,
 			   "it is not loaded: its unit failed (systemctl status netveil-guard), or a firewall's 'flush ruleset' took it away: nft -f %s",
 			   GUARD_RULES);
@@ -161,7 +177,9 @@ static bool has_module(const char *kernel)
 		/* It may be compressed. */
 		if (strncmp(name, "netveil.ko", strlen("netveil.ko")))
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", kernel, line);
+		snprintf(path, sizeof(path), "%s%s%s",
+			 *line == '/' ? "" : kernel, *line == '/' ? "" : "/",
+			 line);
 		found = !access(path, R_OK);
 	}
 	if (from)

@@ -136,7 +136,13 @@ def service():
     os.rename(UNITS + "netveil.service", UNITS + "x")
     os.symlink("/dev/null", UNITS + "netveil.service")
     found("boot", "doubtful", "not enabled")
+    # The package's own unit is elsewhere, and what is enabled.
+    os.unlink(WANTS + "netveil.service")
+    os.symlink("../x", WANTS + "netveil.service")
+    check_equal(found("boot", "doubtful", "masked")["kernels"], None, "kernels")
     os.rename(UNITS + "x", UNITS + "netveil.service")
+    os.unlink(WANTS + "netveil.service")
+    os.symlink("../netveil.service", WANTS + "netveil.service")
     with away(CONF):
         found("boot", "doubtful", "veil save")
     command(VEIL, "policy", "add", "10.7.0.0/16", "require")
@@ -158,11 +164,15 @@ def guard():
     with away(link):
         found("guard", "wrong", "not enabled")
         with away(RULES):
-            found("guard", "doubtful", "veil guard install")
+            found("guard", "doubtful", "not by netveil-guard.service")
+    with away(RULES):
+        found("guard", "wrong", "there is no " + RULES)
     with mounted("/dev/null", NFT):
-        found("guard", "wrong", "apt install nftables")
+        found("guard", "wrong", "install nftables")
     command("nft", "flush ruleset")
     found("guard", "wrong", "it is not loaded")
+    with away(link), away(RULES):
+        found("guard", "doubtful", "veil guard install")
     guard_on()
     found("guard", "ok", "shut until")
 
