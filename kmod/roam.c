@@ -223,7 +223,7 @@ void veil_roam_lost(struct veil_peer *peer, const struct in6_addr *address,
 		return;
 	get_random_once(&seed, sizeof(seed));
 	/* Two that meet do so for a while only. */
-	hash = jhash2(address->s6_addr32, words,
+	hash = jhash2((__force const u32 *)address->s6_addr32, words,
 		      seed + jiffies / (VEIL_ROAM_MEET * HZ));
 	spin_lock_bh(&peer->lock);
 	lost = &peer->roamer->lost[hash % VEIL_ROAM_LOST];
