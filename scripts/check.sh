@@ -220,6 +220,7 @@ plan() {
 		! make -n -C "$NETVEIL_TOP/userspace" check >/dev/null 2>&1 ||
 			add_job 10000 "unit tests of veil" make -s -C "$NETVEIL_TOP/userspace" check
 		add_job 9500 "unit: fuzzing, briefly" make -s -C "$NETVEIL_TOP/tests/fuzz" check
+		[ "$VM" != qemu ] || add_job 9000 "unit: static checks" "$scripts/lint.sh"
 	fi
 	if [[ ${LONG:-yes} == yes ]] && [ -z "$COVERAGE" ] && wanted model; then
 		add_job 9000 "unit: the protocol's states" python3 "$NETVEIL_TOP/tests/model/search.py" --break
