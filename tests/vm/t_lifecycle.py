@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=150
+# netveil-test: timeout=150 once=yes
 """Hosts come and go: a peer that restarts, a link that goes down, a peer that is
 removed. Sessions come back by themselves, and nothing is ever in
 clear meanwhile.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-# netveil-test: timeout=200 uml-debug=no
+# netveil-test: timeout=200 uml-debug=no once=yes
 """Loaded and unloaded 50 times under traffic: what is protected is never in
 clear, unloading is refused while it would end protection, and no memory is
 left behind.
