@@ -10,6 +10,7 @@ import time
 
 import genl
 import hosts
+import traffic
 import wire
 from conffiles import config
 from hosts import alpha, beta
@@ -25,21 +26,18 @@ def all_the_while(call, pause=0):
     """It is called again and again, pause seconds apart: on the caller's CPU, for while
     that is emulated QEMU may not run another one for a tenth of a second."""
     done = threading.Event()
-    cpus = os.sched_getaffinity(0)
 
     def repeat():
         while not done.is_set():
             call()
             time.sleep(pause)
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        os.sched_setaffinity(0, {min(cpus)})
+    with concurrent.futures.ThreadPoolExecutor() as pool, traffic.on_one_cpu():
         calls = pool.submit(repeat)
         try:
             yield
         finally:
             done.set()
-            os.sched_setaffinity(0, cpus)
         calls.result()
 
 
