@@ -268,38 +268,40 @@ def connect(address, ttl, ask=False, back=False):
         return client.getsockname()[1], listener.getsockname()[1]
 
 
-@case("an error ahead of the answer ends no connection that TCP begins")
-def connections():
+def families():
+    """For each: a relay, beta's address, and what a program hears at alpha."""
     peers()
     with wire.Relay(hosts.wire) as relay:
         for address in beta.addresses:
-            v6 = ":" in address
-            listener = listen_to_icmp(v6)
-            for kind, code in ENDS_TCP[v6]:
-                relay.rule = Answers(kind, code)
-                for ttl in 1, 32:
-                    before = alpha.statistic("TcpExtOutOfWindowIcmps")
-                    ports = connect(address, ttl)
-                    found = heard(listener, kind)
-                    check((code, *ports) in found, "told to who listens", found)
-                    after = alpha.statistic("TcpExtOutOfWindowIcmps")
-                    check(after > before, "TCP saw what is not its own", before, after)
-                connect(address, 1, back=True)
-            listener.close()
+            with listen_to_icmp(":" in address) as listener:
+                yield relay, address, listener
+
+
+@case("an error ahead of the answer ends no connection that TCP begins")
+def connections():
+    for relay, address, listener in families():
+        for kind, code in ENDS_TCP[":" in address]:
+            relay.rule = Answers(kind, code)
+            for ttl in 1, 32:
+                before = alpha.statistic("TcpExtOutOfWindowIcmps")
+                ports = connect(address, ttl)
+                found = heard(listener, kind)
+                check((code, *ports) in found, "told to who listens", found)
+                after = alpha.statistic("TcpExtOutOfWindowIcmps")
+                check(after > before, "TCP saw what is not its own", before, after)
+            connect(address, 1, back=True)
 
 
 @case("a TCP socket that asked for errors is told of them")
 def connections_ask():
-    peers()
-    with wire.Relay(hosts.wire) as relay:
-        for address in beta.addresses:
-            relay.rule = Answers(EXCEEDED[":" in address], 0)
-            try:
-                connect(address, 1, ask=True)
-                got = None
-            except OSError as error:
-                got = error.errno
-            check_equal(got, errno.EHOSTUNREACH, "the error")
+    for relay, address, _ in families():
+        relay.rule = Answers(EXCEEDED[":" in address], 0)
+        try:
+            connect(address, 1, ask=True)
+            got = None
+        except OSError as error:
+            got = error.errno
+        check_equal(got, errno.EHOSTUNREACH, "the error")
 
 
 def question(address, ask=False):
@@ -323,27 +325,24 @@ def question(address, ask=False):
 
 @case("nor what a connected UDP socket does, unless that asked")
 def datagrams():
-    peers()
-    with wire.Relay(hosts.wire) as relay:
-        for address in beta.addresses:
-            v6 = ":" in address
-            kind, listener = UNREACHABLE[v6], listen_to_icmp(v6)
-            for code in 0, *ENDS_UDP[v6]:
-                relay.rule = Answers(kind, code)
-                told = HOST_UNREACHABLE[v6] if code else code
-                got, ports = question(address)
-                check_equal(got, None, "the error by code %d" % code)
-                check_equal(heard(listener, kind), {(told, *ports)}, "told to who listens")
-            relay.rule = Answers(kind, ENDS_UDP[v6][0])
-            got, ports = question(address, ask=True)
-            wanted = errno.EACCES if v6 else errno.ENETUNREACH
-            check_equal(got, wanted, "the error of who asked")
-            check_equal(heard(listener, kind), {(ENDS_UDP[v6][0], *ports)}, "and code")
-            for mtu in 1300, 0:
-                relay.rule = Answers(TOO_BIG[v6], 0 if v6 else 4, mtu)
-                check_equal(question(address)[0], None, "the error by MTU %d" % mtu)
-                check_equal(heard(listener, TOO_BIG[v6]), set(), "told to who listens")
-            listener.close()
+    for relay, address, listener in families():
+        v6 = ":" in address
+        kind = UNREACHABLE[v6]
+        for code in 0, *ENDS_UDP[v6]:
+            relay.rule = Answers(kind, code)
+            told = HOST_UNREACHABLE[v6] if code else code
+            got, ports = question(address)
+            check_equal(got, None, "the error by code %d" % code)
+            check_equal(heard(listener, kind), {(told, *ports)}, "told to who listens")
+        relay.rule = Answers(kind, ENDS_UDP[v6][0])
+        got, ports = question(address, ask=True)
+        wanted = errno.EACCES if v6 else errno.ENETUNREACH
+        check_equal(got, wanted, "the error of who asked")
+        check_equal(heard(listener, kind), {(ENDS_UDP[v6][0], *ports)}, "and code")
+        for mtu in 1300, 0:
+            relay.rule = Answers(TOO_BIG[v6], 0 if v6 else 4, mtu)
+            check_equal(question(address)[0], None, "the error by MTU %d" % mtu)
+            check_equal(heard(listener, TOO_BIG[v6]), set(), "told to who listens")
 
 
 MARKS = """
