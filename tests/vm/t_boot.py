@@ -95,6 +95,9 @@ def tear_down():
 def set_up():
     hosts.load_module()
     atexit.register(tear_down)
+    # What needs modules of the kernel's own comes before they are hidden.
+    hosts.topology_up()
+    command("nft", "list ruleset")
     command("mount", "-t", "tmpfs", "tmpfs", KERNELS)
     kernel(KERNELS, "6.1.0-9-amd64", "kernel/net/x.ko", "updates/dkms/netveil.ko.xz")
     write(CONF, "policy add 10.8.0.0/16 require\nset local 10.3.0.0/16 local 10.1.0.0/16\n")
@@ -122,7 +125,6 @@ def well():
 
 @case("it is not said of another network namespace")
 def elsewhere():
-    hosts.topology_up()
     hosts.alpha.control.add_policy("10.8.0.0/16", "require")
     with hosts.alpha.inside():
         everything, _ = told()
