@@ -96,7 +96,7 @@ build() {
 	for kernel in $kernels; do
 		step "building veil for $kernel" build_tools "$kernel"
 		step "building netveil.ko for $kernel" "$scripts/build-module.sh" "$kernel"
-		! wanted t_limits || ! suits "$NETVEIL_TOP/tests/vm/t_limits.py" "$kernel" ||
+		! wanted t_limits || ! suits t_limits.py "$kernel" ||
 			step "building netveil-limits.ko for $kernel" "$scripts/build-module.sh" "$kernel" --limits
 		[ "$LONG" != faults ] || [ -n "$COVERAGE" ] ||
 			step "building netveil-faults.ko for $kernel" "$scripts/build-module.sh" "$kernel" --faults
@@ -119,10 +119,19 @@ stage_coverage() {
 
 ### which tests, in which boot ###
 
-meta() {
-	local value
-	value=$(sed -n "s/^# netveil-test:.*[ ]$2=\([^ ]*\).*/\1/p" "$1" | head -n 1)
-	printf '%s\n' "${value:-$3}"
+# What the tests' headers state: stated["TEST WORD"] is its value.
+declare -A stated
+read_headers() {
+	local name word value
+	while read -r name word value; do
+		stated[$name $word]=$value
+	done < <(cd "$NETVEIL_TOP/tests/vm" && awk '/^# netveil-test:/ {
+		for (i = 3; i <= NF; i++) {
+			sub(/=/, " ", $i)
+			print FILENAME, $i
+		}
+		nextfile
+	}' t_*)
 }
 
 wanted() {
@@ -138,13 +147,13 @@ wanted() {
 # alone, unless the kernels were named.
 suits() {
 	local test=$1 kernel=$2 only
-	[ "$(meta "$test" long no)" = "${LONG:-no}" ] || return 1
-	[ "$(meta "$test" once no)" = no ] || [ -n "$KERNELS" ] || [ "$kernel" = "${kernels##* }" ] || return 1
-	only=$(meta "$test" kernels "")
+	[ "${stated[$test long]:-no}" = "${LONG:-no}" ] || return 1
+	[ "${stated[$test once]:-no}" = no ] || [ -n "$KERNELS" ] || [ "$kernel" = "${kernels##* }" ] || return 1
+	only=${stated[$test kernels]:-}
 	case $kernel in
 	uml | uml-debug)
-		[ "$(meta "$test" uml yes)" = yes ] || return 1
-		[ "$kernel" = uml ] || [ "$(meta "$test" uml-debug yes)" = yes ]
+		[ "${stated[$test uml]:-yes}" = yes ] || return 1
+		[ "$kernel" = uml ] || [ "${stated[$test uml-debug]:-yes}" = yes ]
 		;;
 	*) [ -z "$only" ] || [[ ,$only, == *",$kernel,"* ]] ;;
 	esac
@@ -153,25 +162,23 @@ suits() {
 # The debug kernel can take one module load per boot: KASAN under UML does not
 # forget a module's globals when it is unloaded.
 boot_of() {
-	local boot
-	boot=$(meta "$1" boot shared)
+	boot=${stated[$1 boot]:-shared}
 	[[ $boot != no-ipv6 && $boot != poison ]] || boot=own-$boot
 	[ "$boot-$2" != own-poison-uml-debug ] || boot=own
 	[ "$boot-$2" != shared-uml-debug ] || boot=own
-	[ "$(meta "$1" icount no)" != yes ] || boot+=-icount
-	echo "$boot"
+	[ "${stated[$1 icount]:-no}" != yes ] || boot+=-icount
 }
 
-# Lines "TIMEOUT TEST", the longest first.
+# Lines "BOOT TIMEOUT TEST", the longest first.
 tests_for() {
-	local kernel=$1 boot=$2 test name
+	local kernel=$1 test boot
 	for test in "$results/stage/$kernel"/tests/vm/t_*; do
-		name=${test##*/}
-		if wanted "${name%.*}" && suits "$test" "$kernel" &&
-			[ "$(boot_of "$test" "$kernel")" = "$boot" ]; then
-			echo "$(meta "$test" timeout 120) tests/vm/$name"
+		test=${test##*/}
+		if wanted "${test%.*}" && suits "$test" "$kernel"; then
+			boot_of "$test" "$kernel"
+			echo "$boot ${stated[$test timeout]:-120} tests/vm/$test"
 		fi
-	done | sort -k 1,1nr -k 2
+	done | sort -k 2,2nr -k 3
 }
 
 ### the jobs: a boot with its tests is one ###
@@ -195,10 +202,9 @@ add_boot() {
 	add_job "$seconds" "$kernel: ${names//.??/}" "${runner[@]}" -- tests/run.sh "$@"
 }
 
-# Deals the tests of one kind out to boots of about the same length.
+# Deals tests of one kind, "TIMEOUT TEST" each, out to boots of about the same length.
 add_boots() {
-	local kernel=$1 boot=$2 count boots i n seconds tests
-	mapfile -t tests < <(tests_for "$kernel" "$boot")
+	local kernel=$1 boot=$2 tests=("${@:3}") count boots i n seconds
 	count=${#tests[@]}
 	boots=$(((count + TESTS_PER_BOOT - 1) / TESTS_PER_BOOT))
 	[[ $boot != own* ]] || boots=$count
@@ -214,7 +220,7 @@ add_boots() {
 }
 
 plan() {
-	local kernel boot
+	local kernel boot tests words
 	if wanted unit && [ -z "$LONG$COVERAGE" ]; then
 		add_job 10000 "unit tests of the module" make -s -C "$NETVEIL_TOP/tests/unit" check
 		! make -n -C "$NETVEIL_TOP/userspace" check >/dev/null 2>&1 ||
@@ -231,8 +237,10 @@ plan() {
 			add_job 300 "$kernel: scan of memory" \
 				python3 "$NETVEIL_TOP/tests/host/scan.py" "$kernel" "$results/stage/$kernel"
 		fi
+		tests=$(tests_for "$kernel")
 		for boot in shared own own-no-ipv6 own-poison shared-icount own-icount; do
-			add_boots "$kernel" "$boot"
+			mapfile -t words < <(sed -n "s/^$boot //p" <<<"$tests")
+			add_boots "$kernel" "$boot" "${words[@]}"
 		done
 	done
 }
@@ -298,6 +306,7 @@ summary() {
 main() {
 	choose_kernels
 	choose_results
+	read_headers
 	prepare
 	build
 	plan
