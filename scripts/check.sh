@@ -29,7 +29,7 @@ LONG=${LONG:-}
 COVERAGE=${COVERAGE:-}
 # CI stops at 90 minutes, and then says nothing of what failed
 LIMIT=${LIMIT:-4800}
-TESTS_PER_BOOT=3
+TESTS_PER_BOOT=5
 scripts=$NETVEIL_TOP/scripts
 passed=0 failed=0 skipped=0
 failures=()

@@ -96,8 +96,7 @@ need_packages shellcheck sparse
 find_checkpatch
 run_check "shellcheck" shell_scripts
 run_check "checkpatch --strict" run_checkpatch
-run_check "W=1 on $kernel" module_with W=1
-run_check "sparse on $kernel" module_with C=2
+run_check "W=1 and sparse on $kernel" module_with W=1 C=2
 run_check "no kernel version checks outside kmod/compat" version_checks
 run_check "no __has_include" has_include
 exit $bad
