@@ -30,6 +30,9 @@ qemu_machine() {
 		emulated+=(-smp "$smp")
 	fi
 	"qemu_$1" "$2"
+	# On a busy machine a guest may get no time for half a minute, which its kernel
+	# would take for a lockup of its own (20 s) or a stall of RCU (21 s).
+	words+=" watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120"
 }
 
 qemu_amd64() {
