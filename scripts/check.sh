@@ -132,6 +132,7 @@ read_headers() {
 		}
 		nextfile
 	}' t_*)
+	[ ${#stated[@]} -gt 0 ] || die "no header of $NETVEIL_TOP/tests/vm/t_* could be read by awk"
 }
 
 wanted() {
